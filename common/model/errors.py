@@ -1,0 +1,140 @@
+"""Every error that the product raises on purpose, sorted by what to do about it.
+
+    SluiceError
+    ├── TransientError            worth another try; the class's policy says when
+    │   ├── RateLimitedError      a source asks us to slow down (carries retry_after_s)
+    │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
+    │   ├── ConflictError         somebody wrote in between: read again, plan again
+    │   ├── ScanTimeoutError      our own deadline ended the scanner
+    │   └── ScannerDiedError      the scanner was killed or crashed
+    ├── TerminalError             no retry helps until something outside changes
+    │   ├── BadReferenceError     not an image reference
+    │   ├── ImageNotFoundError    the registry does not know it
+    │   ├── UnauthorizedError     the registry or the API server refuses our credentials
+    │   ├── NoPlatformError       the index holds no image for the platform
+    │   ├── DamagedImageError     the content is not an image
+    │   └── TooLargeError         the API server refuses the size
+    ├── GoneError                 the object vanished: drop the result, rest
+    └── PreconditionError         something the user must arrange first (exit status 3)
+
+`reason` is stable CamelCase text: it stands in facts, metrics, Events and docs. No message may hold
+a secret or more than 256 characters of foreign text (`shorten`).
+"""
+
+from __future__ import annotations
+
+# Foreign text in our messages: enough for the line that names the cause, too short for a body.
+FOREIGN_LIMIT = 256
+
+
+def shorten(text: str) -> str:
+    """Return `text` on one line, cut to 256 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= FOREIGN_LIMIT else line[: FOREIGN_LIMIT - 1] + "…"
+
+
+class SluiceError(Exception):
+    """Base of all; never raised itself."""
+
+    reason = "Unknown"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class TransientError(SluiceError):
+    """Worth another try; the class's policy says when."""
+
+    reason = "Transient"
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_s = retry_after_s  # None: the source did not say
+
+
+class RateLimitedError(TransientError):
+    """A source asks us to slow down."""
+
+    reason = "RateLimited"
+
+
+class SourceUnavailableError(TransientError):
+    """A registry, API server, match server or Redis does not answer."""
+
+    reason = "SourceUnavailable"
+
+
+class ConflictError(TransientError):
+    """Somebody wrote in between: read again, plan again."""
+
+    reason = "Conflict"
+
+
+class ScanTimeoutError(TransientError):
+    """Our own deadline ended the scanner."""
+
+    reason = "ScanTimeout"
+
+
+class ScannerDiedError(TransientError):
+    """The scanner was killed or crashed."""
+
+    reason = "ScannerDied"
+
+
+class TerminalError(SluiceError):
+    """No retry helps until something outside changes."""
+
+    reason = "Terminal"
+
+
+class BadReferenceError(TerminalError):
+    """Not an image reference."""
+
+    reason = "BadReference"
+
+
+class ImageNotFoundError(TerminalError):
+    """The registry does not know the image."""
+
+    reason = "ImageNotFound"
+
+
+class UnauthorizedError(TerminalError):
+    """Our credentials are refused."""
+
+    reason = "Unauthorized"
+
+
+class NoPlatformError(TerminalError):
+    """The index holds no image for the platform."""
+
+    reason = "NoPlatform"
+
+
+class DamagedImageError(TerminalError):
+    """The content is not an image."""
+
+    reason = "DamagedImage"
+
+
+class TooLargeError(TerminalError):
+    """The API server refuses the size."""
+
+    reason = "TooLarge"
+
+
+class GoneError(SluiceError):
+    """The object vanished: drop the result and rest."""
+
+    reason = "Gone"
+
+
+class PreconditionError(SluiceError):
+    """Something the user must arrange first; commands end with exit status 3."""
+
+    reason = "Precondition"

@@ -1,0 +1,73 @@
+"""Facts: what happened, one value each; counters, `status` and `history` are folds of them.
+
+Wire format v1, one Redis stream entry: fields `kind`, `key` and `data` (JSON), the entry's id gives
+the time. A fact holds names, hashes and reasons, never a body or a secret. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+import orjson
+
+FactKind: TypeAlias = Literal[
+    "enqueued",  # data: lane, cause
+    "deduplicated",
+    "claimed",  # data: worker, attempt
+    "converged",  # data: outcome, written, unchanged, seconds
+    "waiting",  # data: on (key), or reason and delay_s
+    "retried",  # data: reason, message, attempt, delay_s
+    "parked",  # data: reason, message, attempts (dead letter; the slow probe revives)
+    "released",  # a shutdown or a lease that expired
+    "inventoried",  # data: seconds, packages, secrets, reference
+    "matched",  # data: db_version, findings, changed
+    "written",  # data: report (Kind/namespace/name), how (created|replaced|stamped|deleted), bytes
+    "refused",  # a completion or table write with an old token, fence or epoch
+    "swept",  # data: workloads, reports, enqueued, seconds
+    "relisted",  # data: resource, reason
+    "undecodable",  # data: resource, name
+    "database",  # data: version, previous
+    "started",  # data: component, version
+]
+FACT_KINDS: tuple[str, ...] = get_args(FactKind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that happened to `key` (wire form; empty: to no key in particular)."""
+
+    kind: FactKind
+    key: str = ""
+    data: Mapping[str, object] = field(default_factory=dict)
+    at: float = 0.0  # Unix seconds by Redis' clock; 0 until it is stored
+
+
+def encode_fact(fact: Fact) -> dict[str, bytes]:
+    """Return the fields of the stream entry."""
+    return {
+        "kind": fact.kind.encode(),
+        "key": fact.key.encode(),
+        "data": orjson.dumps(dict(fact.data)),
+    }
+
+
+def decode_fact(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Fact:
+    """Return the fact of a stream entry.
+
+    Raises ValueError for an unknown kind or data that is no JSON object.
+    """
+    kind = fields[b"kind"].decode()
+    if kind not in FACT_KINDS:
+        raise ValueError(f"unknown fact kind {kind!r}: written by a newer version?")
+    data = orjson.loads(fields[b"data"])
+    if not isinstance(data, dict):
+        raise ValueError(f"fact {kind} carries no object")
+    at_ms, _, _ = entry_id.partition(b"-")
+    return Fact(
+        kind=kind,  # type: ignore[arg-type] # checked against the literal's values above
+        key=fields[b"key"].decode(),
+        data=data,
+        at=int(at_ms) / 1000,
+    )

@@ -1,0 +1,113 @@
+"""What is kept about one image: the inventory (once per digest) and the match (per database).
+
+Both are allow-listed projections of Trivy's output: nothing of the image's environment, history or
+labels is ever stored. Wire format v1: JSON. Pure.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from common.model.canonical import ContentHash, content_hash
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that Trivy found in the image; `match` is masked by Trivy."""
+
+    target: str
+    rule_id: str
+    title: str
+    category: str
+    severity: str
+    match: str
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One vulnerability of one package, as the match server answered it."""
+
+    vulnerability_id: str
+    resource: str
+    installed_version: str
+    fixed_version: str = ""
+    severity: str = "UNKNOWN"
+    title: str = ""
+    description: str = ""
+    primary_link: str = ""
+    links: tuple[str, ...] = ()
+    published: str = ""  # RFC 3339 or empty
+    modified: str = ""
+    score: float | None = None  # None: no vendor gives one
+    cvss: dict[str, dict[str, float | str]] = {}
+    target: str = ""
+    package_class: str = ""
+    package_type: str = ""
+    package_path: str = ""
+    purl: str = ""
+
+
+class Os(msgspec.Struct, frozen=True, kw_only=True):
+    """The operating system that Trivy recognised; an empty family: none."""
+
+    family: str = ""
+    name: str = ""
+    eosl: bool = False
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
+    """What Trivy found in the image's layers, once per digest, platform and scan options."""
+
+    scanner_version: str
+    artifact_id: str  # Trivy's own cache keys: replayed to the match server
+    blob_ids: tuple[str, ...]
+    target: str  # the name under which Trivy scanned it; part of finding targets
+    os: Os
+    covered: bool  # False: no package database that Trivy knows, so zero findings prove nothing
+    has_packages: bool
+    secrets: tuple[Secret, ...] = ()
+    # The reduced CycloneDX document as reports carry it, without timestamps; None: no packages.
+    sbom: dict[str, object] | None = None
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings of an inventory under one version of the database."""
+
+    db_version: str  # UpdatedAt of the vulnerability database
+    findings: tuple[Finding, ...]
+
+    @property
+    def findings_hash(self) -> ContentHash:
+        """Equal findings, equal hash, whatever the database's version."""
+        return content_hash(msgspec.to_builtins(self.findings))
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an image has no (newer) record."""
+
+    reason: str
+    message: str
+    at: float  # Unix seconds, Redis time
+    attempts: int = 0
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about an image; `inventory` and `match` stay when a refresh fails."""
+
+    inventory: Inventory | None = None
+    match: Match | None = None
+    failure: Failure | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether reports can be built from it."""
+        return self.inventory is not None and self.match is not None
+
+
+class ImageUse(msgspec.Struct, frozen=True, kw_only=True):
+    """How one workload names an image: what a worker needs to pull it. Names only, no secrets."""
+
+    workload: str  # wire form of its key
+    reference: str  # as the user wrote it
+    namespace: str
+    service_account: str = "default"
+    pull_secrets: tuple[str, ...] = ()
+    kubelet_ran_it: bool = False

@@ -1,0 +1,101 @@
+"""Names of work: what to look at, never what happened.
+
+Wire format v1, one line of ASCII: `workload/<Kind>/<namespace>/<name>`,
+`image/<digest>/<os-arch[-variant]>/<options hash>`, `cluster/<what>`. Names only: no uid, no content
+hash, so that any key can be dropped and derived again. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# The seven kinds that own reports. Deployments never do: their current ReplicaSet does.
+WORKLOAD_KINDS = (
+    "Pod",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+    "DaemonSet",
+    "CronJob",
+    "Job",
+)
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PLATFORM = re.compile(r"[a-z0-9]+-[a-z0-9_]+(-[a-z0-9.]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class WorkloadKey:
+    """One workload whose reports must be true."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"workload/{self.kind}/{self.namespace}/{self.name}"
+
+    @property
+    def shown(self) -> str:
+        """The name users type: `Kind/namespace/name`."""
+        return f"{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ImageKey:
+    """One image content: digest, platform (`linux-amd64`) and the hash of the scan options."""
+
+    digest: str
+    platform: str
+    options: str
+
+    def __str__(self) -> str:
+        return f"image/{self.digest}/{self.platform}/{self.options}"
+
+    @property
+    def shown(self) -> str:
+        """`sha256:… (linux/amd64)`."""
+        return f"{self.digest} ({self.platform.replace('-', '/')})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ClusterKey:
+    """Something that exists once in a cluster."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"cluster/{self.what}"
+
+    @property
+    def shown(self) -> str:
+        """The same as the wire form."""
+        return str(self)
+
+
+WorkKey: TypeAlias = WorkloadKey | ImageKey | ClusterKey
+
+
+def parse_key(text: str) -> WorkKey:
+    """Return the key that `str(key)` wrote.
+
+    Raises ValueError, naming the text, for anything else.
+    """
+    match text.split("/"):
+        case ["workload", kind, namespace, name] if kind in WORKLOAD_KINDS and namespace and name:
+            return WorkloadKey(kind=kind, namespace=namespace, name=name)
+        case ["image", digest, platform, options] if (
+            _DIGEST.fullmatch(digest) and _PLATFORM.fullmatch(platform) and options
+        ):
+            return ImageKey(digest=digest, platform=platform, options=options)
+        case ["cluster", what] if what:
+            return ClusterKey(what=what)
+        case _:
+            raise ValueError(f"not a work key: {text[:256]!r}")
+
+
+def pool_of(key: WorkKey) -> str:
+    """Return the worker pool that takes the key: `reconcile` or `scan`."""
+    return "scan" if isinstance(key, ImageKey) else "reconcile"
