@@ -1,0 +1,1 @@
+"""What watcher and workers share."""

@@ -1,0 +1,1 @@
+"""Streams the cluster, filters, and enqueues keys."""

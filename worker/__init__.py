@@ -1,0 +1,1 @@
+"""Takes keys and makes their reports true."""

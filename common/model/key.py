@@ -1,8 +1,8 @@
 """Names of work: what to look at, never what happened.
 
 Wire format v1, one line of ASCII: `workload/<Kind>/<namespace>/<name>`,
-`image/<digest>/<os-arch[-variant]>/<options hash>`, `cluster/<what>`. Names only: no uid, no content
-hash, so that any key can be dropped and derived again. Pure.
+`image/<digest>/<os-arch[-variant]>/<options hash>`, `cluster/<what>`. Names only: no uid and no
+content hash, so that any key can be dropped and derived again. Pure.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The workqueue on rq keys."""

@@ -1,0 +1,1 @@
+"""Evidence into report bodies; pure."""

@@ -1,0 +1,1 @@
+"""One gather and one plan per kind of key."""

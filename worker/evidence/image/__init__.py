@@ -1,0 +1,1 @@
+"""Inventory and match by Trivy."""
