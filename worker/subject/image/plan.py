@@ -1,0 +1,65 @@
+"""Decides what an image key needs: an inventory first, or only a match. Pure, total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from common.model.image import ImageRecord, ImageUse, Inventory
+from common.model.key import ImageKey
+from common.model.refs import parse_reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unused:
+    """No workload uses the image any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyse:
+    """Pull and analyse it: try these uses in turn until one's credentials are taken."""
+
+    attempts: tuple[ImageUse, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rematch:
+    """The inventory stands; ask the match server only."""
+
+    inventory: Inventory
+
+
+ImagePlan: TypeAlias = Unused | Analyse | Rematch
+
+
+def plan(record: ImageRecord, uses: Iterable[ImageUse]) -> ImagePlan:
+    """Choose the cheapest step that makes the record true."""
+    known = tuple(uses)
+    if not known:
+        return Unused()
+    if record.inventory is not None:
+        return Rematch(inventory=record.inventory)
+    return Analyse(attempts=attempts(known))
+
+
+def attempts(uses: Iterable[ImageUse]) -> tuple[ImageUse, ...]:
+    """Order the uses for pulling: those whose kubelet ran the image first, then by name.
+
+    A fixed order, so that a retry asks the same registry with the same credentials first. Uses
+    that differ in nothing a registry could see are tried once.
+    """
+    distinct: dict[tuple[str, ...], ImageUse] = {}
+    for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
+        visible = (use.reference, use.namespace, use.service_account, *use.pull_secrets)
+        distinct.setdefault(visible, use)
+    return tuple(distinct.values())
+
+
+def pull_name(key: ImageKey, use: ImageUse) -> str:
+    """Return `registry/repository@digest`: the name to pull, whatever tag the user wrote.
+
+    Raises BadReferenceError when the use's reference is none.
+    """
+    reference = parse_reference(use.reference)
+    return f"{reference.registry}/{reference.repository}@{key.digest}"
