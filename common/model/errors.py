@@ -6,7 +6,9 @@
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
     │   ├── ConflictError         somebody wrote in between: read again, plan again
     │   ├── ScanTimeoutError      our own deadline ended the scanner
-    │   └── ScannerDiedError      the scanner was killed or crashed
+    │   ├── ScannerDiedError      the scanner was killed or crashed
+    │   │   └── OutOfMemoryError  its memory limit ended it
+    │   └── LayerCacheMissingError  the match server lost the layers: take stock again
     ├── TerminalError             no retry helps until something outside changes
     │   ├── BadReferenceError     not an image reference
     │   ├── ImageNotFoundError    the registry does not know it
@@ -84,6 +86,18 @@ class ScannerDiedError(TransientError):
     """The scanner was killed or crashed."""
 
     reason = "ScannerDied"
+
+
+class OutOfMemoryError(ScannerDiedError):
+    """The scanner's memory limit ended it."""
+
+    reason = "OutOfMemory"
+
+
+class LayerCacheMissingError(TransientError):
+    """The match server lost the image's layers: take stock again."""
+
+    reason = "LayerCacheMissing"
 
 
 class TerminalError(SluiceError):
