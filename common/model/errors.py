@@ -18,6 +18,7 @@
     │   └── TooLargeError         the API server refuses the size
     ├── GoneError                 the object vanished: drop the result, rest
     └── PreconditionError         something the user must arrange first (exit status 3)
+        └── SettingsError         the environment says something that does not parse
 
 `reason` is stable CamelCase text: it stands in facts, metrics, Events and docs. No message may hold
 a secret or more than 256 characters of foreign text (`shorten`).
@@ -152,3 +153,9 @@ class PreconditionError(SluiceError):
     """Something the user must arrange first; commands end with exit status 3."""
 
     reason = "Precondition"
+
+
+class SettingsError(PreconditionError):
+    """The environment says something that does not parse; the message lists every fault."""
+
+    reason = "Settings"

@@ -1,0 +1,228 @@
+"""The environment to one `Settings` value; every fault is found before the first is told.
+
+Pure: `__main__` and the command line pass the mapping in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from common.model.errors import SettingsError
+from common.settings import ours, upstream
+from common.settings.duration import go_duration
+from common.settings.setting import Setting
+from common.settings.table import BY_NAME, PREFIX, ROWS
+from common.settings.value import (
+    KubeSettings,
+    OpsSettings,
+    PipelineSettings,
+    RedisSettings,
+    ReportSettings,
+    Scanners,
+    Scope,
+    Settings,
+    TrivySettings,
+)
+
+T = TypeVar("T")
+
+# Kubernetes and old Docker add these for every Service whose name begins with "sluice".
+_SERVICE_LINK = re.compile(
+    r"SLUICE_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SERVICE_PORT = re.compile(r"SLUICE_(?:\w+_)?PORT")
+_LINK_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
+_CLOSE = 0.75  # difflib's ratio; lower suggests names that share little but the prefix
+
+
+class _Reading:
+    """One pass over the environment that collects what is wrong with it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+
+    def get(self, setting: Setting[T]) -> T:
+        """Return the value of `setting`; its default after a fault, so that reading goes on."""
+        default = setting.format.read(setting.default)
+        text = self._environ.get(setting.name)
+        if text is None or (not text.strip() and not setting.format.empty_is_a_value):
+            return default
+        try:
+            return setting.format.read(text.strip())
+        except ValueError as exc:
+            self.faults.append(f"{setting.name} {exc}")
+            return default
+
+
+def parse(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that `environ` holds; an empty value counts as not set.
+
+    Raises SettingsError, which lists every fault with its remedy and quotes no secret.
+    """
+    reading = _Reading(environ)
+    reading.faults.extend(_unknown(environ))
+    reading.warnings.extend(_misspelt(environ))
+    for row in ROWS:
+        _check_known(reading, row)
+    settings = _collect(reading, _data_dir(reading, environ))
+    reading.faults.extend(_contradictions(settings))
+    if reading.faults:
+        raise SettingsError(_told(sorted(set(reading.faults))))
+    return settings
+
+
+def _collect(reading: _Reading, data_dir: str) -> Settings:
+    return Settings(
+        scope=_scope(reading),
+        scanners=Scanners(
+            vulnerability=reading.get(upstream.VULNERABILITY),
+            exposed_secret=reading.get(upstream.EXPOSED_SECRET),
+            sbom=reading.get(upstream.SBOM),
+        ),
+        reports=_reports(reading),
+        trivy=_trivy(reading, data_dir),
+        redis=RedisSettings(
+            address=reading.get(ours.REDIS_URL),
+            password_file=reading.get(ours.REDIS_PASSWORD_FILE),
+            ca_file=reading.get(ours.REDIS_CA_FILE),
+            cluster=reading.get(ours.CLUSTER),
+        ),
+        kube=KubeSettings(
+            kubeconfig=reading.get(ours.KUBECONFIG), context=reading.get(ours.CONTEXT)
+        ),
+        pipeline=_pipeline(reading),
+        ops=_ops(reading, data_dir),
+        projection={
+            row.name: msgspec.to_builtins(reading.get(row)) for row in ROWS if row.shapes_reports
+        },
+        warnings=tuple(reading.warnings),
+    )
+
+
+def _scope(reading: _Reading) -> Scope:
+    return Scope(
+        operator_namespace=reading.get(upstream.OPERATOR_NAMESPACE),
+        target_namespaces=reading.get(upstream.TARGET_NAMESPACES),
+        exclude_namespaces=reading.get(upstream.EXCLUDE_NAMESPACES),
+        target_workloads=reading.get(upstream.TARGET_WORKLOADS),
+        only_current_revisions=reading.get(upstream.ONLY_CURRENT_REVISIONS),
+        skip_labels=reading.get(ours.SKIP_RESOURCE_BY_LABELS),
+    )
+
+
+def _reports(reading: _Reading) -> ReportSettings:
+    ttl_s = reading.get(upstream.REPORT_TTL)
+    return ReportSettings(
+        severities=reading.get(upstream.SEVERITY),
+        ignore_unfixed=reading.get(upstream.IGNORE_UNFIXED),
+        additional_fields=reading.get(ours.ADDITIONAL_FIELDS),
+        skip_files=reading.get(upstream.SKIP_FILES),
+        skip_dirs=reading.get(upstream.SKIP_DIRS),
+        resource_labels=reading.get(ours.RESOURCE_LABELS),
+        additional_labels=reading.get(ours.ADDITIONAL_LABELS),
+        ttl="" if ttl_s is None else go_duration(ttl_s),
+    )
+
+
+def _trivy(reading: _Reading, data_dir: str) -> TrivySettings:
+    return TrivySettings(
+        path=reading.get(ours.TRIVY_PATH),
+        server_url=reading.get(ours.TRIVY_SERVER_URL),
+        matcher_address=reading.get(ours.MATCHER_ADDRESS),
+        matcher_advertised_url=reading.get(ours.MATCHER_ADVERTISED_URL),
+        db_repository=reading.get(upstream.DB_REPOSITORY),
+        java_db_repository=reading.get(upstream.JAVA_DB_REPOSITORY),
+        insecure=reading.get(upstream.INSECURE),
+        db_check_interval_s=reading.get(ours.DB_CHECK_INTERVAL_S),
+        scan_timeout_s=reading.get(upstream.SCAN_JOB_TIMEOUT),
+        scanner_socket=reading.get(ours.SCANNER_SOCKET) or f"{data_dir}/scanner.sock",
+        scanner_jobs=reading.get(ours.SCANNER_JOBS),
+        scanner_memory_mb=reading.get(ours.SCANNER_MEMORY_MB),
+    )
+
+
+def _pipeline(reading: _Reading) -> PipelineSettings:
+    return PipelineSettings(
+        image_wait_s=reading.get(ours.IMAGE_WAIT_S),
+        lease_s=reading.get(ours.LEASE_S),
+        sweep_interval_s=reading.get(ours.SWEEP_INTERVAL_S),
+        drain_s=reading.get(ours.DRAIN_S),
+        pools=reading.get(ours.WORKER_POOLS),
+    )
+
+
+def _data_dir(reading: _Reading, environ: Mapping[str, str]) -> str:
+    """Return the data folder: as set, else where the XDG base directory specification says."""
+    if chosen := reading.get(ours.DATA_DIR):
+        return chosen.rstrip("/") or "/"
+    home = environ.get("HOME", "")
+    state = environ.get("XDG_STATE_HOME") or (f"{home}/.local/state" if home else "/var/lib")
+    return f"{state.rstrip('/')}/sluice"
+
+
+def _ops(reading: _Reading, data_dir: str) -> OpsSettings:
+    return OpsSettings(
+        log_format=reading.get(ours.LOG_FORMAT),
+        log_level=reading.get(ours.LOG_LEVEL),
+        metrics_address=reading.get(upstream.METRICS_BIND_ADDRESS),
+        health_address=reading.get(upstream.HEALTH_BIND_ADDRESS),
+        status_address=reading.get(ours.STATUS_ADDRESS),
+        resource_labels_prefix=reading.get(ours.RESOURCE_LABELS_PREFIX),
+        data_dir=data_dir,
+    )
+
+
+def _check_known(reading: _Reading, row: Setting[object]) -> None:
+    """Warn where a setting that is not honoured says something else than its default."""
+    if row.honoured or reading.get(row) == row.format.read(row.default):
+        return
+    reading.warnings.append(
+        f"{row.name} is trivy-operator's and not honoured in this version: {row.instead}"
+    )
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    names = [name for name in environ if name.startswith(PREFIX) and name not in BY_NAME]
+    return [
+        f"{name} is not a setting{_hint(name)}"
+        for name in names
+        if not _is_service_link(name, environ[name])
+    ]
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Name the OPERATOR_ variables that look like one of trivy-operator's; others are not ours."""
+    names = [name for name in environ if name.startswith("OPERATOR_") and name not in BY_NAME]
+    return [f"{name} is not a setting{_hint(name)}" for name in sorted(names) if _hint(name)]
+
+
+def _hint(name: str) -> str:
+    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=_CLOSE)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    if _SERVICE_LINK.fullmatch(name):
+        return True
+    return bool(_SERVICE_PORT.fullmatch(name)) and bool(_LINK_VALUE.match(value))
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    address = settings.redis.address
+    if address is not None and address.password and settings.redis.password_file:
+        return ["SLUICE_REDIS_PASSWORD_FILE is set and SLUICE_REDIS_URL has a password; keep one"]
+    return []
+
+
+def _told(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return f"settings: {faults[0]}"
+    return f"{len(faults)} settings are wrong:" + "".join(f"\n  - {fault}" for fault in faults)
