@@ -1,0 +1,43 @@
+"""What a projector may know besides the image records: one value for all kinds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from common.model.image import ImageRecord
+from common.model.key import ImageKey
+
+SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
+ADDITIONAL_FIELDS = (
+    "Description",
+    "Links",
+    "CVSS",
+    "Target",
+    "Class",
+    "PackageType",
+    "PackagePath",
+)
+
+# One container's images, the primary's first; more than one while a tag rolls or on mixed nodes.
+Records: TypeAlias = Sequence[tuple[ImageKey, ImageRecord]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOptions:
+    """The settings that shape a report."""
+
+    severities: frozenset[str] = frozenset(SEVERITIES)
+    ignore_unfixed: bool = False
+    additional_fields: frozenset[str] = frozenset()  # of ADDITIONAL_FIELDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportContext:
+    """One container's view of its image."""
+
+    reference: str  # as the user wrote it
+    digest: str  # of what runs (the primary's); empty: unknown
+    scanner_version: str
+    options: ReportOptions = ReportOptions()
