@@ -1,0 +1,98 @@
+"""A response body that is read as it comes, and that another thread can end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from common.kube.errors import Call
+from common.model.errors import SourceUnavailableError, shorten
+
+# A body that is not chunked comes in pieces of this size.
+_PIECE_BYTES = 64 * 1024
+
+
+class IdleStreamError(SourceUnavailableError):
+    """No byte came for longer than a living server is silent."""
+
+    reason = "IdleStream"
+
+
+class TornStreamError(SourceUnavailableError):
+    """The connection broke before the body's end."""
+
+    reason = "TornStream"
+
+
+class Chunks(Protocol):
+    """A body in pieces, as its readers see it: a context manager that `close` ends from outside."""
+
+    def __enter__(self) -> Self:
+        """Start reading."""
+
+    def __exit__(self, *raised: object) -> None:
+        """Give the connection back, or close it if the body is not at its end."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces as they come."""
+
+    def close(self) -> None:
+        """End the iteration; any thread may call it."""
+
+
+class Stream:
+    """The body of one response. One thread reads it; any thread may `close` it."""
+
+    def __init__(self, response: BaseHTTPResponse, call: Call, *, idle_timeout_s: float) -> None:
+        self._response = response
+        self._call = call
+        self._closed = threading.Event()
+        sock = getattr(response.connection, "sock", None)
+        if sock is not None:  # None: the whole body came with the headers
+            sock.settimeout(idle_timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A body read to its end has given its connection back already; any other cannot be reused.
+        self._response.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the body as it comes; end cleanly at its end or after `close`.
+
+        Raises IdleStreamError after the idle time-out, TornStreamError when the connection breaks.
+        """
+        try:
+            yield from self._pieces()
+        except ReadTimeoutError as exc:
+            if not self._closed.is_set():
+                raise IdleStreamError(f"{self._call}: no byte for too long") from exc
+        except (HTTPError, OSError) as exc:
+            if not self._closed.is_set():
+                raise TornStreamError(f"{self._call}: {shorten(str(exc))}") from exc
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self._response.chunked:
+            yield from self._response.stream(None, decode_content=True)  # a chunk is an event
+            return
+        while piece := self._response.read1(_PIECE_BYTES, decode_content=True):
+            yield piece
+
+    def close(self) -> None:
+        """End the reader's iteration at once."""
+        self._closed.set()
+        # Both say that the body is at its end already.
+        with contextlib.suppress(ValueError, RuntimeError, OSError):
+            self._response.shutdown()
