@@ -1,0 +1,114 @@
+"""Keeps children running: started in order, restarted after a crash, stopped in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from common.model.errors import PreconditionError, SluiceError
+from common.ops.process import Child, ChildSpec, status_text
+
+_log = structlog.get_logger()
+
+_POLL_S = 0.5  # how soon a dead child is noticed; a handful of waitpid calls
+_BASE_S = 0.5
+_CAP_S = 30.0  # a child that cannot start costs two starts a minute
+_STABLE_S = 60.0  # a child that ran this long starts its count of crashes again
+_PRECONDITION_STATUS = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class _Slot:
+    """One child's place: who is in it, how often it crashed in a row, when it starts again."""
+
+    child: Child
+    crashes: int = 0
+    due_at_s: float | None = None  # None: it runs
+
+
+def restart_delay_s(crashes: int) -> float:
+    """Return the pause before restart number `crashes` (the first is 1). Pure."""
+    return min(_CAP_S, _BASE_S * 2.0 ** min(crashes - 1, 10))
+
+
+class Supervisor:
+    """Owns children. `start` and `watch` belong to one thread; `stop` ends everything."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, _Slot] = {}
+
+    def start(self, spec: ChildSpec) -> Child:
+        """Start a child and wait until it is ready; a child that fails at this is stopped.
+
+        Raises what `Child` and `Child.wait_ready` raise.
+        """
+        child = _start_ready(spec)
+        self._slots[spec.name] = _Slot(child=child)
+        return child
+
+    def watch(self, until: threading.Event) -> None:
+        """Restart children that end, with backoff, until the event is set.
+
+        Raises PreconditionError when a child ends with our own status for that: a restart would
+        not help.
+        """
+        while not until.wait(_POLL_S):
+            now_s = time.monotonic()
+            for name, slot in self._slots.items():
+                self._tend(name, slot, now_s)
+
+    def running(self) -> dict[str, bool]:
+        """Return which children run now, by name."""
+        return {name: slot.child.poll() is None for name, slot in self._slots.items()}
+
+    def stop(self) -> None:
+        """Stop all children, the last one started first."""
+        for slot in reversed(list(self._slots.values())):
+            slot.child.stop()
+        self._slots.clear()
+
+    def _tend(self, name: str, slot: _Slot, now_s: float) -> None:
+        status = slot.child.poll()
+        if status is None:
+            return
+        if slot.due_at_s is None:
+            if status == _PRECONDITION_STATUS:
+                raise PreconditionError(str(slot.child.ended_error(status)))
+            slot.child.stop()  # what it left behind in its group
+            stable = now_s - slot.child.started_at_s > _STABLE_S
+            slot.crashes = 1 if stable else slot.crashes + 1
+            delay_s = restart_delay_s(slot.crashes)
+            slot.due_at_s = now_s + delay_s
+            _log.warning(
+                "child ended", child=name, status=status_text(status), restart_in_s=delay_s
+            )
+        if now_s >= slot.due_at_s:
+            slot.child = Child(slot.child.spec)
+            slot.due_at_s = None
+            _log.info("child restarted", child=name, crashes=slot.crashes)
+
+
+def _start_ready(spec: ChildSpec) -> Child:
+    child = Child(spec)
+    try:
+        child.wait_ready()
+    except BaseException:
+        child.stop()
+        raise
+    return child
+
+
+@contextlib.contextmanager
+def supervisor() -> Iterator[Supervisor]:
+    """Yield a supervisor and stop its children at the end, whatever happened."""
+    owner = Supervisor()
+    try:
+        yield owner
+    finally:
+        with contextlib.suppress(SluiceError):
+            owner.stop()
