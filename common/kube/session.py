@@ -19,12 +19,12 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from common.kube import connect
 from common.kube.errors import Call, DeniedError, api_error, decode_status
+from common.kube.negotiate import JSON
 from common.kube.retry_after import parse_retry_after
 from common.kube.stream import Stream
 from common.model.errors import SourceUnavailableError, shorten
 
 USER_AGENT = "kube-sluice"
-JSON = "application/json"
 _CONNECT_S = 5.0
 # A watch's headers come at once and a list's when etcd has answered; a server that is silent for
 # longer is not there. Bounds how long a stop can wait for a request that is just being opened.
@@ -105,7 +105,7 @@ class Session:
         *,
         query: Query = (),
         body: bytes | None = None,
-        content_type: str = JSON,
+        content_type: str | None = None,
         accept: str = JSON,
         timeout_s: float = 30.0,
     ) -> Reply:
@@ -116,7 +116,7 @@ class Session:
         """
         headers = {"Accept": accept}
         if body is not None:
-            headers["Content-Type"] = content_type
+            headers["Content-Type"] = content_type or JSON
         call = Call(verb=method, path=path)
         response = self._open(
             _Outgoing(call=call, query=query, headers=headers, body=body, read_s=timeout_s)
