@@ -63,9 +63,11 @@ class Event:
     @property
     def name(self) -> str:
         """The Event object's name: the same for the same words about the same object."""
-        words = "\n".join((self.subject.kind, self.subject.uid, self.type, self.reason, self.text))
+        about = self.subject
+        words = f"{about.kind}\n{about.uid}\n{self.type}\n{self.reason}\n{self.text}"
         digits = hashlib.sha256(words.encode()).hexdigest()[:_HASH_DIGITS]
-        return f"{self.subject.name[: _NAME_LIMIT - 1 - _HASH_DIGITS]}.{digits}"
+        stem = about.name[: _NAME_LIMIT - 1 - _HASH_DIGITS].rstrip("-.")  # a part ends in a letter
+        return f"{stem}.{digits}"
 
     @property
     def text(self) -> str:
