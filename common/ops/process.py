@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from common.model.errors import PreconditionError, SourceUnavailableError, shorten
+from common.ops.redact import redact_text
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SHOWN_LINES = 3  # the last ones name the cause
@@ -108,6 +109,8 @@ class Child:
                 raise SourceUnavailableError(
                     f"{self.spec.name} was not ready {limit}{self.last_words()}"
                 )
+        if (status := self.poll()) is not None:  # somebody else may answer in its place
+            raise self.ended_error(status)
 
     def ended_error(self, status: int) -> PreconditionError | SourceUnavailableError:
         """Return what its end means to whoever needs it."""
@@ -125,7 +128,7 @@ class Child:
                 lines = _file_tail(path)
             case Forward():
                 lines = list(self._tail)
-        said = shorten(" ".join(lines[-_SHOWN_LINES:]))
+        said = shorten(redact_text(" ".join(lines[-_SHOWN_LINES:])))
         return f": {said}" if said else ""
 
     def stop(self) -> int | None:

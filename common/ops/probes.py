@@ -1,0 +1,157 @@
+"""A small HTTP server for `/metrics`, `/healthz`, `/readyz` and read-only pages.
+
+GET and HEAD only, no request body, a deadline per connection. It serves what other threads made;
+a page must not wait for Redis or the API server.
+"""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from common.model.errors import PreconditionError
+
+_log = structlog.get_logger()
+
+_CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
+_TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = _TEXT
+
+
+Route: TypeAlias = Callable[[], Page]
+
+
+def metrics_route(registry: CollectorRegistry) -> Route:
+    """Return the page that shows the registry in Prometheus' text format."""
+    return lambda: Page(body=generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def health_route(checks: Mapping[str, Callable[[], str]]) -> Route:
+    """Return a page that is 200 if every check answers with an empty string, else 503.
+
+    A check returns what is wrong, in words that may be seen by anybody.
+    """
+
+    def show() -> Page:
+        found = {name: check() for name, check in checks.items()}
+        lines = [f"{name}: {problem or 'ok'}" for name, problem in found.items()]
+        status = 503 if any(found.values()) else 200
+        return Page(body="\n".join([*lines, ""]).encode() or b"ok\n", status=status)
+
+    return show
+
+
+class ProbeServer:
+    """Serves `routes` (path to page) on a thread of its own, until it is closed."""
+
+    def __init__(self, host: str, port: int, routes: Mapping[str, Route]) -> None:
+        """Listen at once; an empty host: on every interface; port 0: a free one.
+
+        Raises PreconditionError if the address is taken or not ours.
+        """
+        self._server = _listen(host, port, routes)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name=f"http-{self.port}", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return _Server((host, port), routes, family)
+    except OSError as exc:
+        raise PreconditionError(
+            f"cannot listen on {host or '*'}:{port}: {exc.strerror}; "
+            "choose another address, or port 0 for a free one"
+        ) from exc
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # A closing process does not wait for a scraper that hangs; the connection's deadline ends it.
+    block_on_close = False
+
+    def __init__(
+        self, address: tuple[str, int], routes: Mapping[str, Route], family: socket.AddressFamily
+    ) -> None:
+        self.address_family = family
+        self.routes = routes
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 # its signature
+        """Say quietly that a client went away; http.server would print a traceback."""
+        _log.debug("connection failed", client=str(client_address), exc_info=True)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
+    server_version = "sluice"
+    sys_version = ""  # our Python's version is nobody's business
+    timeout = _CONNECTION_S
+
+    def do_GET(self) -> None:  # http.server's name
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:  # http.server's name
+        self._answer(with_body=False)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # http.server's name
+        """Write nothing: a line per scrape and probe says nothing."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        page = self._page()
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        if with_body:
+            self.wfile.write(page.body)
+
+    def _page(self) -> Page:
+        path = self.path.partition("?")[0]
+        # Kubernetes' probes of trivy-operator's chart ask for `/healthz/`.
+        route = self.server.routes.get(path) or self.server.routes.get(path.rstrip("/"))
+        if route is None:
+            return Page(body=b"no such page\n", status=404)
+        try:
+            return route()
+        except Exception:  # noqa: BLE001 # one broken page must not break the probes beside it
+            _log.exception("page failed", path=path)
+            return Page(body=b"this page failed; the log says why\n", status=500)

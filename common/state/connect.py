@@ -1,0 +1,108 @@
+"""From an address to a Redis client, and from a Redis error to one of ours.
+
+One place decides how the product talks to Redis: no silent re-sends (a lost reply of a claim must
+not claim again), bounded waits, a password that is read anew for every connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from common.model.errors import PreconditionError, SourceUnavailableError, shorten
+from common.model.redis_address import RedisAddress
+
+_CONNECT_S = 5.0
+# Longer than any blocking command of ours waits, short enough that a dead peer is noticed.
+REPLY_S = 15.0
+_HEALTH_CHECK_S = 30  # idle connections are tried before use: firewalls forget them silently
+
+
+def connect(
+    address: RedisAddress, *, password_file: str = "", ca_file: str = "", name: str = "sluice"
+) -> redis.Redis:
+    """Return a client for `address`; it connects with its first command.
+
+    `name` is what CLIENT LIST shows. Nothing is sent twice: a command whose reply is lost raises.
+    """
+    options = _options(address, password_file=password_file, name=name)
+    match address.scheme:
+        case "unix":
+            return redis.Redis(unix_socket_path=address.path, **options)
+        case "redis+sentinel":
+            sentinel = Sentinel(
+                list(address.hosts),
+                socket_timeout=_CONNECT_S,
+                socket_connect_timeout=_CONNECT_S,
+            )
+            client: redis.Redis = sentinel.master_for(address.service, **options)
+            return client
+        case _:
+            host, port = address.hosts[0]
+            tls: dict[str, Any] = {}
+            if address.scheme == "rediss":
+                tls = {"ssl": True, "ssl_ca_certs": ca_file or None}
+            return redis.Redis(host=host, port=port, **options, **tls)
+
+
+@contextlib.contextmanager
+def redis_errors(address: RedisAddress) -> Iterator[None]:
+    """Turn the client's errors into ours; messages show the address without its password.
+
+    Raises SourceUnavailableError where a later try may succeed, PreconditionError where somebody
+    has to change a credential.
+    """
+    try:
+        yield
+    except (AuthenticationError, NoPermissionError) as exc:
+        raise PreconditionError(
+            f"Redis at {address.shown} refuses us ({shorten(str(exc))}); "
+            "check SLUICE_REDIS_PASSWORD_FILE, or user and password in SLUICE_REDIS_URL"
+        ) from exc
+    except (RedisError, OSError) as exc:
+        raise SourceUnavailableError(
+            f"Redis at {address.shown} does not answer: {shorten(str(exc))}"
+        ) from exc
+
+
+class _PasswordFile(CredentialProvider):
+    """Reads the password for each connection, so that a rotated Secret takes effect."""
+
+    def __init__(self, path: str, username: str) -> None:
+        self._path = path
+        self._username = username
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        try:
+            password = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as exc:
+            raise PreconditionError(
+                f"SLUICE_REDIS_PASSWORD_FILE: cannot read {self._path}: {exc.strerror}"
+            ) from exc
+        return (self._username, password) if self._username else (password,)
+
+
+def _options(address: RedisAddress, *, password_file: str, name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "db": address.db,
+        "socket_timeout": REPLY_S,
+        "socket_connect_timeout": _CONNECT_S,
+        "health_check_interval": _HEALTH_CHECK_S,
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": name,
+    }
+    if password_file:
+        options["credential_provider"] = _PasswordFile(password_file, address.username)
+    elif address.password:
+        options["username"] = address.username or None
+        options["password"] = address.password
+    return options
