@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from common.model.canonical import ContentHash
+from common.model.image import Os
+from common.model.key import ImageKey
 from common.model.workload import WorkloadRow
 from common.reports.body import ReportBody, body_hash
 from common.reports.catalog import API_VERSION, SBOM_REPORT
 from common.reports.labels import OWN_ANNOTATIONS, OWN_LABELS, report_annotations, report_labels
 from common.reports.naming import collision_name, container_report_name
-from common.reports.stamp import Stamp, render
+from common.reports.stamp import Stamp, StampArtifact, StampInput, render
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class LabelPolicy:
     """What the settings add to every report."""
 
     additional: Mapping[str, str] = field(default_factory=dict)
-    report_ttl_s: float | None = None  # None: no lifetime
+    report_ttl: str = ""  # Go duration such as 24h0m0s; empty: no lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def draft(row: WorkloadRow, container: str, body: ReportBody, *, policy: LabelPo
         body=body,
         content_hash=body_hash(body),
         labels=report_labels(body.kind, row, container, additional=policy.additional),
-        annotations=report_annotations(body, row, report_ttl_s=policy.report_ttl_s),
+        annotations=report_annotations(body, row, report_ttl=policy.report_ttl),
     )
 
 
@@ -71,6 +73,44 @@ def owner_reference(row: WorkloadRow) -> dict[str, object]:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def stamp_of(
+    wanted: Draft, *, epoch: int, generation: int, inputs: Iterable[ImageKey], db_version: str
+) -> Stamp:
+    """Return the stamp of the report, with what its body says about image and findings.
+
+    `generation` is the `metadata.generation` that the write will give.
+    """
+    report = wanted.body.report
+    artifact = {**_mapping(report, "registry"), **_mapping(report, "artifact")}
+    os = _mapping(report, "os")
+    return Stamp(
+        content_hash=wanted.content_hash,
+        epoch=epoch,
+        generation=generation,
+        inputs=tuple(map(StampInput.of, inputs)),
+        summary={name: int(str(count)) for name, count in _mapping(report, "summary").items()},
+        artifact=StampArtifact(
+            registry=str(artifact.get("server", "")),
+            repository=str(artifact.get("repository", "")),
+            tag=str(artifact.get("tag", "")),
+            digest=str(artifact.get("digest", "")),
+        ),
+        os=Os(
+            family=str(os.get("family", "")),
+            name=str(os.get("name", "")),
+            eosl=os.get("eosl") is True,
+        ),
+        covered=wanted.body.covered,
+        db_version=db_version,
+    )
+
+
+def _mapping(report: Mapping[str, object], field: str) -> dict[str, object]:
+    """Return the object under `field`; empty where the kind has none."""
+    found = report.get(field)
+    return found if isinstance(found, dict) else {}
 
 
 class Existing(Protocol):

@@ -11,7 +11,6 @@ from common.model.canonical import content_hash
 from common.model.workload import WorkloadRow
 from common.reports.body import ReportBody
 from common.reports.catalog import VULNERABILITY_REPORT
-from common.reports.duration import go_duration
 from common.reports.naming import hash_string, is_label_value
 from common.reports.stamp import CONTENT_HASH_ANNOTATION, STAMP_ANNOTATION
 
@@ -93,18 +92,17 @@ def report_labels(
     }
 
 
-def report_annotations(
-    body: ReportBody, row: WorkloadRow, *, report_ttl_s: float | None
-) -> dict[str, str]:
-    """Return the annotations that stand beside the stamp; `report_ttl_s` None: reports stay.
+def report_annotations(body: ReportBody, row: WorkloadRow, *, report_ttl: str) -> dict[str, str]:
+    """Return the annotations that stand beside the stamp.
 
-    Only vulnerability reports carry a lifetime: their expiry renews the others too.
+    `report_ttl` is a Go duration, empty for reports that stay. Only vulnerability reports carry
+    a lifetime: their expiry renews the others too.
     """
     annotations = {}
     if not is_label_value(row.name):
         annotations[RESOURCE_NAME] = row.name
-    if report_ttl_s is not None and body.kind == VULNERABILITY_REPORT:
-        annotations[TTL_ANNOTATION] = go_duration(report_ttl_s)
+    if report_ttl and body.kind == VULNERABILITY_REPORT:
+        annotations[TTL_ANNOTATION] = report_ttl
     if body.truncated:
         annotations[TRUNCATED_ANNOTATION] = ",".join(body.truncated)
     if not body.covered and body.kind == VULNERABILITY_REPORT:
