@@ -39,12 +39,14 @@ def connect(
         case "unix":
             return redis.Redis(unix_socket_path=address.path, **options)
         case "redis+sentinel":
-            sentinel = Sentinel(
+            sentinel = Sentinel(  # type: ignore[no-untyped-call] # redis-py types neither call
                 list(address.hosts),
                 socket_timeout=_CONNECT_S,
                 socket_connect_timeout=_CONNECT_S,
             )
-            client: redis.Redis = sentinel.master_for(address.service, **options)
+            client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call] # as above
+                address.service, **options
+            )
             return client
         case _:
             host, port = address.hosts[0]
