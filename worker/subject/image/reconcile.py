@@ -1,0 +1,176 @@
+"""Makes one image's record true: an inventory if there is none, then the match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, assert_never
+
+from common.model.errors import (
+    BadReferenceError,
+    ImageNotFoundError,
+    LayerCacheMissingError,
+    SluiceError,
+    UnauthorizedError,
+)
+from common.model.facts import Fact
+from common.model.image import Failure, ImageRecord, ImageUse, Inventory
+from common.model.key import ImageKey
+from common.queue.contract import Claim, Finished, ImageUpdate, Park, Retry, Settled
+from worker.evidence.image.inventory import InventoryJob, Scanner
+from worker.evidence.image.match import Matcher
+from worker.evidence.image.options import ScanOptions
+from worker.subject.image.plan import Analyse, Rematch, Unused, attempts, plan, pull_name
+
+
+class Records(Protocol):
+    """The image table."""
+
+    def get(self, key: ImageKey) -> ImageRecord:
+        """Return what is known; an empty record when nothing is."""
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return how workloads name the image."""
+
+
+class Keys(Protocol):
+    """Pull credentials."""
+
+    def docker_config_for(self, use: ImageUse) -> bytes | None:
+        """Return what the use's kubelet would present, None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """The settings that an image's run needs."""
+
+    options: ScanOptions
+    deadline_s: float  # of one inventory
+    insecure: bool
+    server_url: Callable[[], str]  # of the match server
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What one run has learned so far; a run that fails later must not lose it."""
+
+    inventory: Inventory | None = None  # a new one
+    facts: list[Fact] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReconciler:
+    """Reconciles image keys. Thread-safe as far as its ports are."""
+
+    records: Records
+    keys: Keys
+    scanner: Scanner
+    matcher: Matcher
+    config: ImageConfig
+    decide: Callable[[SluiceError, Claim], Retry | Park]
+    now_s: Callable[[], float]  # Unix seconds by Redis' clock
+    epoch: Callable[[], int]
+
+    def __call__(self, claim: Claim) -> Finished:
+        """Run one claim to its end; every end leaves a record that tells its reason."""
+        key = claim.key
+        if not isinstance(key, ImageKey):
+            raise TypeError(f"not an image key: {key}")
+        record = self.records.get(key)
+        done = _Progress()
+        try:
+            return self._run(key, record, done)
+        except SluiceError as error:
+            outcome = self._failed(claim, error, done.inventory)
+            return Finished(outcome=outcome, facts=tuple(done.facts))
+
+    def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
+        uses = self.records.uses(key)
+        chosen = plan(record, uses)
+        match chosen:
+            case Unused():
+                return Finished(outcome=self._settled("Rest:Unused", None))
+            case Analyse(attempts=tries):
+                inventory = self._analyse(key, tries, done)
+                update = self._match(key, inventory, record, done)
+            case Rematch(inventory=known):
+                try:
+                    update = self._match(key, known, record, done)
+                except LayerCacheMissingError:
+                    # The match server lost its volume: the layers must be analysed again.
+                    again = self._analyse(key, attempts(uses), done)
+                    update = self._match(key, again, record, done)
+            case _:
+                assert_never(chosen)
+        return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _analyse(self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress) -> Inventory:
+        """Pull with one use's name and credentials after the other.
+
+        Only what another use could do better goes on to the next: a refusal, an unknown name and
+        a reference that is none. Raises the last error.
+        """
+        last: SluiceError | None = None
+        for use in tries:
+            try:
+                result = self.scanner.inventory(self._job(key, use))
+            except (UnauthorizedError, ImageNotFoundError, BadReferenceError) as error:
+                last = error
+                continue
+            data = {
+                "seconds": round(result.seconds, 3),
+                "reference": use.reference,
+                "secrets": len(result.inventory.secrets),
+                "covered": result.inventory.covered,
+            }
+            done.facts.append(Fact(kind="inventoried", key=str(key), data=data))
+            done.inventory = result.inventory
+            return result.inventory
+        if last is None:
+            raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
+        raise last
+
+    def _job(self, key: ImageKey, use: ImageUse) -> InventoryJob:
+        return InventoryJob(
+            reference=pull_name(key, use),
+            platform=key.platform,
+            options=self.config.options,
+            server_url=self.config.server_url(),
+            deadline_s=self.config.deadline_s,
+            docker_config=self.keys.docker_config_for(use),
+            insecure=self.config.insecure,
+        )
+
+    def _match(
+        self, key: ImageKey, inventory: Inventory, record: ImageRecord, done: _Progress
+    ) -> ImageUpdate:
+        found = self.matcher.match(inventory)
+        before = record.match.findings_hash if record.match is not None else None
+        data = {
+            "db_version": found.db_version,
+            "findings": len(found.findings),
+            "changed": before != found.findings_hash,
+        }
+        done.facts.append(Fact(kind="matched", key=str(key), data=data))
+        return ImageUpdate(inventory=done.inventory, match=found)
+
+    def _settled(self, outcome: str, update: ImageUpdate | None) -> Settled:
+        return Settled(fingerprint="", epoch=self.epoch(), outcome=outcome, image=update)
+
+    def _failed(
+        self, claim: Claim, error: SluiceError, inventory: Inventory | None
+    ) -> Retry | Park:
+        """Store the reason with the record, so that every waiter can read it.
+
+        An inventory that was taken before the match failed is kept: no image is pulled twice.
+        """
+        failure = Failure(
+            reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
+        )
+        outcome = self.decide(error, claim)
+        return _storing(outcome, ImageUpdate(inventory=inventory, failure=failure))
+
+
+def _storing(outcome: Retry | Park, update: ImageUpdate) -> Retry | Park:
+    """Return the outcome with what the record learns; what was known before stays."""
+    return replace(outcome, image=update)

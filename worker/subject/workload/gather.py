@@ -1,0 +1,142 @@
+"""Reads all that a workload's plan may know: records of its images, and what references mean.
+
+Every look-up of an image registers the workload as its user in the same step, and as its waiter
+where there is no record yet: an image that lands in between cannot be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from common.model.errors import SluiceError, TransientError
+from common.model.image import ImageRecord, ImageUse
+from common.model.key import ImageKey, WorkloadKey
+from common.model.refs import ImageReference, parse_reference
+from common.model.workload import WorkloadRow
+from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
+from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unresolved, Young
+
+
+class Images(Protocol):
+    """The image table."""
+
+    def lookup(self, use: ImageUse, keys: Sequence[ImageKey]) -> list[ImageRecord]:
+        """Return the records, registering the use; keys without a record are enqueued."""
+
+    def release(self, workload: WorkloadKey, *, keep: frozenset[ImageKey]) -> None:
+        """Forget that the workload uses other images than `keep`."""
+
+
+class Resolutions(Protocol):
+    """What a reference meant for a workload when a registry was asked last."""
+
+    def get(self, workload: WorkloadKey, reference: str) -> str | None:
+        """Return the digest; None: never asked, or too long ago."""
+
+    def put(self, workload: WorkloadKey, reference: str, digest: str) -> None:
+        """Remember the digest."""
+
+
+class Resolver(Protocol):
+    """A registry."""
+
+    def resolve(
+        self, reference: ImageReference, docker_config: bytes | None, *, insecure: bool
+    ) -> str:
+        """Return the digest that the reference names now."""
+
+
+class Keys(Protocol):
+    """Pull credentials."""
+
+    def docker_config_for(self, use: ImageUse) -> bytes | None:
+        """Return what the use's kubelet would present, None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gatherer:
+    """Turns needs into evidence."""
+
+    images: Images
+    resolutions: Resolutions
+    resolver: Resolver
+    keys: Keys
+    options: str  # digest of the scan options
+    insecure: bool
+
+    def evidence(self, row: WorkloadRow, needs: Sequence[ContainerNeed]) -> tuple[Evidence, ...]:
+        """Look every container's images up.
+
+        Raises what the tables raise; a registry's or a reference's fault becomes evidence.
+        """
+        return tuple(self._one(row, need) for need in needs)
+
+    def _one(self, row: WorkloadRow, need: ContainerNeed) -> Evidence:
+        container = need.container
+        match need.image:
+            case WaitForKubelet(delay_s=delay_s):
+                return Young(container=container, delay_s=delay_s)
+            case Ran(images=images):
+                use = _use(row, container.image, kubelet_ran_it=True)
+                return self._look_up(need, use, images)
+            case Resolve(platform=platform):
+                use = _use(row, container.image, kubelet_ran_it=False)
+                try:
+                    digest = self._resolve(row, use)
+                except SluiceError as error:
+                    return Unresolved(container=container, error=error)
+                key = ImageKey(digest=digest, platform=platform, options=self.options)
+                return self._look_up(need, use, (key,))
+            case _:
+                assert_never(need.image)
+
+    def _resolve(self, row: WorkloadRow, use: ImageUse) -> str:
+        """Return the digest, asking the registry with the workload's own credentials at most once.
+
+        Kept per workload: another tenant's answer proves nothing about this one's rights.
+        """
+        reference = parse_reference(use.reference)
+        known = self.resolutions.get(row.key, use.reference)
+        if known is not None:
+            return known
+        config = self.keys.docker_config_for(use)
+        digest = self.resolver.resolve(reference, config, insecure=self.insecure)
+        self.resolutions.put(row.key, use.reference, digest)
+        return digest
+
+    def _look_up(self, need: ContainerNeed, use: ImageUse, keys: Sequence[ImageKey]) -> Evidence:
+        records = list(zip(keys, self.images.lookup(use, keys), strict=True))
+        return judge(need, records)
+
+
+def judge(need: ContainerNeed, records: Sequence[tuple[ImageKey, ImageRecord]]) -> Evidence:
+    """Return what the records say about one container. Pure.
+
+    The report is built when no record is still on its way and at least one is there: a digest
+    that failed must not hold up one that is known.
+    """
+    for key, record in records:
+        if not record.ready and record.failure is None:
+            return Pending(container=need.container, on=key)
+    ready = tuple((key, record) for key, record in records if record.ready)
+    if ready:
+        return Known(container=need.container, images=ready)
+    failure = records[0][1].failure
+    if failure is None:  # no images at all: a kubelet never reports an empty list
+        return Unresolved(
+            container=need.container, error=TransientError("no image is known for the container")
+        )
+    return Broken(container=need.container, reason=failure.reason, message=failure.message)
+
+
+def _use(row: WorkloadRow, reference: str, *, kubelet_ran_it: bool) -> ImageUse:
+    return ImageUse(
+        workload=str(row.key),
+        reference=reference,
+        namespace=row.namespace,
+        service_account=row.service_account,
+        pull_secrets=row.pull_secrets,
+        kubelet_ran_it=kubelet_ran_it,
+    )

@@ -1,0 +1,296 @@
+"""Makes one workload's reports true: gather, plan, project, write, and say how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
+
+from common.model.errors import GoneError, SluiceError
+from common.model.facts import Fact
+from common.model.image import ImageRecord, Os
+from common.model.key import ImageKey, WorkloadKey
+from common.model.workload import Fingerprint, WorkloadRow
+from common.queue.contract import After, Claim, Finished, Outcome, Park, Retry, Settled, Waiting
+from common.reports.assemble import Draft, LabelPolicy, draft
+from common.reports.naming import container_report_name
+from common.reports.stamp import Stamp, StampArtifact, StampInput
+from common.state.settled import SettledRow
+from worker.project.context import ReportContext, ReportOptions
+from worker.subject.workload.bodies import body_of
+from worker.subject.workload.gather import Gatherer
+from worker.subject.workload.needs import Retired, Scan, Skip, needs
+from worker.subject.workload.plan import (
+    Converge,
+    ConvergePartly,
+    End,
+    Fail,
+    LookAgain,
+    Wanted,
+    WaitFor,
+    obsolete,
+    plan,
+)
+from worker.write import Writer, Written
+
+
+class Rows(Protocol):
+    """The watcher's rows."""
+
+    def get(self, key: WorkloadKey) -> tuple[WorkloadRow, Fingerprint] | None:
+        """Return the row with its fingerprint; None: the workload is gone."""
+
+
+class SettledRuns(Protocol):
+    """What runs that converged left behind."""
+
+    def get(self, key: WorkloadKey) -> SettledRow | None:
+        """Return the last one; None: never, or forgotten."""
+
+
+class Successors(Protocol):
+    """Waiting for another workload's run."""
+
+    def await_settled(self, successor: WorkloadKey, waiter: WorkloadKey) -> SettledRow | None:
+        """Return the successor's row if it converged, else register `waiter` to be woken."""
+
+
+class Announcer(Protocol):
+    """Events on the workload."""
+
+    def failed(self, row: WorkloadRow, *, container: str, reason: str, message: str) -> None:
+        """Say that a container's image cannot be scanned."""
+
+    def recovered(self, row: WorkloadRow) -> None:
+        """Say that all its images are scanned again."""
+
+    def truncated(self, row: WorkloadRow, written: Written) -> None:
+        """Say that a report had to leave something out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadConfig:
+    """The settings that a workload's run needs."""
+
+    kinds: frozenset[str]  # report kinds that are switched on
+    options: ReportOptions
+    labels: LabelPolicy
+    image_wait_s: float
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What one run has done so far."""
+
+    reports: dict[str, str] = field(default_factory=dict)  # Kind/namespace/name -> content hash
+    facts: list[Fact] = field(default_factory=list)
+    unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadReconciler:
+    """Reconciles workload keys. Thread-safe as far as its ports are."""
+
+    rows: Rows
+    settled: SettledRuns
+    successors: Successors
+    gatherer: Gatherer
+    writer: Writer
+    announcer: Announcer
+    config: WorkloadConfig
+    decide: Callable[[SluiceError, Claim], Retry | Park]  # the error class's policy
+    now_s: Callable[[], float]  # Unix seconds by Redis' clock
+    epoch: Callable[[], int]
+
+    def __call__(self, claim: Claim) -> Finished:
+        """Run one claim to its end; a fault of the API server or of Redis is raised."""
+        key = claim.key
+        if not isinstance(key, WorkloadKey):
+            raise TypeError(f"not a workload key: {key}")
+        found = self.rows.get(key)
+        if found is None:
+            self.gatherer.images.release(key, keep=frozenset())
+            return Finished(outcome=Settled(fingerprint="", epoch=self.epoch(), outcome="Gone"))
+        row, fingerprint = found
+        run = _Run(self, row=row, fingerprint=fingerprint, claim=claim)
+        try:
+            return run.finish()
+        except GoneError:
+            # The namespace or the workload vanished while we worked: drop the result and rest.
+            return run.rest("Gone")
+
+
+class _Run:
+    """One claim of one workload."""
+
+    def __init__(
+        self, parts: WorkloadReconciler, *, row: WorkloadRow, fingerprint: str, claim: Claim
+    ) -> None:
+        self._parts = parts
+        self._row = row
+        self._fingerprint = fingerprint
+        self._claim = claim
+        self._before = parts.settled.get(row.key)
+        self._epoch = parts.epoch()
+        self._progress = _Progress()
+
+    def finish(self) -> Finished:
+        """Choose by what the workload needs."""
+        parts = self._parts
+        chosen = needs(
+            self._row,
+            options=parts.gatherer.options,
+            image_wait_s=parts.config.image_wait_s,
+            now_s=parts.now_s(),
+        )
+        match chosen:
+            case Skip(why=why):
+                return self.rest(f"Rest:{why}")
+            case Retired(successor=successor):
+                return self._retire(successor)
+            case Scan():
+                return self._scan(chosen)
+            case _:
+                assert_never(chosen)
+
+    def rest(self, outcome: str) -> Finished:
+        """Settle without a write; what was stored stays stored."""
+        reports = self._before.reports if self._before is not None else {}
+        return self._finished(self._settle(outcome, {} if outcome == "Gone" else reports))
+
+    def _retire(self, successor: str) -> Finished:
+        """Delete an old revision's reports, but only behind its successor's."""
+        row = self._row
+        key = WorkloadKey(kind=row.kind, namespace=row.namespace, name=successor)
+        if self._parts.successors.await_settled(key, row.key) is None:
+            return self._finished(Waiting(on=str(key)))
+        names = {
+            f"{kind}/{row.namespace}/{container_report_name(row.kind, row.name, one.name)}"
+            for kind in self._parts.config.kinds
+            for one in row.containers
+        }
+        self._remove(sorted(names | set(self._before.reports if self._before else ())))
+        self._parts.gatherer.images.release(row.key, keep=frozenset())
+        return self._finished(self._settle("Rest:Retired", {}))
+
+    def _scan(self, scan: Scan) -> Finished:
+        evidence = self._parts.gatherer.evidence(self._row, scan.containers)
+        made = plan(evidence, kinds=self._parts.config.kinds)
+        for wanted in made.reports:
+            self._write(wanted)
+        return self._finished(self._conclude(made.end, made.reports))
+
+    def _write(self, wanted: Wanted) -> None:
+        parts, row = self._parts, self._row
+        first_key, first = wanted.images[0]
+        context = ReportContext(
+            reference=wanted.container.image,
+            digest=first_key.digest,
+            scanner_version=first.inventory.scanner_version if first.inventory else "",
+            options=parts.config.options,
+        )
+        body = body_of(wanted.kind, wanted.images, context)
+        made = draft(row, wanted.container.name, body, policy=parts.config.labels)
+        stamp = _stamp(made, wanted.images, epoch=self._epoch)
+        fresh = self._before is None and self._claim.attempts == 0
+        written = parts.writer.apply(made, stamp, expect_absent=fresh)
+        self._note(written)
+
+    def _note(self, written: Written) -> None:
+        progress = self._progress
+        progress.reports[written.shown] = written.content_hash
+        if written.how in ("kept", "left"):
+            progress.unchanged += 1
+            return
+        data = {"report": written.shown, "how": written.how, "bytes": written.size_bytes}
+        progress.facts.append(Fact(kind="written", key=str(self._row.key), data=data))
+        if written.truncated:
+            self._parts.announcer.truncated(self._row, written)
+
+    def _remove(self, names: list[str] | tuple[str, ...]) -> None:
+        for shown in names:
+            if self._parts.writer.remove(shown, owner_uid=self._row.uid):
+                data = {"report": shown, "how": "deleted", "bytes": 0}
+                self._progress.facts.append(Fact(kind="written", key=str(self._row.key), data=data))
+
+    def _conclude(self, end: End, reports: tuple[Wanted, ...]) -> Outcome:
+        """Turn the plan's end into the run's."""
+        row, announcer = self._row, self._parts.announcer
+        match end:
+            case Converge():
+                return self._converged(reports)
+            case ConvergePartly(container=container, image=image, reason=reason, message=message):
+                announcer.failed(
+                    row, container=container, reason=reason, message=f"{image}: {message}"
+                )
+                return self._settle(f"Partial:{reason}", self._kept_reports())
+            case WaitFor(on=on):
+                return Waiting(on=str(on))
+            case LookAgain(delay_s=delay_s):
+                return After(delay_s=delay_s, reason="WaitingForKubelet")
+            case Fail(container=container, image=image, error=error):
+                announcer.failed(
+                    row, container=container, reason=error.reason, message=f"{image}: {error}"
+                )
+                return self._parts.decide(error, self._claim)
+            case _:
+                assert_never(end)
+
+    def _converged(self, reports: tuple[Wanted, ...]) -> Outcome:
+        """Drop what is no longer needed, then settle."""
+        used = frozenset(key for wanted in reports for key, _ in wanted.images)
+        self._parts.gatherer.images.release(self._row.key, keep=used)
+        if self._before is not None:
+            self._remove(
+                obsolete(
+                    self._before.reports,
+                    true_now=self._progress.reports.keys(),
+                    kinds=self._parts.config.kinds,
+                )
+            )
+        if self._claim.attempts or (
+            self._before is not None and self._before.outcome.startswith("Partial")
+        ):
+            self._parts.announcer.recovered(self._row)
+        return self._settle("Converged", self._progress.reports)
+
+    def _kept_reports(self) -> dict[str, str]:
+        """Return the reports of a partial run: a broken container's old ones still stand."""
+        before = self._before.reports if self._before is not None else {}
+        return {**before, **self._progress.reports}
+
+    def _settle(self, outcome: str, reports: Mapping[str, str]) -> Settled:
+        return Settled(
+            fingerprint=self._fingerprint, epoch=self._epoch, outcome=outcome, reports=dict(reports)
+        )
+
+    def _finished(self, outcome: Outcome) -> Finished:
+        return Finished(outcome=outcome, facts=tuple(self._progress.facts))
+
+
+def _stamp(made: Draft, images: tuple[tuple[ImageKey, ImageRecord], ...], *, epoch: int) -> Stamp:
+    """Describe the body for those who read metadata only; the writer predicts the generation."""
+    _, first = images[0]
+    artifact, registry = made.body.report.get("artifact"), made.body.report.get("registry")
+    summary = made.body.report.get("summary")
+    return Stamp(
+        content_hash=made.content_hash,
+        epoch=epoch,
+        generation=1,
+        inputs=tuple(StampInput.of(key) for key, _ in images),
+        summary=dict(summary) if isinstance(summary, dict) else {},
+        artifact=StampArtifact(
+            registry=_text(registry, "server"),
+            repository=_text(artifact, "repository"),
+            tag=_text(artifact, "tag"),
+            digest=_text(artifact, "digest"),
+        ),
+        os=first.inventory.os if first.inventory else Os(),
+        covered=made.body.covered,
+        db_version=first.match.db_version if first.match else "",
+    )
+
+
+def _text(part: object, name: str) -> str:
+    """Return a text field of an optional part of the body."""
+    return str(part.get(name, "")) if isinstance(part, dict) else ""
