@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from common.model.errors import shorten
 from common.model.key import WORKLOAD_KINDS
 from common.model.redis_address import RedisAddress, parse_redis_url
-from common.settings.duration import go_duration_s
+from common.reports.duration import parse_go_duration
 
 T = TypeVar("T")
 
@@ -124,6 +124,15 @@ def _bind(text: str) -> BindAddress:
     return BindAddress(host=host[1:-1] if in_brackets else host, port=int(port))
 
 
+def _duration_s(text: str) -> float:
+    seconds = parse_go_duration(text)
+    if seconds is None:
+        raise ValueError(f"is {_quoted(text)}; write a Go duration such as 30s, 5m or 24h")
+    if seconds < 0:
+        raise ValueError(f"is {_quoted(text)}; a negative duration means nothing here")
+    return seconds
+
+
 def _redis(text: str) -> RedisAddress | None:
     return parse_redis_url(text) if text else None
 
@@ -135,9 +144,9 @@ def _http_url(text: str) -> str:
 
 
 def _cluster(text: str) -> str:
-    if not text or re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", text):
+    if not text or re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
         return text
-    raise ValueError(f"is {_quoted(text)}; write up to 32 of a-z, 0-9 and -")
+    raise ValueError(f"is {_quoted(text)}; write up to 63 of a-z, 0-9 and -")
 
 
 def _is_number(text: str) -> bool:
@@ -197,12 +206,12 @@ REDIS_URL = Format(
     shown="redis:// \\| rediss:// \\| unix:// \\| redis+sentinel:// URL", read=_redis
 )
 HTTP_URL = Format(shown="http(s)://host:port", read=_http_url)
-CLUSTER = Format(shown="up to 32 of a-z, 0-9, -", read=_cluster)
-DURATION = Format(shown="Go duration", read=go_duration_s)
+CLUSTER = Format(shown="up to 63 of a-z, 0-9, -", read=_cluster)
+DURATION = Format(shown="Go duration", read=_duration_s)
 
 
 def _optional_duration(text: str) -> float | None:
-    return go_duration_s(text) if text else None
+    return _duration_s(text) if text else None
 
 
 OPTIONAL_DURATION = Format(

@@ -105,7 +105,7 @@ DATA_DIR = Setting(
     format=formats.PATH,
     group="Operations",
     meaning="Where databases, layer caches, sockets and the embedded Valkey live; "
-    "empty: `sluice` under `XDG_STATE_HOME` (`~/.local/state`), without a home `/var/lib`.",
+    "empty: `sluice` in `XDG_STATE_HOME`, else in `~/.local/state`, else in `/var/lib`.",
 )
 IMAGE_WAIT_S = Setting(
     name="SLUICE_IMAGE_WAIT_S",

@@ -13,8 +13,8 @@ from typing import TypeVar
 import msgspec
 
 from common.model.errors import SettingsError
+from common.reports.duration import go_duration
 from common.settings import ours, upstream
-from common.settings.duration import go_duration
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, PREFIX, ROWS
 from common.settings.value import (

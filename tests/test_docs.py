@@ -1,0 +1,57 @@
+"""Documentation: what is generated is up to date, what exists is documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.settings import document
+from common.settings.setting import Setting
+from common.settings.table import BY_NAME, GROUPS, ROWS
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_configuration_page_is_what_the_code_generates() -> None:
+    """A page that is edited by hand is wrong after the next change of the code."""
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    assert page == document.markdown(), (
+        "run: python -m common.settings.document > docs/configuration.md"
+    )
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_setting_is_documented_in_one_row(row: Setting[object]) -> None:
+    """A setting that nobody can find is a setting that nobody uses, or worse, guesses."""
+    lines = document.markdown().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{row.name}`")]
+    assert (row.meaning if row.honoured else row.instead) in line
+    assert row.default in line
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_default_parses(row: Setting[object]) -> None:
+    """The default is documented as text, so it must mean something as text."""
+    row.format.read(row.default)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_is_complete(row: Setting[object]) -> None:
+    """Prose is proofread as code: a sentence ends with a full stop; a refusal has its reason."""
+    assert row.group in GROUPS
+    assert row.meaning.endswith(".")
+    assert row.honoured != bool(row.instead)
+    assert row.upstream != row.name.startswith("SLUICE_")
+
+
+def test_no_name_stands_twice() -> None:
+    """The second row would never be read."""
+    assert len(BY_NAME) == len(ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_our_numbers_carry_their_unit_in_the_name(row: Setting[object]) -> None:
+    """SLUICE_LEASE=15000 would be read as milliseconds by half of its users."""
+    if row.name.startswith("SLUICE_") and row.unit in {"s", "MB"}:
+        assert row.name.endswith(f"_{row.unit.upper()}")
