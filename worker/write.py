@@ -13,7 +13,6 @@ from typing import Literal, Protocol, TypeAlias, assert_never
 
 import msgspec
 
-from common.kube.errors import NotFoundError
 from common.kube.resources import ReportMeta
 from common.model.errors import ConflictError, TooLargeError
 from common.model.workload import WorkloadRow
@@ -51,8 +50,8 @@ class ReportStore(Protocol):
     def patch_metadata(self, meta: ReportMeta, patch: Mapping[str, object]) -> ReportMeta:
         """Raise ConflictError when the patch's resourceVersion is not the stored one."""
 
-    def delete(self, meta: ReportMeta) -> None:
-        """Raise ConflictError when it changed since `meta` was read."""
+    def delete(self, meta: ReportMeta) -> bool:
+        """Return False when it was gone; raise ConflictError when it changed since `meta`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +107,7 @@ class Writer:
         existing = self._store.get(kind, namespace, name)
         if existing is None or existing.owner is None or existing.owner.uid != owner_uid:
             return False
-        try:
-            self._store.delete(existing)
-        except NotFoundError:
-            return False
-        return True
+        return self._store.delete(existing)
 
     def _read(self, draft: Draft) -> ReportMeta | None:
         return self._store.get(draft.body.kind, draft.row.namespace, draft.name)
