@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, Self, TypeVar
 
-from common.model.errors import PreconditionError, shorten
+from common.model.errors import FOREIGN_LIMIT, PreconditionError, shorten
 from sandbox.leash import leash
 
 POLL_S = 0.03  # a probe costs about 1 ms; a child is found ready this late at most
@@ -107,7 +107,7 @@ class Process:
     def failure(self, what: str) -> PreconditionError:
         """Return an error that says `what` happened, where the log is, and its last lines."""
         tail = self.tail()
-        last = tail.strip().rpartition("\n")[2]
+        last = tail[-FOREIGN_LIMIT:]
         error = PreconditionError(
             f"{self.command.name} {what}; log: {self.command.log}; its end: {shorten(last)}",
             reason="ProgramFailed",
