@@ -90,7 +90,11 @@ def stamp_of(
         epoch=epoch,
         generation=generation,
         inputs=tuple(map(StampInput.of, inputs)),
-        summary={name: int(str(count)) for name, count in _mapping(report, "summary").items()},
+        summary={
+            name: count
+            for name, count in _mapping(report, "summary").items()
+            if isinstance(count, int)
+        },
         artifact=StampArtifact(
             registry=str(artifact.get("server", "")),
             repository=str(artifact.get("repository", "")),
