@@ -14,6 +14,9 @@ _PROJECTORS = {
 }
 
 
-def body_of(kind: str, records: Records, context: ReportContext) -> ReportBody:
-    """Return the body of one report; raises KeyError for a kind without a projector."""
+def body_of(kind: str, records: Records, context: ReportContext) -> ReportBody | None:
+    """Return the body of one report; None: the images give no such report.
+
+    Raises KeyError for a kind without a projector.
+    """
     return _PROJECTORS[kind](records, context)

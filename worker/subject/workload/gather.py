@@ -6,7 +6,7 @@ where there is no record yet: an image that lands in between cannot be missed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -14,7 +14,7 @@ from common.model.errors import SluiceError, TransientError
 from common.model.image import ImageRecord, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference, parse_reference
-from common.model.workload import WorkloadRow
+from common.model.workload import Container, WorkloadRow
 from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
 from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unresolved, Young
 
@@ -22,11 +22,11 @@ from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unres
 class Images(Protocol):
     """The image table."""
 
-    def lookup(self, use: ImageUse, keys: Sequence[ImageKey]) -> list[ImageRecord]:
-        """Return the records, registering the use; keys without a record are enqueued."""
+    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+        """Return the records, registering the uses; keys without a record are enqueued."""
 
-    def release(self, workload: WorkloadKey, *, keep: frozenset[ImageKey]) -> None:
-        """Forget that the workload uses other images than `keep`."""
+    def release(self, workload: WorkloadKey, keep: Collection[ImageKey]) -> int:
+        """Forget that the workload uses other images than `keep`; return how many it used."""
 
 
 class Resolutions(Protocol):
@@ -56,6 +56,14 @@ class Keys(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """One container and the images to look up for it, the primary's first."""
+
+    container: Container
+    uses: tuple[tuple[ImageUse, ImageKey], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gatherer:
     """Turns needs into evidence."""
 
@@ -67,20 +75,29 @@ class Gatherer:
     insecure: bool
 
     def evidence(self, row: WorkloadRow, needs: Sequence[ContainerNeed]) -> tuple[Evidence, ...]:
-        """Look every container's images up.
+        """Look the images of all containers up in one step.
 
         Raises what the tables raise; a registry's or a reference's fault becomes evidence.
         """
-        return tuple(self._one(row, need) for need in needs)
+        asked = [self._ask(row, need) for need in needs]
+        uses = [use for one in asked if isinstance(one, _Asked) for use in one.uses]
+        records = iter(self.images.lookup_uses(uses))
+        return tuple(
+            judge(one.container, [(key, next(records)) for _, key in one.uses])
+            if isinstance(one, _Asked)
+            else one
+            for one in asked
+        )
 
-    def _one(self, row: WorkloadRow, need: ContainerNeed) -> Evidence:
+    def _ask(self, row: WorkloadRow, need: ContainerNeed) -> _Asked | Young | Unresolved:
+        """Return what to look up for one container, or why there is nothing to look up."""
         container = need.container
         match need.image:
             case WaitForKubelet(delay_s=delay_s):
                 return Young(container=container, delay_s=delay_s)
             case Ran(images=images):
                 use = _use(row, container.image, kubelet_ran_it=True)
-                return self._look_up(need, use, images)
+                return _Asked(container=container, uses=tuple((use, key) for key in images))
             case Resolve(platform=platform):
                 use = _use(row, container.image, kubelet_ran_it=False)
                 try:
@@ -88,7 +105,7 @@ class Gatherer:
                 except SluiceError as error:
                     return Unresolved(container=container, error=error)
                 key = ImageKey(digest=digest, platform=platform, options=self.options)
-                return self._look_up(need, use, (key,))
+                return _Asked(container=container, uses=((use, key),))
             case _:
                 assert_never(need.image)
 
@@ -106,12 +123,8 @@ class Gatherer:
         self.resolutions.put(row.key, use.reference, digest)
         return digest
 
-    def _look_up(self, need: ContainerNeed, use: ImageUse, keys: Sequence[ImageKey]) -> Evidence:
-        records = list(zip(keys, self.images.lookup(use, keys), strict=True))
-        return judge(need, records)
 
-
-def judge(need: ContainerNeed, records: Sequence[tuple[ImageKey, ImageRecord]]) -> Evidence:
+def judge(container: Container, records: Sequence[tuple[ImageKey, ImageRecord]]) -> Evidence:
     """Return what the records say about one container. Pure.
 
     The report is built when no record is still on its way and at least one is there: a digest
@@ -119,16 +132,16 @@ def judge(need: ContainerNeed, records: Sequence[tuple[ImageKey, ImageRecord]]) 
     """
     for key, record in records:
         if not record.ready and record.failure is None:
-            return Pending(container=need.container, on=key)
+            return Pending(container=container, on=key)
     ready = tuple((key, record) for key, record in records if record.ready)
     if ready:
-        return Known(container=need.container, images=ready)
+        return Known(container=container, images=ready)
     failure = records[0][1].failure
     if failure is None:  # no images at all: a kubelet never reports an empty list
         return Unresolved(
-            container=need.container, error=TransientError("no image is known for the container")
+            container=container, error=TransientError("no image is known for the container")
         )
-    return Broken(container=need.container, reason=failure.reason, message=failure.message)
+    return Broken(container=container, reason=failure.reason, message=failure.message)
 
 
 def _use(row: WorkloadRow, reference: str, *, kubelet_ran_it: bool) -> ImageUse:

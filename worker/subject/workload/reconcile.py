@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
@@ -26,8 +26,8 @@ from worker.subject.workload.plan import (
     End,
     Fail,
     LookAgain,
-    Wanted,
     WaitFor,
+    Wanted,
     obsolete,
     plan,
 )
@@ -44,8 +44,8 @@ class Rows(Protocol):
 class SettledRuns(Protocol):
     """What runs that converged left behind."""
 
-    def get(self, key: WorkloadKey) -> SettledRow | None:
-        """Return the last one; None: never, or forgotten."""
+    def get_many(self, keys: Sequence[WorkloadKey]) -> dict[WorkloadKey, SettledRow]:
+        """Return the rows of those keys that have one."""
 
 
 class Successors(Protocol):
@@ -109,7 +109,7 @@ class WorkloadReconciler:
             raise TypeError(f"not a workload key: {key}")
         found = self.rows.get(key)
         if found is None:
-            self.gatherer.images.release(key, keep=frozenset())
+            self.gatherer.images.release(key, ())
             return Finished(outcome=Settled(fingerprint="", epoch=self.epoch(), outcome="Gone"))
         row, fingerprint = found
         run = _Run(self, row=row, fingerprint=fingerprint, claim=claim)
@@ -130,7 +130,7 @@ class _Run:
         self._row = row
         self._fingerprint = fingerprint
         self._claim = claim
-        self._before = parts.settled.get(row.key)
+        self._before = parts.settled.get_many([row.key]).get(row.key)
         self._epoch = parts.epoch()
         self._progress = _Progress()
 
@@ -170,7 +170,7 @@ class _Run:
             for one in row.containers
         }
         self._remove(sorted(names | set(self._before.reports if self._before else ())))
-        self._parts.gatherer.images.release(row.key, keep=frozenset())
+        self._parts.gatherer.images.release(row.key, ())
         return self._finished(self._settle("Rest:Retired", {}))
 
     def _scan(self, scan: Scan) -> Finished:
@@ -190,6 +190,8 @@ class _Run:
             options=parts.config.options,
         )
         body = body_of(wanted.kind, wanted.images, context)
+        if body is None:
+            return
         made = draft(row, wanted.container.name, body, policy=parts.config.labels)
         stamp = _stamp(made, wanted.images, epoch=self._epoch)
         fresh = self._before is None and self._claim.attempts == 0
@@ -239,7 +241,7 @@ class _Run:
     def _converged(self, reports: tuple[Wanted, ...]) -> Outcome:
         """Drop what is no longer needed, then settle."""
         used = frozenset(key for wanted in reports for key, _ in wanted.images)
-        self._parts.gatherer.images.release(self._row.key, keep=used)
+        self._parts.gatherer.images.release(self._row.key, used)
         if self._before is not None:
             self._remove(
                 obsolete(

@@ -1,0 +1,215 @@
+"""Every Redis name: what it is, who owns it, how it is bounded.
+
+rq's own keys keep rq's names (`rq:job:…`, `rq:queue:…`), so that its tools work; ours begin with
+`sluice:<cluster>:`. Job ids begin with the cluster too, so that clusters can share one Redis.
+`TABLE` is the source of docs/limits.md. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from common.model.key import WorkKey, parse_key
+
+POOLS: tuple[str, ...] = ("reconcile", "scan")  # the pools of `common.model.key.pool_of`
+RQ = "rq"  # rq's own prefix (RQ_KEY_PREFIX is not honoured: the scripts know this layout)
+
+_CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SIMPLE = re.compile(r"[A-Za-z0-9/-]+")
+_ESCAPED = re.compile(r"__|(?:_[0-9a-f]{2})+")
+
+# About 120 bytes a fact: 24 MB at most. A day of a busy cluster, a week of a calm one.
+LEDGER_MAX_FACTS = 200_000
+# An image that no workload uses any more is remembered this long: a rollback finds it again.
+UNUSED_IMAGE_TTL_S = 7 * 86_400
+# As long as a report lives by default: then a tag that never ran here is asked for again.
+RESOLUTION_TTL_S = 86_400
+# Where rq expects an expiry. Ten years: its clean-ups, which `rq info` also runs, never act on ours.
+RQ_HORIZON_S = 10 * 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One row of docs/limits.md."""
+
+    name: str
+    owner: str
+    holds: str
+    bound: str
+
+
+TABLE: tuple[Bound, ...] = (
+    Bound(
+        name="rq:job:<id>",
+        owner="queue scripts",
+        holds="state of one key that is queued, running, delayed or parked",
+        bound="one per key that is not at rest; deleted by the completion",
+    ),
+    Bound(
+        name="rq:queue:<q>, rq:wip:<q>, rq:scheduled:<q>, rq:failed:<q>",
+        owner="queue scripts",
+        holds="ids of the keys in each state, in rq's own places",
+        bound="one entry per key; stale list entries are dropped when they reach the front",
+    ),
+    Bound(
+        name="rq:worker:<name>",
+        owner="worker",
+        holds="rq's registration of a live loop",
+        bound="one per loop; TTL 480 s, renewed by the heartbeat",
+    ),
+    Bound(
+        name="sluice:<c>:rows, :want",
+        owner="watcher, fenced",
+        holds="row and fingerprint of a workload",
+        bound="one per workload; deleted when the workload is gone",
+    ),
+    Bound(
+        name="sluice:<c>:settled",
+        owner="completion script",
+        holds="what the last converged run of a key settled",
+        bound="one per workload and cluster key; deleted by the run that finds it gone",
+    ),
+    Bound(
+        name="sluice:<c>:image:<key>",
+        owner="completion script",
+        holds="inventory, match and failure of one image",
+        bound="one per image in use; 7 days after the last use",
+    ),
+    Bound(
+        name="sluice:<c>:users:<key>, :uses:<workload>",
+        owner="look-up and completion scripts",
+        holds="which workloads use which images, both ways",
+        bound="one field per use; released when the workload changes or is gone",
+    ),
+    Bound(
+        name="sluice:<c>:resolved:<hash>",
+        owner="worker",
+        holds="the digest of a reference that no kubelet has run for a workload",
+        bound="one per such workload and reference; TTL 1 day",
+    ),
+    Bound(
+        name="sluice:<c>:waiters:<key>",
+        owner="look-up and completion scripts",
+        holds="workloads to wake when the key's run ends",
+        bound="one member per waiter; emptied by every end; TTL 7 days",
+    ),
+    Bound(
+        name="sluice:<c>:images",
+        owner="look-up script",
+        holds="every image key that has a record or a user, by its last use",
+        bound="one per image; forgotten with the record",
+    ),
+    Bound(
+        name="sluice:<c>:ledger",
+        owner="every script that changes state",
+        holds="facts, one stream entry each",
+        bound=f"MAXLEN ~ {LEDGER_MAX_FACTS:,} facts",
+    ),
+    Bound(
+        name="sluice:<c>:counts",
+        owner="every script that changes state",
+        holds="number of facts of each kind since the flush",
+        bound="one field per fact kind",
+    ),
+    Bound(
+        name="sluice:<c>:leases, :claims:<worker>, :running",
+        owner="claim, heartbeat and reap scripts",
+        holds="who may work on what until when",
+        bound="one per live loop and claim; reaped when the lease ends",
+    ),
+    Bound(
+        name="sluice:<c>:probe:<pool>",
+        owner="completion script",
+        holds="when a parked key is tried again",
+        bound="one per parked key",
+    ),
+    Bound(
+        name="sluice:<c>:wake:<pool>",
+        owner="queue scripts",
+        holds="one token per wake-up of an idle loop",
+        bound="64 entries",
+    ),
+    Bound(
+        name="sluice:<c>:heads, :token, :fence, :epoch, :database, :control, :paused",
+        owner="queue scripts, watcher, matcher, operator",
+        holds="single values",
+        bound="one each",
+    ),
+)
+
+
+class Names:
+    """The names of one cluster's key space."""
+
+    __slots__ = ("cluster", "job_prefix", "prefix")
+
+    def __init__(self, cluster: str) -> None:
+        """Raise ValueError unless `cluster` is a DNS label of at most 63 characters."""
+        if _CLUSTER.fullmatch(cluster) is None:
+            raise ValueError(
+                f"cluster name {cluster[:80]!r}: 1 to 63 of a-z, 0-9 and -, not - at an end"
+            )
+        self.cluster = cluster
+        self.prefix = f"sluice:{cluster}:"
+        self.job_prefix = f"{cluster}__"
+
+    def queue(self, pool: str, lane: int) -> str:
+        """Return the name of an rq queue, without rq's prefix."""
+        return f"{self.cluster}-{pool}-bulk" if lane else f"{self.cluster}-{pool}"
+
+    def rq(self, kind: str, pool: str, lane: int) -> str:
+        """Return rq's key of `kind` (queue, wip, scheduled, failed) for a lane."""
+        return f"{RQ}:{kind}:{self.queue(pool, lane)}"
+
+    def job_id(self, key: WorkKey | str) -> str:
+        """Return the rq job id: `/` becomes `__`, other bytes outside [A-Za-z0-9-] `_hh`."""
+        text = str(key)
+        if _SIMPLE.fullmatch(text):
+            return self.job_prefix + text.replace("/", "__")
+        return self.job_prefix + "".join(map(_escape, text))
+
+    def job(self, key: WorkKey | str) -> str:
+        """Return the Redis key of the job hash."""
+        return f"{RQ}:job:{self.job_id(key)}"
+
+    def key_of(self, job_id: str) -> WorkKey:
+        """Return the key whose id this is. Raises ValueError for an id that is not ours."""
+        if not job_id.startswith(self.job_prefix):
+            raise ValueError(f"job {job_id[:256]!r} is not of cluster {self.cluster}")
+        return parse_key(_ESCAPED.sub(_unescape, job_id[len(self.job_prefix) :]))
+
+    def fixed_keys(self) -> list[str]:
+        """Return the KEYS block that every script gets; `lib.lua` documents the same order."""
+        lanes = [
+            self.rq(kind, pool, lane)
+            for pool in POOLS
+            for lane in (0, 1)
+            for kind in ("queue", "wip", "scheduled", "failed")
+        ]
+        per_pool = [self.own(f"{kind}:{pool}") for pool in POOLS for kind in ("wake", "probe")]
+        ours = "paused heads token counts ledger leases running rows want settled fence images"
+        return [
+            *lanes,
+            *per_pool,
+            f"{RQ}:queues",
+            f"{RQ}:suspended",
+            *(self.own(name) for name in ours.split()),
+        ]
+
+    def own(self, name: str) -> str:
+        """Return one of our own names: `own("want")`, `own("wake:scan")`."""
+        return self.prefix + name
+
+
+def _escape(char: str) -> str:
+    if char == "/":
+        return "__"
+    if char == "-" or (char.isascii() and char.isalnum()):
+        return char
+    return "".join(f"_{byte:02x}" for byte in char.encode())
+
+
+def _unescape(found: re.Match[str]) -> str:
+    text = found.group()
+    return "/" if text == "__" else bytes.fromhex(text.replace("_", "")).decode()
