@@ -17,6 +17,7 @@
     │   ├── DamagedImageError     the content is not an image
     │   └── TooLargeError         the API server refuses the size
     ├── GoneError                 the object vanished: drop the result, rest
+    ├── StaleFenceError           another watcher leads: stop writing
     └── PreconditionError         something the user must arrange first (exit status 3)
         └── SettingsError         the environment says something that does not parse
 
@@ -147,6 +148,12 @@ class GoneError(SluiceError):
     """The object vanished: drop the result and rest."""
 
     reason = "Gone"
+
+
+class StaleFenceError(SluiceError):
+    """Another watcher took a higher fence: this one must stop writing."""
+
+    reason = "StaleFence"
 
 
 class PreconditionError(SluiceError):

@@ -25,7 +25,7 @@ LEDGER_MAX_FACTS = 200_000
 UNUSED_IMAGE_TTL_S = 7 * 86_400
 # As long as a report lives by default: then a tag that never ran here is asked for again.
 RESOLUTION_TTL_S = 86_400
-# Where rq expects an expiry. Ten years: its clean-ups, which `rq info` also runs, never act on ours.
+# Where rq expects an expiry: ten years, so that its clean-ups (`rq info` runs them) leave us alone.
 RQ_HORIZON_S = 10 * 365 * 86_400
 
 

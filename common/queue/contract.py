@@ -1,0 +1,178 @@
+"""What the workqueue promises, as values: adds, claims and the outcomes of a run.
+
+client-go's semantics: a key stands in the queue at most once, is worked by at most one live claim,
+and a change during that work leads to exactly one more run. The promise itself is `model.step`; the
+Redis scripts are checked against it. Pure.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from common.model.facts import Fact
+from common.model.image import Failure, Inventory, Match
+from common.model.key import WorkKey
+from common.model.workload import WorkloadRow
+
+# Bulk gets at least every eighth claim, so that neither lane starves the other.
+BULK_EVERY = 8
+
+
+class Lane(enum.IntEnum):
+    """How urgent a key is; a lower number is claimed first."""
+
+    FRESH = 0  # something changed just now
+    BULK = 1  # sweeps, database updates, slow probes
+
+    @property
+    def label(self) -> str:
+        """The lane's name in facts and metrics."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add:
+    """A wish that `key` be looked at.
+
+    With `row`, row and fingerprint are stored in the same call; that needs the watcher's fence.
+    """
+
+    key: WorkKey
+    lane: Lane = Lane.FRESH
+    delay_s: float = 0.0
+    row: WorkloadRow | None = None  # None: the table keeps what it has
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddResult:
+    """What became of the adds of one call; the numbers sum up to the number of adds."""
+
+    new: int = 0  # not in the queue before
+    duplicate: int = 0  # waiting already, and verified to be
+    dirty: int = 0  # being worked on: runs once more afterwards
+    promoted: int = 0  # moved to the fresh lane, or out of its backoff
+    revived: int = 0  # was parked
+    repaired: int = 0  # said to be waiting, but stood in no list
+
+    @property
+    def enqueued(self) -> int:
+        """How many keys got a place in a queue that they did not have."""
+        return self.new + self.promoted + self.revived + self.repaired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to work on `key` until its lease ends."""
+
+    key: WorkKey
+    token: int  # grows with every claim; a completion needs the current one
+    attempts: int = 0  # failed runs since the last success
+    first_failed_ago_s: float = 0.0  # by Redis' clock; 0: no failure yet
+    crashes: int = 0  # workers that died while they ran this key
+    lane: Lane = Lane.FRESH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUpdate:
+    """What a run learned about an image; None leaves what is stored.
+
+    On `Settled`, a `failure` of None clears the stored one.
+    """
+
+    inventory: Inventory | None = None
+    match: Match | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The run converged. Only this outcome may suppress work later (law 7)."""
+
+    fingerprint: str  # the watcher's, of the row that was read; empty for keys without a row
+    epoch: int
+    outcome: str  # Converged | Partial:<Reason> | Gone | Rest:<Why>
+    reports: Mapping[str, str] = field(default_factory=dict)  # Kind/namespace/name -> content hash
+    image: ImageUpdate | None = None  # None: not an image key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The run ended without settling; a registration as waiter on `on` brings the key back."""
+
+    on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """Run again after `delay_s`; no attempt is counted, nothing is settled."""
+
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The run failed and is worth another try after `delay_s`; counts an attempt."""
+
+    delay_s: float
+    reason: str
+    message: str
+    image: ImageUpdate | None = None  # None: not an image key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """No retry helps soon: a dead letter that is tried again (bulk) after `probe_after_s`."""
+
+    reason: str
+    message: str
+    probe_after_s: float
+    image: ImageUpdate | None = None  # None: not an image key
+
+
+Outcome: TypeAlias = Settled | Waiting | After | Retry | Park
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An outcome with the facts of its run, which are appended in the same call."""
+
+    outcome: Outcome
+    facts: Sequence[Fact] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits in one lane of a pool, and for how long already."""
+
+    queued: int
+    oldest_age_s: float  # 0 when nothing waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many keys of a pool are in each state besides queued."""
+
+    running: int
+    delayed: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One key as an operator sees it."""
+
+    key: WorkKey
+    state: str  # queued | running | delayed | parked | canceled
+    lane: Lane
+    attempts: int
+    crashes: int
+    since_s: float  # Unix seconds of the first add since it last rested
+    due_s: float = 0.0  # Unix seconds of the next run or probe; 0: none is planned
+    worker: str = ""
+    reason: str = ""
+    message: str = ""

@@ -1,0 +1,117 @@
+"""Outcomes as `complete.lua` takes them, each with the fact that explains it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import msgspec
+import orjson
+
+from common.model.canonical import content_hash
+from common.model.errors import shorten
+from common.model.facts import FactKind
+from common.model.key import ImageKey
+from common.queue.contract import After, Claim, ImageUpdate, Outcome, Park, Retry, Settled, Waiting
+from common.state.images import pack
+from common.state.names import Names
+from common.state.settled import SettledRow
+
+Done = dict[str, object]
+
+# ARGV[1] and ARGV[2] are the constants and the payload.
+_FIRST_BLOB = 3
+
+
+def encode_done(names: Names, claim: Claim, outcome: Outcome, blobs: list[bytes]) -> Done:
+    """Return one entry of `done`; large parts go to `blobs`, which are appended to."""
+    match outcome:
+        case Settled():
+            return _settled(names, claim, outcome, blobs)
+        case Waiting(on=on):
+            return _entry(names, claim, "wait", "waiting", {"on": on})
+        case After(delay_s=delay_s, reason=reason):
+            data = {"reason": reason, "delay_s": round(delay_s, 3)}
+            return _entry(names, claim, "after", "waiting", data) | {"delay_s": delay_s}
+        case Retry():
+            return _retry(names, claim, outcome, blobs)
+        case Park():
+            return _park(names, claim, outcome, blobs)
+        case _:
+            assert_never(outcome)
+
+
+def encode_release(names: Names, claim: Claim) -> Done:
+    """Return the entry that gives a claim back."""
+    return _entry(names, claim, "release", "released", {"why": "not started"})
+
+
+def _entry(names: Names, claim: Claim, op: str, kind: FactKind, data: Mapping[str, object]) -> Done:
+    return {
+        "id": names.job_id(claim.key),
+        "key": str(claim.key),
+        "token": str(claim.token),
+        "op": op,
+        "kind": kind,
+        "data": orjson.dumps(dict(data)).decode(),
+    }
+
+
+def _settled(names: Names, claim: Claim, outcome: Settled, blobs: list[bytes]) -> Done:
+    entry = _entry(names, claim, "settle", "converged", {"outcome": outcome.outcome})
+    if isinstance(claim.key, ImageKey):
+        return entry | {"image": _image(outcome.image or ImageUpdate(), blobs)}
+    if outcome.outcome == "Gone":
+        return entry | {"gone": True}
+    row = SettledRow(
+        fingerprint=outcome.fingerprint,
+        epoch=outcome.epoch,
+        outcome=outcome.outcome,
+        reports=dict(outcome.reports),
+    )
+    return entry | {"settled": msgspec.json.encode(row).decode()}
+
+
+def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Done:
+    message = shorten(outcome.message)
+    data = {
+        "reason": outcome.reason,
+        "message": message,
+        "attempt": claim.attempts + 1,
+        "delay_s": round(outcome.delay_s, 3),
+    }
+    entry = _entry(names, claim, "retry", "retried", data)
+    entry |= {"delay_s": outcome.delay_s, "reason": outcome.reason, "message": message}
+    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+
+
+def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
+    message = shorten(outcome.message)
+    data = {"reason": outcome.reason, "message": message, "attempts": claim.attempts + 1}
+    entry = _entry(names, claim, "park", "parked", data)
+    entry |= {
+        "reason": outcome.reason,
+        "message": message,
+        "probe_after_s": outcome.probe_after_s,
+    }
+    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+
+
+def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
+    image: dict[str, object] = {"inventory": 0, "match": 0, "ih": "", "fh": "", "failure": ""}
+    if update.inventory is not None:
+        blobs.append(pack(update.inventory))
+        image["inventory"] = _FIRST_BLOB + len(blobs) - 1
+        image["ih"] = content_hash(msgspec.to_builtins(update.inventory))
+    if update.match is not None:
+        blobs.append(pack(update.match))
+        image["match"] = _FIRST_BLOB + len(blobs) - 1
+        image["fh"] = update.match.findings_hash
+    if update.failure is not None:
+        failure = {
+            "reason": update.failure.reason,
+            "message": shorten(update.failure.message),
+            "attempts": update.failure.attempts,
+        }
+        image["failure"] = orjson.dumps(failure).decode()[1:]  # the script puts the time in front
+    return image

@@ -1,0 +1,85 @@
+-- CLAIM: promote what is due, then take up to `limit` keys of a pool.
+-- ARGV[2]  {pool (1, 2), worker, limit, lease_s, bulk_every}
+-- Result   list of {id, token, attempts, first_failed_ago_s, crashes, lane}; empty: nothing, or paused
+if call('EXISTS', K.suspended, K.paused) > 0 then
+  call('DEL', wake_key(P.pool)) -- nobody spins on wake-ups while the queue stands still
+  return {}
+end
+call('ZADD', K.leases, seconds(now + P.lease_s), P.worker)
+local bulk = place(P.pool, 1)
+
+-- 1. Delayed keys that are due, by any worker; parked ones whose probe is due, in the bulk lane.
+for lane = 0, 1 do
+  local q = place(P.pool, lane)
+  for _, id in ipairs(call('ZRANGEBYSCORE', q.scheduled, '-inf', seconds(now), 'LIMIT', 0, 256)) do
+    call('ZREM', q.scheduled, id)
+    if call('HGET', C.job .. id, 'status') == 'scheduled' then requeue_now(id, q) end
+  end
+end
+for _, id in ipairs(call('ZRANGEBYSCORE', probe_key(P.pool), '-inf', seconds(now), 'LIMIT', 0, 256)) do
+  call('ZREM', probe_key(P.pool), id)
+  local h = call('HMGET', C.job .. id, 'status', 'origin')
+  if h[1] == 'failed' then
+    call('ZREM', BY_NAME[h[2]].failed, id)
+    requeue_now(id, bulk) -- attempts stay: the policy parks it again at once if it still fails
+    note(text_of(id), 1, 'probed', 'slow probe')
+  end
+end
+
+-- 2. Take. Every `bulk_every`-th claim looks into the bulk lane first.
+local function next_live(q)
+  while true do
+    local id = pop(q)
+    if not id then return nil end
+    local h = call('HMGET', C.job .. id, 'status', 'origin', 's_token', 's_attempts', 's_failed_at',
+      's_crashes', 's_suspect')
+    if h[1] == 'queued' and h[2] == q.name then
+      if not h[3] then return id, h end
+      -- rq itself put a key into its list while a claim of it lives: remember, run it once more.
+      call('HSET', C.job .. id, 'status', 'started', 's_dirty', q.lane)
+    end -- else: left behind by a promotion, a cancel or a drop
+  end
+end
+
+local token = math.max(tonumber(call('GET', K.token) or 0), tonumber(clock[1]) * 1e6 + tonumber(clock[2]))
+local turn = tonumber(call('HGET', K.heads, 'turn:' .. P.pool) or 0)
+local out = {}
+while #out < P.limit do
+  local first = turn % P.bulk_every == P.bulk_every - 1 and 1 or 0
+  local lane = first
+  local id, h = next_live(place(P.pool, lane))
+  if not id then
+    lane = 1 - first
+    id, h = next_live(place(P.pool, lane))
+  end
+  if not id then break end
+  local q = place(P.pool, lane)
+  if h[7] and #out > 0 then -- a crash suspect runs alone, so that the next crash has one culprit
+    queue_now(id, q, true)
+    break
+  end
+  turn = turn + 1
+  token = token + 1
+  local t = string.format('%.0f', token)
+  call('HSET', C.job .. id, 'status', 'started', 'started_at', iso(), 'worker_name', P.worker, 's_token', t)
+  call('HDEL', C.job .. id, 's_pos', 's_dirty')
+  call('ZADD', q.wip, seconds(now + C.horizon_s), id .. ':' .. t)
+  call('HSET', C.own .. 'claims:' .. P.worker, id, t)
+  local attempts = h[4] or '0'
+  fact('claimed', text_of(id), string.format('{"worker":%s,"attempt":%d}', json(P.worker), attempts + 1))
+  out[#out + 1] = { id, t, attempts, seconds(h[5] and now - h[5] or 0), h[6] or '0', lane }
+  if h[7] then break end
+end
+
+-- 3. A single claim is the one that runs; with more, the loop says which.
+mark(P.worker, #out == 1 and out[1][1] or '')
+if #out == 0 then
+  call('DEL', wake_key(P.pool))
+  woken[P.pool] = nil
+else
+  call('SET', K.token, string.format('%.0f', token))
+  call('HSET', K.heads, 'turn:' .. P.pool, turn)
+  if call('LLEN', place(P.pool, 0).queue) + call('LLEN', bulk.queue) > 0 then woken[P.pool] = true end
+end
+finish()
+return out

@@ -1,0 +1,137 @@
+-- COMPLETE: end claims; store what they learned; wake who waits. Runs at maxmemory: it frees memory.
+-- ARGV[2]  {worker, running, resent, done, facts}
+--            running  id of the claim that starts next ('': none, or not worth a mark)
+--            resent   the reply of the same call was lost: an old token is no news
+--            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
+--                       settle (settled JSON, gone, image), wait, after (delay_s), release,
+--                       retry (delay_s, image), park (reason, message, probe_after_s, image)
+--                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
+--                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
+--            facts    list of {kind, key, data JSON}
+-- ARGV[3..] compressed inventories and matches
+-- Result   list of 1 (done) or 0 (the token is not the current one: nothing was changed)
+
+local function store_image(text, image, settles)
+  local key = C.own .. 'image:' .. text
+  local old = call('HMGET', key, 'fh', 'ih', 'fail')
+  if image.inventory > 0 then call('HSET', key, 'inv', ARGV[image.inventory], 'ih', image.ih) end
+  if image.match > 0 then call('HSET', key, 'match', ARGV[image.match], 'fh', image.fh) end
+  if image.failure ~= '' then
+    call('HSET', key, 'fail', string.format('{"at":%.3f,', now) .. image.failure)
+  elseif settles then
+    call('HDEL', key, 'fail')
+  end
+  if call('EXISTS', C.own .. 'users:' .. text) == 0 then call('EXPIRE', key, C.image_ttl_s) end
+  return image.match > 0 and old[1] ~= image.fh or image.inventory > 0 and old[2] ~= image.ih
+    or settles and old[3] and true
+end
+
+local function fan_out(text)
+  local users = call('HKEYS', C.own .. 'users:' .. text)
+  table.sort(users)
+  for _, user in ipairs(users) do add(user, 1, nil, 'findings of ' .. text) end
+end
+
+local function forget_uses(text)
+  local uses = C.own .. 'uses:' .. text
+  for _, image in ipairs(call('SMEMBERS', uses)) do
+    call('HDEL', C.own .. 'users:' .. image, text)
+    call('SREM', C.own .. 'waiters:' .. image, text)
+    if call('EXISTS', C.own .. 'users:' .. image) == 0 then
+      call('EXPIRE', C.own .. 'image:' .. image, C.image_ttl_s)
+    end
+  end
+  call('UNLINK', uses)
+end
+
+-- The key rests: forgotten, or queued once more when it changed meanwhile.
+local function rest(d, dirty, origin)
+  if dirty then
+    forgive(d.id)
+    requeue_now(d.id, place(pool_of(d.key), dirty))
+    note(d.key, dirty, 'dirty', 'changed while it ran')
+  else
+    call('UNLINK', C.job .. d.id)
+    call('ZREM', C.rq .. 'canceled:' .. origin.name, d.id)
+  end
+end
+
+local OPS = {}
+
+function OPS.settle(d, dirty, origin)
+  local changed = false
+  if d.image then
+    changed = store_image(d.key, d.image, true)
+  elseif d.gone then
+    call('HDEL', K.settled, d.key)
+    forget_uses(d.key)
+  else
+    call('HSET', K.settled, d.key, string.format('%.3f ', now) .. d.settled)
+  end
+  rest(d, dirty, origin)
+  wake_waiters(d.key, 'settled ' .. d.key)
+  if changed then fan_out(d.key) end
+end
+
+function OPS.wait(d, dirty, origin)
+  rest(d, dirty, origin)
+end
+
+function OPS.after(d, dirty, origin)
+  if dirty then
+    requeue_now(d.id, place(origin.pool, dirty))
+  else
+    schedule(d.id, origin, now + d.delay_s)
+  end
+end
+
+function OPS.retry(d, dirty, origin)
+  local job = C.job .. d.id
+  call('HINCRBY', job, 's_attempts', 1)
+  call('HSETNX', job, 's_failed_at', seconds(now))
+  call('HSET', job, 'exc_info', d.reason .. ': ' .. d.message)
+  OPS.after(d, dirty, origin)
+  if d.image then
+    store_image(d.key, d.image, false)
+    if d.image.failure ~= '' then wake_waiters(d.key, 'failed ' .. d.key) end
+  end
+end
+
+function OPS.park(d, dirty, origin)
+  if d.image then store_image(d.key, d.image, false) end
+  if dirty then -- the change may be the fix: dirty wins over dead
+    forgive(d.id)
+    requeue_now(d.id, place(origin.pool, dirty))
+    wake_waiters(d.key, 'failed ' .. d.key)
+  else
+    call('HINCRBY', C.job .. d.id, 's_attempts', 1)
+    call('HSETNX', C.job .. d.id, 's_failed_at', seconds(now))
+    park(d.id, d.key, origin, d.reason, d.message, d.probe_after_s)
+  end
+end
+
+local out = {}
+for i, d in ipairs(P.done) do
+  local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name')
+  local origin = h[3] and BY_NAME[h[3]]
+  if h[1] ~= d.token or not origin then
+    out[i] = 0
+    if not P.resent then
+      fact('refused', d.key, string.format('{"what":"completion","worker":%s,"token":%s}', json(P.worker), d.token))
+    end
+  else
+    out[i] = 1
+    fact(d.kind, d.key, d.data)
+    if d.op == 'release' then
+      give_back(P.worker, d.id, d.token, { origin = h[3], dirty = h[2] })
+    else
+      unclaim(P.worker, d.id, d.token, origin)
+      call('HDEL', C.job .. d.id, 's_suspect')
+      OPS[d.op](d, tonumber(h[2] or ''), origin)
+    end
+  end
+end
+for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
+mark(P.worker, P.running)
+finish()
+return out

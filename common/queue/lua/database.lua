@@ -1,0 +1,18 @@
+-- DATABASE: publish a version of the vulnerability database; a changed one re-matches every image.
+-- ARGV[2]  {key (sluice:<c>:database), version, row JSON}
+-- Result   number of image keys added to the bulk lane; -1: the version is the one on record
+local old = call('HGET', P.key, 'version')
+call('HSET', P.key, 'version', P.version, 'row', P.row)
+if old == P.version then return -1 end
+fact('database', '', string.format('{"version":%s,"previous":%s}', json(P.version), json(old or '')))
+local n = 0
+for _, text in ipairs(call('ZRANGE', K.images, 0, -1)) do
+  if call('EXISTS', C.own .. 'users:' .. text) == 1 then
+    add(text, 1, nil, 'database ' .. P.version)
+    n = n + 1
+  elseif call('EXISTS', C.own .. 'image:' .. text) == 0 then
+    call('ZREM', K.images, text) -- expired
+  end
+end
+finish()
+return n

@@ -1,0 +1,9 @@
+-- EPOCH: publish a generation of settings, schema, Trivy and projection.
+-- ARGV[2]  {key (sluice:<c>:epoch), digest, at_least}
+-- Result   the epoch's number
+local h = call('HMGET', P.key, 'digest', 'number')
+local number = tonumber(h[2] or '0')
+if h[1] ~= P.digest then number = number + 1 end
+if number < P.at_least then number = P.at_least end
+call('HSET', P.key, 'digest', P.digest, 'number', string.format('%.0f', number))
+return number

@@ -1,0 +1,26 @@
+-- LOOKUP: return image records, or register to be woken when they land; one step, so nothing slips by.
+-- ARGV[2]  {workload, keys, uses (JSON of the use, one per key)}
+-- Result   list of {inventory, match, failure}; an absent part is ''
+local out = {}
+for i, text in ipairs(P.keys) do
+  local record = C.own .. 'image:' .. text
+  local users = C.own .. 'users:' .. text
+  local h = call('HMGET', record, 'inv', 'match', 'fail')
+  local old = call('HGET', users, P.workload)
+  call('HSET', users, P.workload, P.uses[i])
+  call('SADD', C.own .. 'uses:' .. P.workload, text)
+  call('ZADD', K.images, seconds(now), text)
+  call('PERSIST', record)
+  if not (h[1] and h[2]) then
+    local fresh = not h[3] or old ~= P.uses[i] -- another reference or pull secret may succeed
+    if fresh then
+      local waiters = C.own .. 'waiters:' .. text
+      call('SADD', waiters, P.workload)
+      call('EXPIRE', waiters, C.image_ttl_s)
+    end
+    add(text, fresh and 0 or 1, nil, 'used by ' .. P.workload)
+  end
+  out[i] = { h[1] or '', h[2] or '', h[3] or '' }
+end
+finish()
+return out

@@ -1,0 +1,70 @@
+-- REAP: give back what workers whose lease ended had claimed, and charge the crash to the culprit.
+-- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only)}
+-- Result   number of keys given back or parked
+--
+-- The culprit is the key that the worker had marked as running, or its only claim. Is there none, a
+-- batch died without a mark: nobody is charged, and each of its keys runs alone the next time.
+
+local function crash(worker, id, token, text, h)
+  local job = C.job .. id
+  local crashes = call('HINCRBY', job, 's_crashes', 1)
+  call('HSET', job, 's_suspect', '1')
+  if crashes < P.max_crashes or h.dirty then -- dirty wins over dead
+    if h.dirty then call('HDEL', job, 's_crashes') end
+    give_back(worker, id, token, h)
+    return
+  end
+  local q = BY_NAME[h.origin]
+  local message = string.format('%d workers died while they ran it; the last was %s', crashes, worker)
+  unclaim(worker, id, token, q)
+  call('HDEL', job, 's_crashes') -- the probe gets as many tries again
+  if q.pool == 2 then
+    local failure = { reason = 'Crashed', message = message, at = now, attempts = crashes }
+    call('HSET', C.own .. 'image:' .. text, 'fail', cjson.encode(failure))
+  end
+  park(id, text, q, 'Crashed', message, P.probe_after_s)
+  fact('parked', text, string.format('{"reason":"Crashed","message":%s,"attempts":%d}', json(message), crashes))
+  return true
+end
+
+local function reap(worker)
+  local flat = call('HGETALL', C.own .. 'claims:' .. worker)
+  local held = {}
+  for i = 1, #flat, 2 do held[#held + 1] = { flat[i], flat[i + 1] } end
+  table.sort(held, function(a, b) return tonumber(a[2]) > tonumber(b[2]) end) -- last claimed first
+  local culprit = call('HGET', K.running, worker)
+  if not culprit and #held == 1 then culprit = held[1][1] end
+  local n = 0
+  for _, claim in ipairs(held) do
+    local id, token = claim[1], claim[2]
+    local h = call('HMGET', C.job .. id, 's_token', 'origin', 's_dirty')
+    if h[1] == token and BY_NAME[h[2] or ''] then
+      n = n + 1
+      local text = text_of(id)
+      local state = { origin = h[2], dirty = h[3] }
+      local dead = false
+      if id == culprit then
+        dead = crash(worker, id, token, text, state)
+      else
+        if not culprit then call('HSET', C.job .. id, 's_suspect', '1') end
+        give_back(worker, id, token, state)
+      end
+      if not dead then
+        fact('released', text, string.format('{"why":"lease ended","worker":%s,"charged":%s}',
+          json(worker), tostring(id == culprit)))
+      end
+    end
+  end
+  call('UNLINK', C.own .. 'claims:' .. worker)
+  call('ZREM', K.leases, worker)
+  call('HDEL', K.running, worker)
+  return n
+end
+
+local total = 0
+if P.dead ~= '' then total = reap(P.dead) end
+for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) do
+  total = total + reap(worker)
+end
+finish()
+return total

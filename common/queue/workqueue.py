@@ -1,0 +1,268 @@
+"""The workqueue on rq's own keys: adds, claims, completions, leases.
+
+All state changes are Lua scripts; this module turns values into their arguments and back. No type
+of rq or redis-py leaves it, and their errors leave as ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from redis import Redis
+
+from common.model.errors import StaleFenceError
+from common.model.facts import Fact
+from common.model.key import WorkKey, WorkloadKey
+from common.model.workload import WorkloadRow, encode_row, fingerprint
+from common.queue.contract import (
+    BULK_EVERY,
+    Add,
+    AddResult,
+    Claim,
+    Depth,
+    Entry,
+    Lane,
+    Outcome,
+    Totals,
+)
+from common.queue.encode import encode_done, encode_release
+from common.queue.listing import depths, entries, totals
+from common.state.ledger import packed
+from common.state.names import POOLS, RQ, Names
+from common.state.scripts import Scripts
+
+# A key whose runs killed its workers waits this long for its slow probe.
+CRASH_PROBE_S = 1800.0
+# As long as rq itself keeps a worker without a heartbeat: 420 s and a minute.
+WORKER_TTL_S = 480
+# BLPOP must end before the client's socket timeout does.
+_MAX_WAIT_S = 5.0
+
+
+class WorkQueue:
+    """client-go's workqueue for any number of processes. Thread-safe."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self.names = names
+        self.scripts = Scripts(redis, names)
+
+    # --- the watcher's side
+
+    def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
+        """Queue keys, and store the rows that come with them, in one step.
+
+        Raises StaleFenceError when another watcher took a higher fence; ValueError for rows
+        without a fence.
+        """
+        rows = [add.row for add in adds if add.row is not None]
+        if rows and fence is None:
+            raise ValueError("rows need the watcher's fence")
+        return self._add(adds, rows=rows, fence=fence)
+
+    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+        """Delete the rows of workloads that are gone; queue them, so that a worker cleans up."""
+        adds = [Add(key=key, cause="gone") for key in keys]
+        self._add(adds, gone=keys, fence=fence)
+
+    def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
+        """Store rows without queueing their keys."""
+        self._add((), rows=rows, fence=fence)
+
+    def _add(
+        self,
+        adds: Sequence[Add],
+        *,
+        rows: Sequence[WorkloadRow] = (),
+        gone: Sequence[WorkloadKey] = (),
+        fence: int | None,
+    ) -> AddResult:
+        payload = {
+            "fence": -1 if fence is None else fence,
+            "rows": [(str(row.key), encode_row(row).decode(), fingerprint(row)) for row in rows],
+            "gone": [str(key) for key in gone],
+            "adds": [(str(add.key), int(add.lane), add.delay_s, add.cause) for add in adds],
+        }
+        stored, *counts = self.scripts.run("add", payload, repeatable=True)
+        if not stored:
+            raise StaleFenceError(
+                f"fence {fence} is not the highest any more: another watcher leads; stop writing"
+            )
+        new, duplicate, dirty, promoted, revived, repaired = counts
+        return AddResult(
+            new=new,
+            duplicate=duplicate,
+            dirty=dirty,
+            promoted=promoted,
+            revived=revived,
+            repaired=repaired,
+        )
+
+    def members(self, keys: Sequence[WorkKey]) -> list[bool]:
+        """Say for each key whether it is queued, running, delayed or parked, proven by membership.
+
+        A key whose hash says so while it stands in no list is not; adding it repairs it.
+        """
+        if not keys:
+            return []
+        found = self.scripts.run("members", {"keys": [str(key) for key in keys]}, repeatable=True)
+        return [bool(member) for member in found]
+
+    # --- the workers' side
+
+    def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
+        """Take up to `limit` keys; empty when nothing is due or the queue is paused.
+
+        Delayed keys that are due are promoted first. A key that is suspected of killing workers
+        comes alone. After SourceUnavailableError call `recover`: the claims may be on record.
+        """
+        payload = {
+            "pool": POOLS.index(pool) + 1,
+            "worker": worker,
+            "limit": limit,
+            "lease_s": lease_s,
+            "bulk_every": BULK_EVERY,
+        }
+        found = self.scripts.run("claim", payload)
+        return [
+            Claim(
+                key=self.names.key_of(job.decode()),
+                token=int(token),
+                attempts=int(attempts),
+                first_failed_ago_s=float(ago),
+                crashes=int(crashes),
+                lane=Lane(lane),
+            )
+            for job, token, attempts, ago, crashes, lane in found
+        ]
+
+    def complete(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        running: Claim | None = None,
+        resent: bool = False,
+    ) -> list[bool]:
+        """End claims. False: the token is not valid any more, and nothing was changed.
+
+        `running` marks the claim that starts next: a crash will be charged to it alone. `resent`
+        says that the reply to the same call was lost, so that a token which the first one used up
+        is not recorded as refused. Passes at maxmemory.
+        """
+        blobs: list[bytes] = []
+        entries = [encode_done(self.names, claim, outcome, blobs) for claim, outcome in done]
+        return self._complete(worker, entries, blobs, facts, running=running, resent=resent)
+
+    def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
+        """Give back claims that were not started, to the front of their lanes, in their order."""
+        entries = [encode_release(self.names, claim) for claim in reversed(claims)]
+        return self._complete(worker, entries, [], ())[::-1]
+
+    def _complete(  # noqa: PLR0913 # one call of the script
+        self,
+        worker: str,
+        entries: Sequence[Mapping[str, object]],
+        blobs: Sequence[bytes],
+        facts: Sequence[Fact],
+        *,
+        running: Claim | None = None,
+        resent: bool = False,
+    ) -> list[bool]:
+        payload = {
+            "worker": worker,
+            "running": self.names.job_id(running.key) if running else "",
+            "resent": resent,
+            "done": entries,
+            "facts": packed(facts),
+        }
+        return [bool(done) for done in self.scripts.run("complete", payload, blobs)]
+
+    def heartbeat(self, worker: str, *, lease_s: float) -> bool:
+        """Renew the lease. False: it had ended and been reaped, so the claims are others' now."""
+        return self.beat(worker, lease_s=lease_s)[0]
+
+    def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
+        """Renew lease and rq registration; return whether each was still on record."""
+        payload = {
+            "worker": worker,
+            "lease_s": lease_s,
+            "worker_key": f"{RQ}:worker:{worker}",
+            "worker_ttl_s": WORKER_TTL_S,
+        }
+        leased, registered = self.scripts.run("beat", payload, repeatable=True)
+        return bool(leased), bool(registered)
+
+    def reap(self, max_crashes: int, *, dead: str = "") -> int:
+        """Give back what workers whose lease ended had claimed; return how many keys.
+
+        The crash is charged to the key that was running. One that killed `max_crashes` workers is
+        parked. `dead` names a worker that is known to be gone, whatever its lease says.
+        """
+        payload = {"max_crashes": max_crashes, "probe_after_s": CRASH_PROBE_S, "dead": dead}
+        return int(self.scripts.run("reap", payload, repeatable=True))
+
+    def recover(self, worker: str, holding: Sequence[Claim]) -> int:
+        """Give back the claims on record for `worker` that it does not hold; return how many."""
+        payload = {"worker": worker, "holding": [str(claim.token) for claim in holding]}
+        return int(self.scripts.run("recover", payload, repeatable=True))
+
+    def wait(self, pool: str, timeout_s: float) -> None:
+        """Block until work may be there: an add, the next due key, or the timeout (at most 5 s)."""
+        names = self.names
+        with self.scripts.pipeline() as pipe:
+            for lane in Lane:
+                pipe.zrange(names.rq("scheduled", pool, lane), 0, 0, withscores=True)
+            pipe.zrange(names.own(f"probe:{pool}"), 0, 0, withscores=True)
+            pipe.time()
+            *heads, clock = pipe.execute()
+        now = clock[0] + clock[1] / 1e6
+        due = [score - now for head in heads for _, score in head]
+        timeout_s = max(0.001, min([timeout_s, _MAX_WAIT_S, *due]))
+        with self.scripts.reading() as redis:
+            redis.blpop([names.own(f"wake:{pool}")], timeout_s)
+
+    # --- the operator's side
+
+    def depth(self) -> Mapping[tuple[str, Lane], Depth]:
+        """Return how much waits in each lane of each pool."""
+        return depths(self.scripts)
+
+    def totals(self) -> Mapping[str, Totals]:
+        """Return how many keys of each pool are running, delayed and parked."""
+        return totals(self.scripts)
+
+    def ls(self, state: str = "queued", limit: int = 100) -> list[Entry]:
+        """Return keys that are queued, running, delayed or parked, the next ones first."""
+        return entries(self.scripts, state, limit)
+
+    def dead(self, limit: int = 100) -> list[Entry]:
+        """Return parked keys with their reasons."""
+        return self.ls("parked", limit)
+
+    def requeue(self, key: WorkKey) -> bool:
+        """Run a key now, whatever it waits for; False: it was about to anyway."""
+        result = self.add([Add(key=key, cause="requeued by an operator")])
+        return result.duplicate == 0
+
+    def drop(self, key: WorkKey) -> bool:
+        """Take a key out of the queue; False: it is not there, or it is running."""
+        return int(self.scripts.run("drop", {"key": str(key)})) == 1
+
+    def pause(self) -> None:
+        """Stop claims in this cluster; running keys finish."""
+        with self.scripts.reading() as redis:
+            redis.set(self.names.own("paused"), "1")
+
+    def resume(self) -> None:
+        """Let claims go on, also when `rq suspend` stopped them."""
+        with self.scripts.pipeline() as pipe:
+            pipe.delete(self.names.own("paused"), f"{RQ}:suspended")
+            for pool in POOLS:
+                pipe.lpush(self.names.own(f"wake:{pool}"), "1")
+            pipe.execute()
+
+    def paused(self) -> bool:
+        """Say whether claims are stopped, by us or by `rq suspend`."""
+        with self.scripts.reading() as redis:
+            return bool(redis.exists(self.names.own("paused"), f"{RQ}:suspended"))

@@ -1,0 +1,47 @@
+"""Requests between processes: sweep now; and which life of Redis this is."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from common.state.names import Names
+from common.state.scripts import Scripts
+
+
+class Control:
+    """Asks the watcher for a sweep and tells when it is done."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._scripts = Scripts(redis, names)
+        self._name = names.own("control")
+
+    def request_sweep(self) -> int:
+        """Ask for a sweep; return its number, which `swept` reaches when it is done."""
+        with self._scripts.reading() as redis:
+            return int(redis.hincrby(self._name, "requested", 1))
+
+    def sweep_requested(self) -> int:
+        """Return the number of the last sweep that was asked for; 0: none."""
+        with self._scripts.reading() as redis:
+            return int(redis.hget(self._name, "requested") or 0)
+
+    def sweep_done(self, number: int) -> None:
+        """Say that a sweep which began after request `number` is done."""
+        with self._scripts.reading() as redis:
+            redis.hset(self._name, "swept", str(number))
+
+    def swept(self) -> int:
+        """Return the number of the last sweep that is done."""
+        with self._scripts.reading() as redis:
+            return int(redis.hget(self._name, "swept") or 0)
+
+    def now_s(self) -> float:
+        """Return Unix seconds by Redis' clock, the only one that stored times are read with."""
+        with self._scripts.reading() as redis:
+            seconds, micros = redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def run_id(self) -> str:
+        """Return Redis' run id: another one means a restart, so look whether the data is there."""
+        with self._scripts.reading() as redis:
+            return str(redis.info("server")["run_id"])

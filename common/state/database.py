@@ -1,0 +1,44 @@
+"""The vulnerability database in use: which version, since when, served from where."""
+
+from __future__ import annotations
+
+import msgspec
+from redis import Redis
+
+from common.state.names import Names
+from common.state.scripts import Scripts
+
+
+class DatabaseRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the matcher publishes."""
+
+    version: str  # UpdatedAt of the vulnerability database
+    server_url: str  # the match server
+    trivy_version: str = ""
+    checked_at: float = 0.0  # Unix seconds of the last look for a newer one
+
+
+_decoder = msgspec.json.Decoder(DatabaseRow)
+
+
+class DatabaseTable:
+    """Publishes and reads the database row."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._scripts = Scripts(redis, names)
+        self._name = names.own("database")
+
+    def current(self) -> DatabaseRow | None:
+        """Return the published row; None: no matcher has published yet."""
+        with self._scripts.reading() as redis:
+            data = redis.hget(self._name, "row")
+        return None if data is None else _decoder.decode(data)
+
+    def publish(self, row: DatabaseRow) -> int:
+        """Store the row; a changed version queues every image in use (bulk). Return how many."""
+        payload = {
+            "key": self._name,
+            "version": row.version,
+            "row": msgspec.json.encode(row).decode(),
+        }
+        return max(0, int(self._scripts.run("database", payload, repeatable=True)))

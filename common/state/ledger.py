@@ -1,0 +1,67 @@
+"""The ledger: facts in a bounded stream, and how many of each kind there were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import orjson
+from redis import Redis
+
+from common.model.facts import FACT_KINDS, Fact, decode_fact
+from common.state.names import Names
+from common.state.scripts import Scripts
+
+_PAGE = 1000
+
+
+def packed(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
+    """Return facts as the scripts take them."""
+    return [(fact.kind, fact.key, orjson.dumps(dict(fact.data)).decode()) for fact in facts]
+
+
+class Ledger:
+    """Reads facts, and appends those that no state change carries."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._scripts = Scripts(redis, names)
+        self._stream = names.own("ledger")
+        self._counts = names.own("counts")
+
+    def append(self, facts: Sequence[Fact]) -> None:
+        """Append facts with their counters. Redis' clock gives the time; `Fact.at` is ignored."""
+        if facts:
+            self._scripts.run("append", {"facts": packed(facts)})
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of facts of every kind since Redis was last flushed; 0 included."""
+        with self._scripts.reading() as redis:
+            found = redis.hgetall(self._counts)
+        return dict.fromkeys(FACT_KINDS, 0) | {k.decode(): int(v) for k, v in found.items()}
+
+    def tail(self, limit: int, before: str | None = None) -> list[tuple[str, Fact]]:
+        """Return the newest facts, newest last, each with its id; `before` pages backwards."""
+        newest = f"({before}" if before else "+"
+        with self._scripts.reading() as redis:
+            entries = redis.xrevrange(self._stream, max=newest, count=limit)
+        return [(entry.decode(), decode_fact(entry, fields)) for entry, fields in reversed(entries)]
+
+    def history(self, key: str, limit: int) -> list[Fact]:
+        """Return the newest facts of a key, newest last. Reads back through the whole stream."""
+        found: list[Fact] = []
+        wanted = key.encode()
+        for entry, fields in self._backwards():
+            if fields[b"key"] == wanted:
+                found.append(decode_fact(entry, fields))
+                if len(found) == limit:
+                    break
+        return found[::-1]
+
+    def _backwards(self) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+        newest = "+"
+        while True:
+            with self._scripts.reading() as redis:
+                page = redis.xrevrange(self._stream, max=newest, count=_PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            newest = f"({page[-1][0].decode()}"

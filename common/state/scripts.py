@@ -1,0 +1,124 @@
+"""Runs the Lua scripts: names in, plain values out, Redis' errors turned into ours.
+
+All scripts share the prologue `lib.lua` and one block of KEYS. redis-py re-sends a command whose
+reply was lost, up to ten times by default: a re-sent claim would orphan the first one, so that is
+switched off here, and only calls that may run twice are repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry as RedisRetry
+
+from common.model.errors import SourceUnavailableError, TransientError, shorten
+from common.state.names import (
+    LEDGER_MAX_FACTS,
+    RQ,
+    RQ_HORIZON_S,
+    UNUSED_IMAGE_TTL_S,
+    Names,
+)
+
+# One folder for all scripts: they share the prologue and the state table of `add` in it.
+_LUA = Path(__file__).parents[1] / "queue" / "lua"
+
+# These shrink memory or only move entries: they must pass when Redis is at maxmemory (trap 21).
+_ALLOW_OOM = frozenset(
+    {"claim", "complete", "beat", "reap", "recover", "members", "drop", "release"}
+)
+
+
+class _Runnable(Protocol):
+    def __call__(self, *, keys: Sequence[str], args: Sequence[bytes]) -> Any: ...  # noqa: ANN401 # redis-py's own type
+
+
+class Scripts:
+    """The scripts of one key space on one client. Thread-safe, as redis-py's client is."""
+
+    def __init__(self, redis: Redis, names: Names) -> None:
+        redis.set_retry(RedisRetry(NoBackoff(), 0))
+        self.redis = redis
+        self.names = names
+        self._keys = names.fixed_keys()
+        self._constants = msgspec.msgpack.encode(
+            {
+                "job": f"{RQ}:job:",
+                "rq": f"{RQ}:",
+                "own": names.prefix,
+                "ids": names.job_prefix,
+                "max_facts": LEDGER_MAX_FACTS,
+                "horizon_s": RQ_HORIZON_S,
+                "image_ttl_s": UNUSED_IMAGE_TTL_S,
+            }
+        )
+        self._loaded: dict[str, _Runnable] = {}
+
+    def run(
+        self, name: str, payload: object, blobs: Sequence[bytes] = (), *, repeatable: bool = False
+    ) -> Any:  # noqa: ANN401 # whatever the script's header says
+        """Run one script; `repeatable` sends it once more when the connection broke.
+
+        Raises SourceUnavailableError when Redis does not answer, TransientError when it is full.
+        """
+        script = self._loaded.get(name)
+        if script is None:
+            script = self._loaded[name] = self.redis.register_script(source(name))
+        args = [self._constants, msgspec.msgpack.encode(payload), *blobs]
+        try:
+            return script(keys=self._keys, args=args)
+        except (RedisConnectionError, RedisTimeoutError) as exc:
+            if not repeatable:
+                raise wrapped(exc) from exc
+        except RedisError as exc:
+            raise wrapped(exc) from exc
+        try:
+            return script(keys=self._keys, args=args)
+        except RedisError as exc:
+            raise wrapped(exc) from exc
+
+    @contextmanager
+    def reading(self) -> Iterator[Any]:
+        """Give the client for plain commands; its errors leave as ours, like those of `run`.
+
+        Untyped on purpose: redis-py types every reply as a union over modes that we never use.
+        """
+        try:
+            yield self.redis
+        except RedisError as exc:
+            raise wrapped(exc) from exc
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Any]:
+        """Give a MULTI pipeline: what it reads was true at one instant."""
+        try:
+            with self.redis.pipeline(transaction=True) as pipe:
+                yield pipe
+        except RedisError as exc:
+            raise wrapped(exc) from exc
+
+
+def source(name: str) -> str:
+    """Return a script as it is sent: flags, prologue, body."""
+    flags = "#!lua flags=allow-oom\n" if name in _ALLOW_OOM else "#!lua\n"
+    prologue = (_LUA / "lib.lua").read_text()
+    return flags + prologue + (_LUA / f"{name}.lua").read_text()
+
+
+def wrapped(exc: RedisError) -> TransientError:
+    """Return our error for one of redis-py's."""
+    if isinstance(exc, OutOfMemoryError) or "maxmemory" in str(exc):
+        return TransientError(
+            "Redis is full: it reached maxmemory; raise it, or look for foreign keys in it",
+            reason="RedisFull",
+        )
+    return SourceUnavailableError(f"Redis: {shorten(f'{type(exc).__name__}: {exc}')}")
