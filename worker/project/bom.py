@@ -93,13 +93,18 @@ def write(bom: Bom, *, tool_version: str) -> dict[str, object]:
         "specVersion": bom.spec_version,
         "version": 1,
         "metadata": {
-            "component": msgspec.to_builtins(bom.root),
+            "component": _plain(bom.root),
             "tools": {"components": [tool]},
         },
-        "components": msgspec.to_builtins(bom.components),
-        "dependencies": msgspec.to_builtins(bom.dependencies),
+        "components": _plain(bom.components),
+        "dependencies": _plain(bom.dependencies),
     }
     return {**document, "serialNumber": f"urn:uuid:{_uuid(document)}"}
+
+
+def _plain(value: object) -> object:
+    """Return the value as JSON would give it back: lists, not tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def steady(bom: Bom) -> Bom:
