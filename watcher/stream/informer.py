@@ -1,0 +1,280 @@
+"""One thread per resource that does what the reflector's machine says.
+
+Everything is decided in `reflector.advance`; here are the socket, clock, dice and queue. Changes go
+into the caller's bounded queue; while it is full the stream is not read, and the server's own
+limits apply. `stop` interrupts every wait, the queue's and the socket's too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import random
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from common.kube.errors import ApiError
+from common.kube.negotiate import Offer, offers
+from common.kube.stream import Chunks, IdleStreamError
+from common.model.errors import SluiceError, TransientError
+from watcher.stream.ask import Scope, list_query, watch_query
+from watcher.stream.catalog import Row
+from watcher.stream.change import Change
+from watcher.stream.decode import Decoder, GarbledError
+from watcher.stream.lines import LineSplitter, LineTooLongError
+from watcher.stream.meter import Meter, NoMeter
+from watcher.stream.phases import Listing, Syncing, initial
+from watcher.stream.reflector import advance
+from watcher.stream.signals import (
+    Action,
+    At,
+    Broken,
+    Due,
+    Ended,
+    Note,
+    Opened,
+    OpenList,
+    OpenWatch,
+    Output,
+    Refused,
+    Signal,
+    Silent,
+    Started,
+    Wait,
+)
+
+# Two of the server's bookmarks, which come every minute, and half of one more.
+IDLE_TIMEOUT_S = 150.0
+# A page is read from etcd or the cache before the first byte comes; then it flows.
+_LIST_IDLE_S = 60.0
+_QUEUE_POLL_S = (
+    0.2  # how late a stop may be noticed by a thread that waits for room, or for its turn
+)
+_EXPIRED = ("Expired", "Gone")
+
+
+class Source(Protocol):
+    """Where streams come from: `common.kube.session.Session`."""
+
+    def stream(
+        self, path: str, *, query: list[tuple[str, str]], accept: str, idle_timeout_s: float
+    ) -> Chunks:
+        """Open a GET; raises a SluiceError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """What informers share: where changes go, whose turn it is to read everything, who counts."""
+
+    changes: queue.Queue[Change]
+    turns: threading.Semaphore  # 2 permits: more first readings at once make all of them slow
+    meter: Meter = field(default_factory=NoMeter)
+
+
+class Informer:
+    """Follows one resource in one scope, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        row: Row,
+        scope: Scope,
+        *,
+        source: Source,
+        outlet: Outlet,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+    ) -> None:
+        """Nothing happens before `start`. `idle_timeout_s` must pass two bookmark intervals."""
+        self._row = row
+        self._scope = scope
+        self._source = source
+        self._outlet = outlet
+        self._idle_timeout_s = idle_timeout_s
+        self._offers = offers(metadata_only=row.metadata_only)
+        self._decoder = Decoder(row.type)
+        inside = (scope.namespace or "") if row.namespaced else ""
+        self._state = initial(row.resource, scope=inside, offers=len(self._offers))
+        self._stop = threading.Event()
+        self._stream: Chunks | None = None
+        self._has_turn = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"informer-{row.resource}", daemon=True
+        )
+
+    @property
+    def resource(self) -> str:
+        """The resource's plural name."""
+        return self._row.resource
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; False after `start` and before `stop` means a defect."""
+        return self._thread.is_alive()
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything that existed was said at least once."""
+        return self._state.memory.synced
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def signal_stop(self) -> None:
+        """Interrupt the thread without waiting for it."""
+        self._stop.set()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """End the thread; True if it ended in time. One that opens a request may need 30 s."""
+        self.signal_stop()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # --- The thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            action = self._feed(Started(at=_at()))
+            while action is not None and not self._stop.is_set():
+                action = self._perform(action)
+        finally:
+            self._end_turn()
+
+    def _perform(self, action: Action) -> Action | None:
+        """Do what the machine asked for until it asks for something else; None: stopped."""
+        with contextlib.closing(self._signals(action)) as signals:
+            for signal in signals:
+                following = self._feed(signal)
+                if following is not None or self._stop.is_set():
+                    return following
+        return None
+
+    def _feed(self, signal: Signal) -> Action | None:
+        """Take one step; say what there is to say; return what to do next, if that changes."""
+        self._state, outputs = advance(self._state, signal)
+        action = self._deliver(outputs) if outputs else None
+        if self._has_turn and not isinstance(self._state.phase, Syncing | Listing):
+            self._end_turn()
+        return action
+
+    def _deliver(self, outputs: tuple[Output, ...]) -> Action | None:
+        action: Action | None = None
+        for output in outputs:
+            match output:
+                case Change():
+                    self._put(output)
+                case Note():
+                    self._outlet.meter.noted(self.resource, output)
+                case _:
+                    action = output
+        return action
+
+    def _put(self, change: Change) -> None:
+        while not self._stop.is_set():
+            try:
+                self._outlet.changes.put(change, timeout=_QUEUE_POLL_S)
+            except queue.Full:
+                continue
+            return
+
+    # --- Turns ----------------------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        while not self._has_turn and not self._stop.is_set():
+            self._has_turn = self._outlet.turns.acquire(timeout=_QUEUE_POLL_S)
+
+    def _end_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._outlet.turns.release()
+
+    # --- What happens outside -------------------------------------------------------------------
+
+    def _signals(self, action: Action) -> Generator[Signal]:
+        match action:
+            case Wait():
+                yield from self._wait(action)
+            case OpenWatch() | OpenList():
+                try:
+                    yield from self._read(action)
+                except GarbledError:
+                    yield Broken(reason="Garbled", at=_at())
+                except LineTooLongError:
+                    yield Broken(reason="LineTooLong", at=_at())
+                except IdleStreamError:
+                    yield Silent(at=_at())
+                except ApiError as exc:
+                    yield _refused(exc)
+                except SluiceError as exc:
+                    yield Broken(reason=exc.reason, at=_at())
+
+    def _wait(self, wait: Wait) -> Generator[Signal]:
+        if wait.failures:
+            self._outlet.meter.failing(
+                self.resource, wait.reason, failures=wait.failures, wait_s=wait.seconds
+            )
+        if not self._stop.wait(wait.seconds):
+            yield Due(at=_at())
+
+    def _read(self, action: OpenWatch | OpenList) -> Generator[Signal]:
+        """Open what was asked for and tell what comes; raises what the session raises."""
+        offer = self._offers[action.offer]
+        match action:
+            case OpenWatch():
+                if action.resource_version is None:
+                    self._take_turn()
+                yield from self._watch(action, offer)
+            case OpenList():
+                self._take_turn()
+                yield from self._list(action, offer)
+
+    def _open(self, query: list[tuple[str, str]], accept: str, idle_timeout_s: float) -> Chunks:
+        stream = self._source.stream(
+            self._row.path(self._scope.namespace),
+            query=[*self._scope.query, *query],
+            accept=accept,
+            idle_timeout_s=idle_timeout_s,
+        )
+        self._stream = stream
+        if self._stop.is_set():  # stop() may have come before there was something to close
+            stream.close()
+        return stream
+
+    def _watch(self, action: OpenWatch, offer: Offer) -> Generator[Signal]:
+        splitter = LineSplitter()
+        with self._open(watch_query(action), offer.watch, self._idle_timeout_s) as stream:
+            yield Opened(at=_at())
+            for chunk in stream:
+                lines = splitter.feed(chunk)
+                self._outlet.meter.received(self.resource, events=len(lines), size_bytes=len(chunk))
+                at = _at()
+                for line in lines:
+                    if line and line != b"\n":
+                        yield self._decoder.event(line, at)
+        if splitter.unfinished_bytes:
+            yield Broken(reason="TornLine", at=_at())
+        else:
+            yield Ended(at=_at())
+
+    def _list(self, action: OpenList, offer: Offer) -> Generator[Signal]:
+        with self._open(list_query(action), offer.list, _LIST_IDLE_S) as stream:
+            body = b"".join(stream)
+        if self._stop.is_set():
+            return
+        page = self._decoder.page(body, _at())
+        self._outlet.meter.received(self.resource, events=len(page.items), size_bytes=len(body))
+        yield page
+
+
+def _at() -> At:
+    return At(time.monotonic(), random.random())  # noqa: S311 - spreads load, guards nothing
+
+
+def _refused(error: ApiError) -> Refused:
+    retry_after_s = error.retry_after_s if isinstance(error, TransientError) else None
+    return Refused(code=error.code, reason=error.reason, at=_at(), retry_after_s=retry_after_s)

@@ -1,0 +1,44 @@
+"""How the machine asks: watch and send everything first, list pages, or watch on. Pure."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from watcher.stream.phases import Listing, Memory, State, Syncing, Watching
+from watcher.stream.signals import At, Note, OpenList, OpenWatch, Output
+
+# The server ends a watch after 5 to 10 minutes, at a time of its own for each resource (client-go).
+_WATCH_S = 300
+
+Step: TypeAlias = tuple[State, tuple[Output, ...]]
+
+
+def read_all(memory: Memory, at: At) -> Step:
+    """Read everything that exists, by the best way that this server knows."""
+    if memory.initial_events:
+        return State(Syncing(seen=set()), memory), (_open_watch(memory, None, at),)
+    return State(Listing(seen=set()), memory), (open_list(memory, ""),)
+
+
+def resume(memory: Memory, version: str, at: At) -> Step:
+    """Watch from a version on."""
+    phase = Watching(resource_version=version)
+    return State(phase, memory), (_open_watch(memory, version, at),)
+
+
+def _open_watch(memory: Memory, version: str | None, at: At) -> OpenWatch:
+    timeout_s = int(_WATCH_S * (1.0 + at.draw))
+    return OpenWatch(resource_version=version, timeout_s=timeout_s, offer=memory.offer)
+
+
+def open_list(memory: Memory, token: str) -> OpenList:
+    """Get the page that `token` names; empty: the first."""
+    return OpenList(limit=memory.page_limit, token=token, offer=memory.offer)
+
+
+def list_instead(memory: Memory) -> Step:
+    """Read pages, now and for ever."""
+    memory = replace(memory, initial_events=False)
+    return State(Listing(seen=set()), memory), (Note.FALLBACK, open_list(memory, ""))

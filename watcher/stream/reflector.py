@@ -1,0 +1,196 @@
+"""The machine that keeps one resource in step with the server, through every known fault.
+
+`advance(state, signal) -> (state, outputs)`; the informer does what the outputs say and tells what
+came of it. The rules:
+
+- A version to resume from comes from a list, a bookmark or an event of an established watch; never
+  from events of an unfinished first reading.
+- 410, in a status line or in an ERROR event, drops the version: everything is read again, after a
+  wait, and compared with what is known, so that deletions that were missed are said now.
+- A version at which the stream breaks five times without one event is dropped too.
+- Every wait is bounded, and no failure is answered at once.
+
+Pure: no clock, dice, I/O or log. One liberty: `Memory.known` and the `seen` sets are changed in
+place, because they hold every key; after `advance` only the returned state may be used.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from watcher.stream.known import delete, swept, upsert
+from watcher.stream.opening import Step, list_instead, open_list, read_all, resume
+from watcher.stream.phases import (
+    Empty,
+    Listing,
+    State,
+    Stopped,
+    Syncing,
+    Waiting,
+    Watching,
+)
+from watcher.stream.recovery import failed, recover
+from watcher.stream.signals import (
+    Added,
+    At,
+    Broken,
+    Due,
+    Ended,
+    Item,
+    Marked,
+    Note,
+    Odd,
+    Opened,
+    Page,
+    Refused,
+    Removed,
+    Signal,
+    Silent,
+    Started,
+    Stop,
+)
+
+
+def advance(state: State, signal: Signal) -> Step:
+    """Take one step. Total: a signal that does not fit the phase changes nothing."""
+    match signal:
+        case Added() | Removed() | Marked() | Odd():
+            return _told(state, signal)
+        case Ended() | Silent() | Broken() | Refused():
+            return recover(state, signal)
+        case Page():
+            return _page(state, signal)
+        case Started(at=at) | Due(at=at):
+            return _begin(state, at)
+        case Opened(at=at):
+            return _opened(state, at)
+        case Stop():
+            return State(Stopped(), state.memory), ()
+        case _:
+            assert_never(signal)
+
+
+def _told(state: State, event: Added | Removed | Marked | Odd) -> Step:
+    """Take in an event of a watch."""
+    match event:
+        case Added(item):
+            return _added(state, item)
+        case Removed(item):
+            return _removed(state, item)
+        case Marked():
+            return _marked(state, event)
+        case Odd():
+            return state, (Note.ODD_EVENT,)
+
+
+# --- Opening ------------------------------------------------------------------------------------
+
+
+def _begin(state: State, at: At) -> Step:
+    """Start, or go on after a wait."""
+    match state.phase:
+        case Empty():
+            return read_all(state.memory, at)
+        case Waiting(resource_version=str(version)):
+            return resume(state.memory, version, at)
+        case Waiting():
+            return read_all(state.memory, at)
+        case _:
+            return state, ()
+
+
+def _opened(state: State, at: At) -> Step:
+    """Note when a watch began, to know a short one by."""
+    if isinstance(state.phase, Watching):
+        return State(replace(state.phase, opened_at=at.now), state.memory), ()
+    return state, ()
+
+
+# --- Objects ------------------------------------------------------------------------------------
+
+
+def _added(state: State, item: Item) -> Step:
+    """Take an object in; only an event of an established watch moves the version."""
+    match state.phase:
+        case Watching() as phase:
+            outputs = upsert(state.memory, item)
+            return _moved(state, phase, item), outputs
+        case Syncing() as phase:
+            outputs = upsert(state.memory, item)
+            return State(_witnessed(phase, item), state.memory), outputs
+        case _:
+            return state, ()
+
+
+def _removed(state: State, item: Item) -> Step:
+    """Forget an object."""
+    match state.phase:
+        case Watching() as phase:
+            outputs = delete(state.memory, item)
+            return _moved(state, phase, item), outputs
+        case Syncing() as phase:
+            phase.seen.discard(item.key)
+            return state, delete(state.memory, item)
+        case _:
+            return state, ()
+
+
+def _moved(state: State, phase: Watching, item: Item) -> State:
+    """Return the state after an event; an event is progress."""
+    moved = Watching(
+        resource_version=item.resource_version or phase.resource_version,
+        opened_at=phase.opened_at,
+        events=phase.events + 1,
+    )
+    memory = state.memory
+    return State(moved, replace(memory, stuck=0) if memory.stuck else memory)
+
+
+def _witnessed(phase: Syncing, item: Item) -> Syncing:
+    """Remember that an object exists."""
+    if item.key:
+        phase.seen.add(item.key)
+        return phase
+    return replace(phase, blind=True)
+
+
+# --- The end of a reading -----------------------------------------------------------------------
+
+
+def _marked(state: State, mark: Marked) -> Step:
+    """Move the version; the mark that ends the initial events ends the reading too."""
+    match state.phase:
+        case Watching() as phase if mark.resource_version:
+            moved = replace(phase, resource_version=mark.resource_version)
+            return State(moved, state.memory), ()
+        case Syncing() as phase if mark.ends_initial and mark.resource_version:
+            memory, outputs = swept(state.memory, phase.seen, blind=phase.blind)
+            now = Watching(resource_version=mark.resource_version, opened_at=mark.at.now)
+            return State(now, memory), outputs
+        case Syncing():
+            # A server that knows nothing of initial events sends plain marks, and never that one.
+            return list_instead(state.memory)
+        case _:
+            return state, ()
+
+
+def _page(state: State, page: Page) -> Step:
+    """Take a page in; after the last one, watch from the list's version."""
+    phase = state.phase
+    if not isinstance(phase, Listing):
+        return state, ()
+    memory = state.memory
+    outputs = [output for item in page.items for output in upsert(memory, item)]
+    phase.seen.update(item.key for item in page.items)
+    blind = phase.blind or any(not item.key for item in page.items)
+    if page.token:
+        following = Listing(seen=phase.seen, token=page.token, blind=blind)
+        return State(following, memory), (*outputs, open_list(memory, page.token))
+    if not page.resource_version:
+        after, wait = failed(memory, page.at, "NoVersion")
+        return State(Waiting(resource_version=None), after), (*outputs, wait)
+    memory, said = swept(memory, phase.seen, blind=blind)
+    resumed, opened = resume(memory, page.resource_version, page.at)
+    return resumed, (*outputs, *said, *opened)
