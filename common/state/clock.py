@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
+from common.state.names import Names
 from common.state.scripts import Scripts
 
 
 class RedisClock:
     """Tells the time."""
 
-    def __init__(self, scripts: Scripts) -> None:
-        self._scripts = scripts
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._scripts = Scripts(redis, names)
 
     def now_s(self) -> float:
         """Return Unix seconds."""

@@ -35,12 +35,6 @@ class Control:
         with self._scripts.reading() as redis:
             return int(redis.hget(self._name, "swept") or 0)
 
-    def now_s(self) -> float:
-        """Return Unix seconds by Redis' clock, the only one that stored times are read with."""
-        with self._scripts.reading() as redis:
-            seconds, micros = redis.time()
-        return float(seconds) + float(micros) / 1e6
-
     def run_id(self) -> str:
         """Return Redis' run id: another one means a restart, so look whether the data is there."""
         with self._scripts.reading() as redis:

@@ -5,17 +5,19 @@ Kept per workload: another tenant's answer proves nothing about this one's right
 
 from __future__ import annotations
 
+from redis import Redis
+
 from common.model.canonical import content_hash
 from common.model.key import WorkloadKey
-from common.state.names import RESOLUTION_TTL_S
+from common.state.names import RESOLUTION_TTL_S, Names
 from common.state.scripts import Scripts
 
 
 class ResolutionTable:
     """Digests of references that no kubelet has run for a workload."""
 
-    def __init__(self, scripts: Scripts) -> None:
-        self._scripts = scripts
+    def __init__(self, redis: Redis, names: Names) -> None:
+        self._scripts = Scripts(redis, names)
 
     def get(self, workload: WorkloadKey, reference: str) -> str | None:
         """Return the digest; None: never asked, or longer ago than a day."""
