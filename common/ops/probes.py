@@ -23,6 +23,7 @@ from common.model.errors import PreconditionError
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
+_CLOSE_POLL_S = 0.2  # how soon `close` is noticed; requests wake the server at once
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -69,7 +70,10 @@ class ProbeServer:
         self._server = _listen(host, port, routes)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name=f"http-{self.port}", daemon=True
+            target=self._server.serve_forever,
+            args=(_CLOSE_POLL_S,),
+            name=f"http-{self.port}",
+            daemon=True,
         )
         self._thread.start()
 

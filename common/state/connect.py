@@ -41,8 +41,11 @@ def connect(
         case "redis+sentinel":
             sentinel = Sentinel(  # type: ignore[no-untyped-call] # redis-py types neither call
                 list(address.hosts),
-                socket_timeout=_CONNECT_S,
-                socket_connect_timeout=_CONNECT_S,
+                sentinel_kwargs={
+                    "socket_timeout": _CONNECT_S,
+                    "socket_connect_timeout": _CONNECT_S,
+                    "retry": Retry(NoBackoff(), 0),
+                },
             )
             client: redis.Redis = sentinel.master_for(  # type: ignore[no-untyped-call] # as above
                 address.service, **options

@@ -1,0 +1,133 @@
+"""Probes: the small HTTP server, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from common.model.errors import PreconditionError
+from common.ops.probes import Page, ProbeServer, health_route, metrics_route
+
+pytestmark = pytest.mark.integration
+
+_problems: dict[str, str] = {}
+
+
+def broken() -> Page:
+    """Fail, as a page with a bug does."""
+    raise RuntimeError("the table is gone")
+
+
+@pytest.fixture
+def server() -> Iterator[ProbeServer]:
+    """Serve one page of each sort."""
+    registry = CollectorRegistry()
+    Counter("sluice_runs", "Runs.", registry=registry)
+    _problems.clear()
+    routes = {
+        "/metrics": metrics_route(registry),
+        "/readyz": health_route({"redis": lambda: _problems.get("redis", "")}),
+        "/healthz": health_route({}),
+        "/": lambda: Page(body=b"<h1>sluice</h1>", content_type="text/html"),
+        "/broken": broken,
+    }
+    with ProbeServer("127.0.0.1", 0, routes) as made:
+        yield made
+
+
+def get(server: ProbeServer, path: str, method: str = "GET") -> tuple[int, str, str]:
+    """Return status, content type and body."""
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 # loopback HTTP
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_port_zero_picks_a_free_port_and_tells_it(server: ProbeServer) -> None:
+    """Several processes on one machine must not fight for 8080."""
+    assert server.port > 0
+    assert get(server, "/healthz")[0] == 200
+
+
+def test_metrics_are_served_in_prometheus_text_format(server: ProbeServer) -> None:
+    """The scraper decides by the content type."""
+    status, content_type, body = get(server, "/metrics")
+    assert status == 200
+    assert content_type.startswith("text/plain; version=")
+    assert "sluice_runs_total 0.0" in body
+
+
+def test_a_failing_check_makes_the_probe_fail_and_is_named(server: ProbeServer) -> None:
+    """Who looks at a pod that is not ready must see why."""
+    assert get(server, "/readyz")[::2] == (200, "redis: ok\n")
+    _problems["redis"] = "does not answer"
+    assert get(server, "/readyz")[::2] == (503, "redis: does not answer\n")
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/readyz/", "/readyz?verbose=1"])
+def test_probes_of_trivy_operators_chart_work_unchanged(server: ProbeServer, path: str) -> None:
+    """Its chart asks for `/readyz/` and `/healthz/`."""
+    assert get(server, path)[0] == 200
+
+
+def test_an_unknown_page_is_404_and_a_broken_one_500(server: ProbeServer) -> None:
+    """One broken page must not take the probes down with it."""
+    assert get(server, "/nothing")[0] == 404
+    status, _, body = get(server, "/broken")
+    assert status == 500
+    assert "the table is gone" not in body
+    assert get(server, "/healthz")[0] == 200
+
+
+def test_head_answers_without_a_body(server: ProbeServer) -> None:
+    """Load balancers ask with HEAD."""
+    assert get(server, "/metrics", method="HEAD")[::2] == (200, "")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_can_be_written(server: ProbeServer, method: str) -> None:
+    """These ports are read-only by contract."""
+    assert get(server, "/", method=method)[0] == 501
+
+
+def test_a_taken_port_is_a_precondition_with_a_remedy(server: ProbeServer) -> None:
+    """`Address already in use` alone does not say what to do."""
+    with pytest.raises(PreconditionError, match="port 0 for a free one"):
+        ProbeServer("127.0.0.1", server.port, {})
+
+
+def test_an_ipv6_host_works() -> None:
+    """Single-stack IPv6 clusters exist."""
+    if not socket.has_ipv6:
+        pytest.skip("this system has no IPv6")
+    try:
+        server = ProbeServer("::1", 0, {"/healthz": health_route({})})
+    except PreconditionError:
+        pytest.skip("this system has no IPv6 loopback")
+    with server:
+        socket.create_connection(("::1", server.port), timeout=5).close()
+
+
+def test_a_closed_server_frees_its_port() -> None:
+    """A restart in the same process binds the same address again."""
+    first = ProbeServer("127.0.0.1", 0, {})
+    port = first.port
+    first.close()
+    with ProbeServer("127.0.0.1", port, {}) as second:
+        assert second.port == port
+
+
+def test_a_client_that_goes_away_does_no_harm(server: ProbeServer) -> None:
+    """A kubelet that times out closes without reading."""
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            client.sendall(b"GET /metr")
+    assert get(server, "/healthz")[0] == 200
