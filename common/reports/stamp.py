@@ -49,7 +49,7 @@ class StampArtifact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is known about a stored report without reading its body."""
 
-    content_hash: str  # as `body_hash` gives it; another version's is kept whole, equal to none
+    content_hash: str  # as `body_hash` gives it; of another form: `?` and the text, equal to none
     epoch: int
     generation: int  # predicted `metadata.generation`; another one: somebody edited the report
     inputs: tuple[StampInput, ...] = ()  # the primary's first
@@ -68,8 +68,8 @@ class _Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int
     inputs: tuple[StampInput, ...] = ()
     summary: dict[str, int] = {}
-    artifact: StampArtifact = StampArtifact()
-    os: Os = Os()
+    artifact: StampArtifact | None = None  # None: all empty
+    os: Os | None = None  # None: none recognised
     covered: bool = True
     db: str = ""
 
@@ -85,8 +85,8 @@ def render(stamp: Stamp) -> dict[str, str]:
         generation=stamp.generation,
         inputs=stamp.inputs,
         summary=stamp.summary,
-        artifact=stamp.artifact,
-        os=stamp.os,
+        artifact=None if stamp.artifact == StampArtifact() else stamp.artifact,
+        os=None if stamp.os == Os() else stamp.os,
         covered=stamp.covered,
         db=stamp.db_version,
     )
@@ -107,13 +107,13 @@ def parse(annotations: Mapping[str, str]) -> Stamp | None:
         return None
     known = _HASH.fullmatch(hashed)
     return Stamp(
-        content_hash=known[1] if known else hashed,
+        content_hash=known[1] if known else f"?{hashed}",
         epoch=wire.epoch,
         generation=wire.generation,
         inputs=wire.inputs,
         summary=wire.summary,
-        artifact=wire.artifact,
-        os=wire.os,
+        artifact=wire.artifact or StampArtifact(),
+        os=wire.os or Os(),
         covered=wire.covered,
         db_version=wire.db,
     )
