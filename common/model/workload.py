@@ -56,6 +56,9 @@ class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
     default_platform: str = "linux-amd64"  # for references that never ran: the commonest node's
     labels: dict[str, str] = {}  # copied onto reports
     skip: str = ""  # why it must not be scanned (a label, a namespace filter); empty: scan it
+    # A hint, no fact, and not in the fingerprint: reports of it were seen when the row was stored.
+    # False lets a worker create without reading first.
+    stored: bool = False
 
     @property
     def key(self) -> WorkloadKey:
@@ -87,6 +90,8 @@ def decode_row(data: bytes) -> WorkloadRow:
 def fingerprint(row: WorkloadRow) -> Fingerprint:
     """Hash everything in the row that matters to its reports.
 
-    All of it does: what does not matter must not enter the row.
+    All of it does but the hint `stored`: what does not matter must not enter the row.
     """
-    return Fingerprint(content_hash(msgspec.to_builtins(row)))
+    fields = msgspec.to_builtins(row)
+    del fields["stored"]
+    return Fingerprint(content_hash(fields))

@@ -194,8 +194,8 @@ class _Run:
             return
         made = draft(row, wanted.container.name, body, policy=parts.config.labels)
         stamp = _stamp(made, wanted.images, epoch=self._epoch)
-        fresh = self._before is None and self._claim.attempts == 0
-        written = parts.writer.apply(made, stamp, expect_absent=fresh)
+        absent = self._before is None and self._claim.attempts == 0 and not row.stored
+        written = parts.writer.apply(made, stamp, expect_absent=absent)
         self._note(written)
 
     def _note(self, written: Written) -> None:
