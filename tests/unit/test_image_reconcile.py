@@ -1,0 +1,215 @@
+"""One image's run: an inventory once, a match per database, and a record that tells every end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.model.errors import (
+    DamagedImageError,
+    ImageNotFoundError,
+    LayerCacheMissingError,
+    SluiceError,
+    SourceUnavailableError,
+    UnauthorizedError,
+)
+from common.model.image import ImageRecord, ImageUse, Inventory, Match, Os
+from common.model.key import ImageKey
+from common.queue.contract import Claim, Finished, Park, Retry, Settled
+from tests.fakes.tables import FakeImages, NoKeys
+from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
+from worker.subject.image.plan import attempts
+from worker.subject.image.reconcile import ImageConfig, ImageReconciler
+
+KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options="o1")
+INVENTORY = Inventory(
+    scanner_version="0.76.0",
+    artifact_id="sha256:1",
+    blob_ids=("sha256:2",),
+    target="web",
+    os=Os(),
+    covered=True,
+    has_packages=True,
+)
+MATCH = Match(db_version="1", findings=())
+
+
+def use(workload: str = "w1", reference: str = "r.example/web:1", **more: object) -> ImageUse:
+    return ImageUse(workload=workload, reference=reference, namespace="shop", **more)  # type: ignore[arg-type] # the builder's own fields
+
+
+@dataclass
+class FakeScanner:
+    """Answers one reference after another."""
+
+    faults: dict[str, SluiceError] = field(default_factory=dict)
+    jobs: list[InventoryJob] = field(default_factory=list)
+
+    def inventory(self, job: InventoryJob) -> InventoryResult:
+        self.jobs.append(job)
+        fault = self.faults.get(job.reference.partition("@")[0])
+        if fault is not None:
+            raise fault
+        return InventoryResult(inventory=INVENTORY, seconds=1.0)
+
+
+@dataclass
+class FakeMatcher:
+    """Raises the faults in turn, then answers."""
+
+    faults: list[SluiceError] = field(default_factory=list)
+    calls: int = 0
+
+    def match(self, inventory: Inventory) -> Match:
+        self.calls += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return MATCH
+
+
+@dataclass
+class World:
+    """A scan worker with all its ports faked."""
+
+    images: FakeImages = field(default_factory=FakeImages)
+    scanner: FakeScanner = field(default_factory=FakeScanner)
+    matcher: FakeMatcher = field(default_factory=FakeMatcher)
+
+    def run(self, *uses: ImageUse, record: ImageRecord | None = None) -> Finished:
+        self.images.users[KEY] = {one.workload: one for one in uses}
+        if record is not None:
+            self.images.records[KEY] = record
+        reconciler = ImageReconciler(
+            records=self.images,
+            keys=NoKeys(),
+            scanner=self.scanner,
+            matcher=self.matcher,
+            config=ImageConfig(
+                options=ScanOptions(), deadline_s=60, insecure=False, server_url=lambda: "http://m"
+            ),
+            decide=decide,
+            now_s=lambda: 5.0,
+            epoch=lambda: 1,
+        )
+        return reconciler(Claim(key=KEY, token=1))
+
+
+def decide(error: SluiceError, claim: Claim) -> Retry | Park:
+    if isinstance(error, SourceUnavailableError):
+        return Retry(delay_s=1, reason=error.reason, message=str(error))
+    return Park(reason=error.reason, message=str(error), probe_after_s=600)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def kinds(finished: Finished) -> list[str]:
+    return [fact.kind for fact in finished.facts]
+
+
+def test_an_unknown_image_is_analysed_then_matched(world: World) -> None:
+    """The two halves of a scan, each counted."""
+    finished = world.run(use())
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory == INVENTORY
+    assert finished.outcome.image.match == MATCH
+    assert kinds(finished) == ["inventoried", "matched"]
+
+
+def test_a_known_image_is_only_matched(world: World) -> None:
+    """Law 3: a new database never touches a registry."""
+    finished = world.run(use(), record=ImageRecord(inventory=INVENTORY, match=MATCH))
+    assert world.scanner.jobs == []
+    assert kinds(finished) == ["matched"]
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory is None
+
+
+def test_an_image_that_nobody_uses_is_not_pulled(world: World) -> None:
+    """The workload may have vanished while the key waited."""
+    finished = world.run()
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.outcome == "Rest:Unused"
+    assert world.scanner.jobs == []
+
+
+def test_the_pull_is_by_digest_whatever_the_tag_means_now(world: World) -> None:
+    """The digest is what runs; the tag may have moved."""
+    world.run(use())
+    assert world.scanner.jobs[0].reference == f"r.example/web@{KEY.digest}"
+
+
+@pytest.mark.parametrize("fault", [UnauthorizedError, ImageNotFoundError])
+def test_another_workloads_credentials_are_tried_after_a_refusal(
+    world: World, fault: type[SluiceError]
+) -> None:
+    """One namespace's missing pull secret must not cost another its report."""
+    world.scanner.faults["a.example/web"] = fault("no")
+    finished = world.run(use("w1", "a.example/web:1"), use("w2", "b.example/web:1"))
+    assert isinstance(finished.outcome, Settled)
+    assert [job.reference.partition("@")[0] for job in world.scanner.jobs] == [
+        "a.example/web",
+        "b.example/web",
+    ]
+
+
+def test_a_damaged_image_is_not_pulled_again_with_other_credentials(world: World) -> None:
+    """The content is the same for everybody."""
+    world.scanner.faults["a.example/web"] = DamagedImageError("bad gzip")
+    world.run(use("w1", "a.example/web:1"), use("w2", "b.example/web:1"))
+    assert len(world.scanner.jobs) == 1
+
+
+def test_every_failure_is_stored_with_its_reason(world: World) -> None:
+    """Trap 15. Waiters wake and read why."""
+    world.scanner.faults["r.example/web"] = DamagedImageError("bad gzip")
+    finished = world.run(use())
+    assert isinstance(finished.outcome, Park)
+    assert finished.outcome.image is not None
+    failure = finished.outcome.image.failure
+    assert failure is not None
+    assert (failure.reason, failure.message, failure.at) == ("DamagedImage", "bad gzip", 5.0)
+
+
+def test_an_inventory_is_kept_when_the_match_fails(world: World) -> None:
+    """Law 3: no image is pulled twice because the match server was away."""
+    world.matcher.faults = [SourceUnavailableError("no server")]
+    finished = world.run(use())
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory == INVENTORY
+    assert kinds(finished) == ["inventoried"]
+
+
+def test_a_failed_match_takes_nothing_from_the_record(world: World) -> None:
+    """Law 8: what was known stays until its successor is there."""
+    world.matcher.faults = [SourceUnavailableError("no server")]
+    finished = world.run(use(), record=ImageRecord(inventory=INVENTORY, match=MATCH))
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.match is None  # leaves what is stored
+
+
+def test_lost_layers_are_analysed_again_at_once(world: World) -> None:
+    """The match server's volume was lost: the inventory's keys mean nothing to it."""
+    world.matcher.faults = [LayerCacheMissingError("layer cache missing")]
+    finished = world.run(use(), record=ImageRecord(inventory=INVENTORY, match=MATCH))
+    assert isinstance(finished.outcome, Settled)
+    assert kinds(finished) == ["inventoried", "matched"]
+
+
+def test_uses_that_a_registry_cannot_tell_apart_are_tried_once() -> None:
+    """Fifty replicas of a bad secret are one attempt."""
+    same = [use(f"w{number}") for number in range(50)]
+    assert attempts(same) == (same[0],)
+
+
+def test_a_use_whose_kubelet_ran_the_image_is_tried_first() -> None:
+    """Its credentials are proven."""
+    ran = use("z", "b.example/web:1", kubelet_ran_it=True)
+    assert attempts([use("a"), ran])[0] == ran
