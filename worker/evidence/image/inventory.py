@@ -7,14 +7,20 @@ without Redis, with its own deadline and memory limit.
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
+from common.model.errors import ScannerDiedError, SourceUnavailableError
 from common.model.image import Inventory
+from worker.evidence.image import wire
 from worker.evidence.image.options import ScanOptions
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
+
+_CONNECT_S = 5.0  # a local socket whose backlog is full
+_MARGIN_S = 15.0  # beyond the deadline: SIGTERM, grace, SIGKILL, wiping, and the answer's way back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,9 @@ class InventoryJob:
     deadline_s: float  # from the moment the scanner accepts the job, waiting for a slot included
     docker_config: bytes | None = field(default=None, repr=False)  # secret; None: anonymous
     insecure: bool = False  # plain HTTP and unknown certificates are fine
+    # Let nothing else run beside it, and give it the memory of all slots: for the one retry after
+    # an OutOfMemoryError.
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,4 +68,45 @@ class SocketScanner:
 
     def inventory(self, job: InventoryJob) -> InventoryResult:
         """Hand the job over and wait for its end; see `Scanner.inventory`."""
-        raise NotImplementedError
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            self._connect(connection)
+            connection.settimeout(job.deadline_s + _MARGIN_S)
+            try:
+                wire.send_frame(connection, _job(job))
+                answer = wire.decode_answer(wire.receive_frame(connection, wire.ANSWER_LIMIT_BYTES))
+            except TimeoutError as exc:
+                raise ScannerDiedError(
+                    f"the scanner did not answer within {job.deadline_s + _MARGIN_S:g} s"
+                ) from exc
+            except (EOFError, OSError) as exc:
+                raise ScannerDiedError("the scanner process ended during the scan") from exc
+        match answer:
+            case wire.Done(inventory=inventory, seconds=seconds):
+                return InventoryResult(inventory=inventory, seconds=seconds)
+            case wire.Failed():
+                raise wire.raised(answer)
+            case _:
+                assert_never(answer)
+
+    def _connect(self, connection: socket.socket) -> None:
+        connection.settimeout(_CONNECT_S)
+        try:
+            connection.connect(str(self._path))
+        except OSError as exc:
+            raise SourceUnavailableError(
+                f"no scanner listens at {self._path}; is `sluice scanner` running?",
+                reason="ScannerUnavailable",
+            ) from exc
+
+
+def _job(job: InventoryJob) -> wire.Job:
+    return wire.Job(
+        reference=job.reference,
+        platform=job.platform,
+        options=job.options,
+        server_url=job.server_url,
+        deadline_s=job.deadline_s,
+        docker_config=job.docker_config,
+        insecure=job.insecure,
+        alone=job.alone,
+    )

@@ -60,10 +60,8 @@ class _Report(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(_Report)
 
 
-def inventory_of(
-    report: bytes, recording: Recording, *, sbom: dict[str, object] | None
-) -> Inventory:
-    """Return the projection of one report.
+def inventory_of(report: bytes, recording: Recording) -> Inventory:
+    """Return the projection of one report, without an SBOM.
 
     `recording` holds the keys under which the match server keeps the layers. Raises TransientError
     when `report` is not a Trivy report: the run was cut, or the version is too new.
@@ -86,7 +84,6 @@ def inventory_of(
         covered=has_packages or any(result.kind == "os-pkgs" for result in results),
         has_packages=has_packages,
         secrets=_secrets(results),
-        sbom=sbom if has_packages else None,
     )
 
 

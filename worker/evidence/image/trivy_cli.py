@@ -1,0 +1,177 @@
+"""The Trivy program: where it is, which version, and how each of its commands is called.
+
+Commands are values; nothing here starts a scan. The child's environment is built from nothing:
+what is not named below, above all the worker's own secrets, never reaches it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from common.model.errors import PreconditionError, shorten
+from worker.evidence.image.options import ScanOptions
+
+# The oldest version whose report and server protocol we read; 0.76 is what the tests run.
+OLDEST = (0, 70)
+_VERSION_TIMEOUT_S = 30.0  # 0.06 s when the file is in memory; a cold disk reads 174 MB
+_NUMBERS = re.compile(r"v?(\d+)\.(\d+)")
+
+# What a proxy or a private certificate authority needs, and nothing else of ours.
+_INHERITED = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+# Never look for updates, never call home, never ask a container daemon. Every Trivy flag has such
+# a name, and a newer Trivy ignores those it dropped, which it does not do with flags.
+_QUIET = {
+    "TRIVY_SKIP_VERSION_CHECK": "true",
+    "TRIVY_DISABLE_TELEMETRY": "true",
+    "TRIVY_NO_PROGRESS": "true",
+}
+_OFFLINE = {
+    "TRIVY_SKIP_DB_UPDATE": "true",
+    "TRIVY_SKIP_JAVA_DB_UPDATE": "true",
+    "TRIVY_SKIP_CHECK_UPDATE": "true",
+    "TRIVY_SKIP_VEX_REPO_UPDATE": "true",
+    "TRIVY_OFFLINE_SCAN": "true",
+}
+
+
+class _VersionText(msgspec.Struct, frozen=True, rename={"version": "Version"}):
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trivy:
+    """A program that was found and whose version was checked."""
+
+    path: str
+    version: str
+
+
+def find_trivy(configured: str, search_path: str) -> Trivy:
+    """Return the Trivy to use: as configured, else from `search_path`, else our wheel's.
+
+    Raises PreconditionError when there is none or it is older than `OLDEST`.
+    """
+    beside = Path(sys.executable).with_name("trivy")  # where the wheel puts it
+    path = configured or shutil.which("trivy", path=search_path) or str(beside)
+    version = _version_of(path)
+    numbers = _NUMBERS.match(version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise PreconditionError(
+            f"{path} is Trivy {shorten(version) or 'of no known version'}, but {oldest} or newer is"
+            " needed; install it or point SLUICE_TRIVY_PATH to one"
+        )
+    return Trivy(path=path, version=version)
+
+
+def _version_of(path: str) -> str:
+    try:
+        done = subprocess.run(
+            [path, "version", "--format", "json"],
+            env=_QUIET,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_VERSION_TIMEOUT_S,
+        )
+        return msgspec.json.decode(done.stdout, type=_VersionText).version
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as exc:
+        raise PreconditionError(
+            f"no usable Trivy at {path} ({type(exc).__name__}); install trivy"
+            " or set SLUICE_TRIVY_PATH"
+        ) from exc
+
+
+def child_environment(
+    ours: Mapping[str, str], *, home: Path, offline: bool = True, **more: str
+) -> dict[str, str]:
+    """Return the whole environment of a Trivy process; `home` takes its temporary files too."""
+    inherited = {name: ours[name] for name in _INHERITED if name in ours}
+    place = {"HOME": str(home), "TMPDIR": str(home)}
+    return inherited | _QUIET | (_OFFLINE if offline else {}) | place | more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCommand:
+    """What `trivy image` needs to know about one job."""
+
+    reference: str
+    platform: str  # `linux-amd64`
+    options: ScanOptions
+    server_url: str
+    cache_dir: Path
+    output: Path
+    timeout_s: float
+    insecure: bool
+
+
+def image_argv(trivy: Trivy, command: ImageCommand) -> tuple[str, ...]:
+    """Return the arguments of an inventory run; its report goes to the output file."""
+    options = command.options
+    return (
+        trivy.path,
+        "image",
+        f"--server={command.server_url}",
+        f"--cache-dir={command.cache_dir}",
+        "--image-src=remote",
+        "--format=json",
+        f"--output={command.output}",
+        f"--scanners={','.join(options.scanners)}",
+        "--list-all-pkgs",
+        *(("--image-config-scanners=secret",) if "secret" in options.scanners else ()),
+        *(f"--skip-files={pattern}" for pattern in options.skip_files),
+        *(f"--skip-dirs={pattern}" for pattern in options.skip_dirs),
+        f"--platform={command.platform.replace('-', '/')}",
+        f"--timeout={max(1, round(command.timeout_s))}s",
+        *(("--insecure",) if command.insecure else ()),
+        "--",
+        command.reference,
+    )
+
+
+def convert_argv(trivy: Trivy, report: Path, output: Path) -> tuple[str, ...]:
+    """Return the arguments that turn a JSON report into a CycloneDX document."""
+    return (trivy.path, "convert", "--format=cyclonedx", f"--output={output}", "--", str(report))
+
+
+def download_argv(
+    trivy: Trivy, cache_dir: Path, *, repository: str, java: bool, insecure: bool
+) -> tuple[str, ...]:
+    """Return the arguments that download a database; an empty repository means Trivy's own."""
+    prefix = "java-db" if java else "db"
+    return (
+        trivy.path,
+        "image",
+        f"--cache-dir={cache_dir}",
+        f"--download-{prefix}-only",
+        *((f"--{prefix}-repository={repository}",) if repository else ()),
+        *(("--insecure",) if insecure else ()),
+    )
+
+
+def server_argv(trivy: Trivy, cache_dir: Path, *, listen: str) -> tuple[str, ...]:
+    """Return the arguments of the match server; it never looks for a newer database itself."""
+    return (
+        trivy.path,
+        "server",
+        f"--cache-dir={cache_dir}",
+        f"--listen={listen}",
+        "--skip-db-update",
+    )

@@ -1,0 +1,161 @@
+"""One job of the scanner: run Trivy, read what it wrote, hand back the projection."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from common.model.errors import (
+    BadReferenceError,
+    NoPlatformError,
+    ScanTimeoutError,
+    SourceUnavailableError,
+    TerminalError,
+    TransientError,
+)
+from common.model.image import Inventory
+from common.model.refs import parse_reference
+from worker.evidence.failures import classify
+from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.recorder import Recorder
+from worker.evidence.image.report import inventory_of
+from worker.evidence.image.trivy_cli import (
+    ImageCommand,
+    Trivy,
+    child_environment,
+    convert_argv,
+    image_argv,
+)
+from worker.evidence.image.trivy_process import TrivyRun, run_trivy
+from worker.evidence.image.wire import Job
+from worker.scanner.scratch import Scratch, Workshop
+
+# 4108 findings gave 10 MB; ten times the packages of the largest image that was seen.
+REPORT_LIMIT_BYTES = 256 * 1024 * 1024
+_PLATFORM = re.compile(r"[a-z0-9]+-[a-z0-9_]+(-[a-z0-9.]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every job of one scanner shares."""
+
+    trivy: Trivy
+    environment: Mapping[str, str]  # the scanner's own; a child gets an allow-list of it
+    workshop: Workshop
+    java: JavaDatabase
+    token: str | None  # the match server's
+    memory_mb: int  # per job; 0: no limit of our own
+    jobs: int  # how many run at once
+
+
+class JobRun:
+    """One job while it runs. `aborts`: file descriptors that end it when they become readable."""
+
+    def __init__(self, bench: Bench, job: Job, aborts: Sequence[int], deadline_at_s: float) -> None:
+        self._bench = bench
+        self._job = job
+        self._aborts = aborts
+        self._deadline_at_s = deadline_at_s
+
+    def inventory(self) -> Inventory:
+        """Return the image's inventory.
+
+        Raises what `classify` returns, and TerminalError when the report is too large to read.
+        """
+        self._check()
+        self._bench.java.tend()
+        with self._bench.workshop.job() as scratch:
+            found = self._scan_with_jars(scratch)
+            if not (self._job.options.sbom and found.has_packages):
+                return found
+            return msgspec.structs.replace(found, sbom=self._bom(scratch, found.scanner_version))
+
+    def _check(self) -> None:
+        """Refuse what could be taken for something else on a command line."""
+        reference = parse_reference(self._job.reference)
+        if not reference.digest:
+            raise BadReferenceError(f"not pinned by a digest: {reference.canonical}")
+        if _PLATFORM.fullmatch(self._job.platform) is None:
+            raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
+
+    def _scan_with_jars(self, scratch: Scratch) -> Inventory:
+        """Scan; where a jar is met without a Java database, provide one and scan again."""
+        try:
+            return self._scan(scratch)
+        except SourceUnavailableError as exc:
+            if exc.reason != "JavaDatabaseMissing":
+                raise
+        self._bench.java.provide(self._deadline_at_s)
+        return self._scan(scratch)
+
+    def _scan(self, scratch: Scratch) -> Inventory:
+        report = scratch.files / "report.json"
+        with Recorder(self._job.server_url, token=self._bench.token) as recorder:
+            command = ImageCommand(
+                reference=self._job.reference,
+                platform=self._job.platform,
+                options=self._job.options,
+                server_url=recorder.url,
+                cache_dir=self._bench.java.cache_dir,
+                output=report,
+                timeout_s=self._left_s(),
+                insecure=self._job.insecure,
+            )
+            self._run(image_argv(self._bench.trivy, command), scratch)
+            recording = recorder.recording()
+        return inventory_of(self._read(report), recording)
+
+    def _bom(self, scratch: Scratch, version: str) -> dict[str, object]:
+        output = scratch.files / "bom.json"
+        self._run(convert_argv(self._bench.trivy, scratch.files / "report.json", output), scratch)
+        try:
+            document = msgspec.json.decode(self._read(output), type=dict[str, object])
+        except msgspec.DecodeError as exc:
+            raise TransientError(
+                f"Trivy's SBOM cannot be read: {exc}", reason="ReportUnreadable"
+            ) from exc
+        return reduce_bom(document, scanner_version=version)
+
+    def _run(self, argv: tuple[str, ...], scratch: Scratch) -> None:
+        run = TrivyRun(
+            argv=argv,
+            env=child_environment(
+                self._bench.environment, home=scratch.files, DOCKER_CONFIG=self._config(scratch)
+            ),
+            cwd=scratch.cwd,
+            log=scratch.files / "log",
+            deadline_at_s=self._deadline_at_s,
+            memory_mb=self._bench.memory_mb * (self._bench.jobs if self._job.alone else 1),
+        )
+        ended = run_trivy(run, self._aborts)
+        if ended.killed or ended.exit_code:
+            raise classify(ended.exit_code, ended.log, killed_by_us=ended.killed)
+
+    def _config(self, scratch: Scratch) -> str:
+        """Return a folder with the job's credentials, if any, and none of anybody else's."""
+        path = scratch.secrets / "config.json"
+        if self._job.docker_config is not None and not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(self._job.docker_config)
+        return str(scratch.secrets)
+
+    def _left_s(self) -> float:
+        left_s = self._deadline_at_s - time.monotonic()
+        if left_s <= 0:
+            raise ScanTimeoutError("the job's time was over before a scanner was free")
+        return left_s
+
+    def _read(self, path: Path) -> bytes:
+        size = path.stat().st_size
+        if size > REPORT_LIMIT_BYTES:
+            limit = REPORT_LIMIT_BYTES // (1024 * 1024)
+            raise TerminalError(
+                f"Trivy's report has {size} bytes; the limit is {limit} MB", reason="ReportTooLarge"
+            )
+        return path.read_bytes()
