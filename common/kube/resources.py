@@ -17,7 +17,7 @@ from common.kube.errors import NotFoundError
 from common.kube.negotiate import METADATA
 from common.kube.paths import report_path
 from common.kube.session import Reply, Session
-from common.kube.wire import ObjectMeta, PartialObject
+from common.kube.wire import ObjectMeta, PartialObject, version_number
 
 FIELD_MANAGER = "kube-sluice"
 OWNED = (("fieldManager", FIELD_MANAGER),)  # the query of every write
@@ -56,7 +56,7 @@ class ReportMeta:
     @property
     def version(self) -> int:
         """The resourceVersion as a number; the higher is the newer. 0: not a number."""
-        return int(self.resource_version) if self.resource_version.isdecimal() else 0
+        return version_number(self.resource_version)
 
 
 def report_meta(kind: str, meta: ObjectMeta) -> ReportMeta:

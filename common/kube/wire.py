@@ -16,6 +16,13 @@ import msgspec
 
 T = TypeVar("T")
 
+_VERSION_DIGITS = 20  # of 64 bits
+
+
+def version_number(text: str) -> int:
+    """Return a resourceVersion as a number; 0 for one that is none. Total."""
+    return int(text) if text.isdecimal() and len(text) <= _VERSION_DIGITS else 0
+
 
 class Wire(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """The options that all of them share."""
@@ -56,7 +63,7 @@ class ObjectMeta(Wire, frozen=True):
 
         Comparable within one resource (KEP-5504, stable in 1.35; true of etcd before that).
         """
-        return int(self.resource_version) if self.resource_version.isdecimal() else 0
+        return version_number(self.resource_version)
 
     @property
     def controller(self) -> Owner | None:
