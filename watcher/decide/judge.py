@@ -1,0 +1,22 @@
+"""Judging a stored report by its metadata: is it still what our last run made it? Pure, total."""
+
+from __future__ import annotations
+
+from watcher.fold.reports import ReportFact
+
+
+def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:
+    """Return what is wrong with a report about a workload that lives; empty: nothing.
+
+    `owner_uid` is the living workload's. Told apart by the stamp alone, so it does not matter
+    whether the event of our own write comes before or after the run's completion.
+    """
+    if not report.stamped:
+        return "NoStamp"
+    if report.edited:
+        return "Edited"
+    if report.owner is None or report.owner.uid != owner_uid:
+        return "ForeignOwner"
+    if report.epoch > epoch:
+        return "NewerEpoch"
+    return ""

@@ -1,0 +1,134 @@
+"""The fold of the whole cluster: changes in, what changed for somebody out.
+
+    apply(changes) -> facts          fold(prefix) then fold(rest) == fold(all)
+
+A change is taken into the tables, then the rows that it can touch are built again and compared by
+fingerprint; only a row that differs leaves as a fact. So what a batch undoes, or what no report
+depends on, ends here. No I/O, no clock, no locks: one thread folds, others may only count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from common.model.key import WorkloadKey
+from common.model.workload import Fingerprint, WorkloadRow, fingerprint
+from watcher.fold.delta import FoldFact, RowChanged, RowGone
+from watcher.fold.facts import PodFact, WorkloadFact
+from watcher.fold.pods import Seen, see
+from watcher.fold.reports import Reports
+from watcher.fold.rows import Standing, build_row, is_idle
+from watcher.fold.tables import Options, Tables
+from watcher.fold.touched import Touched
+from watcher.stream.change import Change
+
+# A finished Pod of these has still run something; of other owners it says nothing about now.
+_FINISHED_TELL = frozenset({"Pod", "Job", "CronJob"})
+
+
+class Cluster:
+    """Everything that the watcher knows of the cluster."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._tables = Tables(options)
+        self._prints: dict[WorkloadKey, Fingerprint] = {}
+
+    @property
+    def prints(self) -> Mapping[WorkloadKey, Fingerprint]:
+        """The fingerprint of every row; for reading only."""
+        return self._prints
+
+    @property
+    def reports(self) -> Reports:
+        """The index of reports; for reading only."""
+        return self._tables.reports
+
+    @property
+    def unreadable(self) -> frozenset[WorkloadKey]:
+        """Workloads that may exist although no row can be built for them."""
+        return frozenset(key for key in self._tables.unreadable.values() if key is not None)
+
+    def uid_of(self, key: WorkloadKey) -> str:
+        """Return the uid of the living workload of that name; empty: there is none."""
+        fact = self._tables.workloads.get(key)
+        return fact.uid if fact is not None else ""
+
+    def load(self, changes: Iterable[Change]) -> None:
+        """Take changes in without a look at what they touch; `settle` must follow."""
+        touched = Touched()
+        for change in changes:
+            self._tables.take(change, touched)
+
+    def settle(self) -> list[FoldFact]:
+        """Build every row, once everything that exists is loaded; return what differs."""
+        return self._rebuild(dict.fromkeys([*self._tables.workloads, *self._prints], False))
+
+    def apply(self, changes: Iterable[Change]) -> list[FoldFact]:
+        """Take changes in, in order; return what changed for somebody, each row at most once."""
+        touched = Touched()
+        taken = [self._tables.take(change, touched) for change in changes]
+        facts = [fact for fact in taken if fact is not None]
+        keys = touched.expand(self._tables.workloads, known=self._prints)
+        return [*facts, *self._rebuild(keys)]
+
+    def row(self, key: WorkloadKey) -> WorkloadRow | None:
+        """Return the row of a workload; None: no such workload, or nothing to do for it ever."""
+        workloads = self._tables.workloads
+        fact = workloads.get(key)
+        if fact is None or workloads.cron_job_of(fact) is not None:
+            return None
+        gang = workloads.gang(fact)
+        if gang[0] != fact:
+            return None
+        row = build_row(
+            fact,
+            self._see(fact, gang),
+            standing=self._standing(fact),
+            default_platform=self._tables.nodes.default_platform,
+        )
+        stored = bool(self.reports.of(key))
+        if is_idle(row, has_reports=stored):
+            return None
+        return msgspec.structs.replace(row, stored=stored)
+
+    def _rebuild(self, keys: Mapping[WorkloadKey, bool]) -> list[FoldFact]:
+        """Build the rows of `keys` (value: whether the change is spread); return what differs."""
+        facts: list[FoldFact] = []
+        for key, spread in keys.items():
+            row = self.row(key)
+            if row is None:
+                if self._prints.pop(key, None) is not None:
+                    facts.append(RowGone(key=key))
+                continue
+            now = fingerprint(row)
+            if self._prints.get(key) != now:
+                self._prints[key] = now
+                facts.append(RowChanged(key=key, spread=spread))
+        return facts
+
+    def _see(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Seen:
+        return see(
+            self._pods_of(fact, gang),
+            platform_of=self._tables.nodes.platform_of,
+            finished_tell=fact.kind in _FINISHED_TELL,
+        )
+
+    def _pods_of(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Iterator[PodFact]:
+        """Yield the Pods whose digests belong to the workload."""
+        pods = self._tables.pods
+        if fact.kind == "Pod":
+            found = (pods.get(one.namespace, one.name) for one in gang)
+            yield from (pod for pod in found if pod is not None)
+            return
+        owners = self._tables.workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
+        for owner in owners:
+            yield from pods.of(owner.as_controller, owner.namespace)
+
+    def _standing(self, fact: WorkloadFact) -> Standing:
+        workloads = self._tables.workloads
+        if not self._options.only_current_revisions or workloads.is_current(fact):
+            return Standing()
+        return Standing(current=False, successor=workloads.successor(fact))

@@ -1,0 +1,155 @@
+"""From the API server's objects to facts: what is read, how it is normalised. Pure, total.
+
+Here status noise ends: a field that is not read here cannot make work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from common.kube.wire import (
+    ContainerStatus,
+    CronJob,
+    Node,
+    ObjectMeta,
+    Owner,
+    Pod,
+    PodSpec,
+    Workload,
+)
+from common.model.refs import digest_of_image_id
+from watcher.fold.facts import (
+    ContainerFact,
+    Controller,
+    DeploymentFact,
+    PodFact,
+    Told,
+    WorkloadFact,
+)
+from watcher.fold.nodes import DEFAULT_PLATFORM
+
+REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+# Deployer Pods of OpenShift's DeploymentConfigs: machinery, not workloads (trivy-operator's rule).
+DEPLOYER_ANNOTATION = "openshift.io/deployment-config.name"
+
+# Groups of the kinds that we watch. A controller of another group that borrows a name (Volcano's
+# `Job`) is not one of them.
+_NATIVE_GROUPS = frozenset({"", "apps", "batch"})
+_FINISHED = frozenset({"Succeeded", "Failed"})
+# Source: kubelet, pkg/kubelet/images/types.go. A pull that fails alternates between the error and
+# the back-off every few seconds, so all that the kubelet tries again carry one name.
+_PULL_ERRORS = {
+    "ErrImagePull": "ErrImagePull",
+    "ImagePullBackOff": "ErrImagePull",
+    "RegistryUnavailable": "ErrImagePull",
+    "SignatureValidationFailed": "ErrImagePull",
+    "InvalidImageName": "InvalidImageName",
+    "ErrImageNeverPull": "ErrImageNeverPull",
+    "ImageInspectError": "ImageInspectError",
+}
+
+
+def read_node(node: Node) -> str:
+    """Return the node's platform as image keys spell it (`linux-amd64`)."""
+    info = node.status.node_info
+    if not info.operating_system or not info.architecture:
+        return DEFAULT_PLATFORM  # the kubelet has not reported yet
+    return sys.intern(f"{info.operating_system}-{info.architecture}")
+
+
+def read_pod(pod: Pod) -> PodFact:
+    """Return what a Pod tells its owner's row."""
+    meta = pod.metadata
+    return PodFact(
+        namespace=sys.intern(meta.namespace),
+        name=meta.name,
+        controller=read_controller(meta.controller),
+        created_at=seconds(meta.creation_timestamp),
+        finished=pod.status.phase in _FINISHED,
+        node=sys.intern(pod.spec.node_name),
+        told=tuple(_told(status) for _, status in pod.status.by_role() if _tells(status)),
+    )
+
+
+def read_controller(owner: Owner | None) -> Controller | None:
+    """Return the controlling owner; a kind outside the native groups carries its group."""
+    if owner is None:
+        return None
+    group = owner.api_version.rpartition("/")[0]
+    kind = owner.kind if group in _NATIVE_GROUPS else f"{owner.kind}.{group}"
+    return Controller(kind=sys.intern(kind), name=sys.intern(owner.name), uid=sys.intern(owner.uid))
+
+
+def read_workload(
+    kind: str, owned: Pod | Workload | CronJob, *, copied: Iterable[str], skip: str
+) -> WorkloadFact:
+    """Return what an object of a workload kind says about itself.
+
+    `copied` are the label keys that go onto reports; `skip` is why it must not be scanned.
+    """
+    meta = owned.metadata
+    spec = owned.spec if isinstance(owned, Pod) else owned.template.spec
+    labels = meta.labels or {}
+    return WorkloadFact(
+        kind=kind,
+        namespace=sys.intern(meta.namespace),
+        name=sys.intern(meta.name),
+        uid=sys.intern(meta.uid),
+        created_at=seconds(meta.creation_timestamp),
+        containers=_containers(spec),
+        service_account=sys.intern(spec.service_account_name or "default"),
+        pull_secrets=tuple(sys.intern(one.name) for one in spec.image_pull_secrets or ()),
+        labels=tuple(sorted((key, labels[key]) for key in copied if key in labels)),
+        skip=skip,
+        controller=read_controller(meta.controller),
+        revision=_revision(meta),
+    )
+
+
+def read_deployment(meta: ObjectMeta) -> DeploymentFact:
+    """Return what a Deployment says about its ReplicaSets."""
+    return DeploymentFact(uid=sys.intern(meta.uid), revision=_revision(meta))
+
+
+def is_deployer(meta: ObjectMeta) -> bool:
+    """Return whether a Pod is OpenShift's deployment machinery."""
+    return DEPLOYER_ANNOTATION in (meta.annotations or {})
+
+
+def seconds(moment: datetime | None) -> int:
+    """Return Unix seconds; 0 for an object that does not say when it was made."""
+    return 0 if moment is None else int(moment.timestamp())
+
+
+def labels_of(meta: ObjectMeta) -> Mapping[str, str]:
+    """Return the labels; empty where there are none."""
+    return meta.labels or {}
+
+
+def _containers(spec: PodSpec) -> tuple[ContainerFact, ...]:
+    return tuple(
+        ContainerFact(name=sys.intern(one.name), role=role, image=sys.intern(one.image))
+        for role, one in spec.by_role()
+    )
+
+
+def _revision(meta: ObjectMeta) -> int | None:
+    text = (meta.annotations or {}).get(REVISION_ANNOTATION, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _tells(status: ContainerStatus) -> bool:
+    waiting = status.state.waiting
+    return bool(status.image_id) or (waiting is not None and waiting.reason in _PULL_ERRORS)
+
+
+def _told(status: ContainerStatus) -> Told:
+    """Read a status; a configuration's digest counts as none: no registry serves it."""
+    waiting = status.state.waiting
+    return Told(
+        container=sys.intern(status.name),
+        digest=sys.intern(digest_of_image_id(status.image_id) or ""),
+        pull_error=_PULL_ERRORS.get(waiting.reason, "") if waiting else "",
+    )

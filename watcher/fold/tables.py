@@ -1,0 +1,196 @@
+"""Taking one change into the tables, and noting which rows it can touch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
+from common.model.key import WORKLOAD_KINDS, WorkloadKey
+from watcher.fold import read
+from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, Unreadable
+from watcher.fold.facts import WorkloadFact
+from watcher.fold.nodes import Nodes
+from watcher.fold.pods import Pods
+from watcher.fold.reports import Reports, read_report
+from watcher.fold.touched import Touched
+from watcher.fold.workloads import OWNING_KINDS, Workloads
+from watcher.stream.catalog import BY_RESOURCE
+from watcher.stream.change import Change, Op
+
+
+class Selection(Protocol):
+    """Which workloads are scanned."""
+
+    def covers(self, namespace: str) -> bool:
+        """Return whether anything in the namespace can be selected."""
+
+    def refusal(self, kind: str, namespace: str, labels: Mapping[str, str]) -> str:
+        """Return why an object must not be scanned; empty: it may."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings say about folding."""
+
+    selection: Selection
+    copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
+    only_current_revisions: bool = True
+
+
+class Tables:
+    """The folds of all resources, side by side."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.nodes = Nodes()
+        self.pods = Pods()
+        self.workloads = Workloads()
+        self.reports = Reports()
+        self.unreadable: dict[tuple[str, str], WorkloadKey | None] = {}  # by resource and name
+
+    def take(self, change: Change, touched: Touched) -> FoldFact | None:
+        """Take a change in; return what it says by itself, apart from the rows that it touches.
+
+        A list's end says nothing here: what it no longer shows was told as deletions before.
+        """
+        if change.op is Op.UNDECODABLE:
+            key = self._likely_key(change)
+            self.unreadable[(change.resource, change.key)] = key
+            return Unreadable(resource=change.resource, name=change.key, key=key)
+        if change.op not in {Op.UPSERT, Op.DELETE}:
+            return None
+        self.unreadable.pop((change.resource, change.key), None)
+        kind = BY_RESOURCE[change.resource].kind
+        match change.object:
+            case None:
+                return self._remove(kind, change, touched)
+            case Pod() as pod:
+                self._put_pod(pod, touched)
+            case Node() as node:
+                self._move_node(node.metadata.name, read.read_node(node), touched)
+            case PartialObject() as report:
+                return self._put_report(kind, report, touched)
+            case Workload() as owner if kind == "Deployment":
+                self._put_deployment(owner, touched)
+            case Workload() | CronJob() as owner:
+                self._put_workload(kind, owner, touched)
+        return None
+
+    def _remove(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
+        namespace, name = change.namespace, change.name
+        match kind:
+            case "Pod":
+                pod = self.pods.remove(namespace, name)
+                if pod is not None:
+                    touched.pod(pod)
+                self._remove_workload("Pod", namespace, name, touched)
+            case "Node":
+                self._move_node(name, None, touched)
+            case "Deployment":
+                if self.workloads.remove_deployment(namespace, name):
+                    touched.workloads(self.workloads.children("Deployment", namespace, name))
+            case _ if kind in WORKLOAD_KINDS:
+                self._remove_workload(kind, namespace, name, touched)
+            case _:
+                return self._remove_report(kind, change, touched)
+        return None
+
+    def _put_pod(self, pod: Pod, touched: Touched) -> None:
+        meta = pod.metadata
+        if not self._options.selection.covers(meta.namespace):
+            return
+        fact = read.read_pod(pod)
+        before = self.pods.put(fact)
+        if before != fact:
+            touched.pod(fact)
+            if before is not None and before.controller != fact.controller:
+                touched.pod(before)
+        if fact.controller is None or fact.controller.kind not in OWNING_KINDS:
+            self._put_workload("Pod", pod, touched)
+        elif before is not None and before.controller != fact.controller:
+            self._remove_workload("Pod", meta.namespace, meta.name, touched)  # it was adopted
+
+    def _put_workload(self, kind: str, owner: Pod | Workload | CronJob, touched: Touched) -> None:
+        """Take a workload in; one that is being deleted is gone, a deployer Pod never was one."""
+        meta = owner.metadata
+        if meta.deletion_timestamp is not None or read.is_deployer(meta):
+            self._remove_workload(kind, meta.namespace, meta.name, touched)
+            return
+        skip = self._options.selection.refusal(kind, meta.namespace, meta.labels or {})
+        fact = read.read_workload(kind, owner, copied=self._options.copied_labels, skip=skip)
+        before = self.workloads.put(fact)
+        if before != fact:
+            self._touch(fact, touched)
+            if before is not None and before.controller != fact.controller:
+                self._touch(before, touched)
+
+    def _remove_workload(self, kind: str, namespace: str, name: str, touched: Touched) -> None:
+        gone = self.workloads.remove(WorkloadKey(kind=kind, namespace=namespace, name=name))
+        if gone is not None:
+            self._touch(gone, touched)
+
+    def _touch(self, fact: WorkloadFact, touched: Touched) -> None:
+        """Touch an object's row and those that its change may move."""
+        touched.key(fact.key)
+        if fact.kind == "ReplicaSet":
+            touched.workloads(self.workloads.siblings(fact))  # their successor may be another
+        cron_job = self.workloads.cron_job_of(fact)
+        if cron_job is not None:
+            touched.key(cron_job)
+        if fact.kind == "Pod":
+            touched.gang(fact)
+
+    def _put_deployment(self, owner: Workload, touched: Touched) -> None:
+        meta = owner.metadata
+        if self.workloads.put_deployment(meta.namespace, meta.name, read.read_deployment(meta)):
+            touched.workloads(self.workloads.children("Deployment", meta.namespace, meta.name))
+
+    def _move_node(self, name: str, platform: str | None, touched: Touched) -> None:
+        """Set (None: remove) a node's platform, and touch the rows for which that matters."""
+        default, before = self.nodes.default_platform, self.nodes.platform_of(name)
+        if platform is None:
+            self.nodes.remove(name)
+        else:
+            self.nodes.put(name, platform)
+        if self.nodes.default_platform != default:
+            for key in self.workloads:
+                touched.key(key, spread=True)
+        elif self.nodes.platform_of(name) != before:
+            for pod in self.pods:
+                if pod.node == name:
+                    touched.pod(pod, spread=True)
+
+    def _put_report(self, kind: str, report: PartialObject, touched: Touched) -> FoldFact | None:
+        fact = read_report(kind, report.metadata, copied=self._options.copied_labels)
+        key = fact.workload
+        first = key is not None and not self.reports.of(key)
+        if not self.reports.put(fact):
+            return None
+        if first and key is not None:
+            touched.key(key)  # a row that was idle has something to do now
+        return ReportSeen(report=fact)
+
+    def _remove_report(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
+        gone = self.reports.remove(kind, change.namespace, change.name)
+        if gone is None:
+            return None
+        key = gone.workload
+        if key is not None and not self.reports.of(key):
+            touched.key(key)
+        return ReportGone(report=gone)
+
+    def _likely_key(self, change: Change) -> WorkloadKey | None:
+        """Return the workload that an object which cannot be read most likely touches."""
+        kind, namespace, name = BY_RESOURCE[change.resource].kind, change.namespace, change.name
+        if not name:
+            return None
+        if kind in WORKLOAD_KINDS:
+            pod = self.pods.get(namespace, name) if kind == "Pod" else None
+            owner = pod.controller if pod is not None else None
+            if owner is not None and owner.kind in OWNING_KINDS:
+                kind, name = owner.kind, owner.name
+            return WorkloadKey(kind=kind, namespace=namespace, name=name)
+        report = self.reports.get(kind, namespace, name)
+        return report.workload if report is not None else None

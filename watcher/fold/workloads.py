@@ -1,0 +1,150 @@
+"""Workloads: the objects that may own reports, and how ReplicaSets and Jobs hang together. Pure.
+
+A ReplicaSet is current when its revision is its Deployment's or above it: the deployment controller
+creates the ReplicaSet before it raises the Deployment's revision, so "equal" would skip the new one
+and no later event would correct that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from common.model.key import WorkloadKey
+from watcher.fold.facts import Controller, DeploymentFact, WorkloadFact
+
+# Kinds whose Pods are told by the owner's row and have none of their own.
+OWNING_KINDS = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job"})
+
+_Owner = tuple[str, str, str]  # kind, namespace, name
+
+
+class Workloads:
+    """Fold of every object that may own reports, found by key and by controller in O(1)."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[WorkloadKey, WorkloadFact] = {}
+        self._children: dict[_Owner, dict[WorkloadKey, WorkloadFact]] = {}
+        self._deployments: dict[tuple[str, str], DeploymentFact] = {}
+
+    def get(self, key: WorkloadKey) -> WorkloadFact | None:
+        """Return what is known of the object, or None."""
+        return self._by_key.get(key)
+
+    def __iter__(self) -> Iterator[WorkloadKey]:
+        return iter(self._by_key)
+
+    def put(self, fact: WorkloadFact) -> WorkloadFact | None:
+        """Take an object in; return what was known of it before, None for a new one."""
+        key = fact.key
+        before = self._by_key.get(key)
+        if before is not None and before.controller != fact.controller:
+            self._disown(key, before)
+        self._by_key[key] = fact
+        if fact.controller is not None:
+            self._children.setdefault(_owner(fact.controller, key.namespace), {})[key] = fact
+        return before
+
+    def remove(self, key: WorkloadKey) -> WorkloadFact | None:
+        """Drop an object; return what was known of it."""
+        fact = self._by_key.pop(key, None)
+        if fact is not None:
+            self._disown(key, fact)
+        return fact
+
+    def put_deployment(self, namespace: str, name: str, fact: DeploymentFact) -> bool:
+        """Take a Deployment in; return whether its facts are new."""
+        before = self._deployments.get((namespace, name))
+        self._deployments[(namespace, name)] = fact
+        return before != fact
+
+    def remove_deployment(self, namespace: str, name: str) -> bool:
+        """Drop a Deployment; return whether it was known."""
+        return self._deployments.pop((namespace, name), None) is not None
+
+    def children(self, kind: str, namespace: str, name: str) -> list[WorkloadFact]:
+        """Return what an owner of that name controls, whatever uid it has."""
+        return list(self._children.get((kind, namespace, name), {}).values())
+
+    def siblings(self, fact: WorkloadFact) -> list[WorkloadFact]:
+        """Return what the very controller of `fact` controls, `fact` included."""
+        if fact.controller is None:
+            return [fact]
+        found = self.children(fact.controller.kind, fact.namespace, fact.controller.name)
+        return [one for one in found if one.controller == fact.controller]
+
+    def is_current(self, fact: WorkloadFact) -> bool:
+        """Return whether `fact` is what its controller wants now.
+
+        Unknown counts as current: to scan an old revision costs a scan, to skip the current one
+        costs the truth.
+        """
+        deployment = self._deployment_of(fact)
+        if deployment is None or deployment.revision is None or fact.revision is None:
+            return True
+        return fact.revision >= deployment.revision
+
+    def successor(self, fact: WorkloadFact) -> str:
+        """Return the name of the current ReplicaSet beside `fact`; empty where none is known."""
+        current = [one for one in self.siblings(fact) if one is not fact and self.is_current(one)]
+        newest = max(current, key=lambda one: (one.revision or 0, one.name), default=None)
+        return newest.name if newest else ""
+
+    def gang(self, fact: WorkloadFact) -> list[WorkloadFact]:
+        """Return the Pods that share one row with `fact`, the row's head first; [fact] if alone.
+
+        Pods of one controller that is no workload of ours (a workflow, a custom resource, a node)
+        with the same containers and images are one subject: a workflow engine leaves thousands.
+        The head is the *oldest*: it stays the head for as long as it exists, so its reports stay
+        where they are while newer Pods come and go, and they are collected together with it.
+        The newest one would move all reports with every step of a workflow.
+        """
+        if fact.kind != "Pod" or fact.controller is None:
+            return [fact]
+        mine = fact.image_set
+        return sorted(
+            (one for one in self.siblings(fact) if one.image_set == mine), key=_oldest_first
+        )
+
+    def heads(self, owner: _Owner) -> list[WorkloadFact]:
+        """Return the oldest Pod of each gang of an owner."""
+        heads: dict[object, WorkloadFact] = {}
+        for fact in sorted(self.children(*owner), key=_oldest_first):
+            heads.setdefault((fact.controller, fact.image_set), fact)
+        return list(heads.values())
+
+    def jobs_of(self, cron_job: WorkloadFact) -> list[WorkloadFact]:
+        """Return the Jobs that this very CronJob made."""
+        jobs = self.children("CronJob", cron_job.namespace, cron_job.name)
+        return [job for job in jobs if job.controller == cron_job.as_controller]
+
+    def cron_job_of(self, fact: WorkloadFact) -> WorkloadKey | None:
+        """Return the key of the CronJob that made a Job, None for any other object."""
+        controller = fact.controller
+        if fact.kind != "Job" or controller is None or controller.kind != "CronJob":
+            return None
+        return WorkloadKey(kind="CronJob", namespace=fact.namespace, name=controller.name)
+
+    def _deployment_of(self, fact: WorkloadFact) -> DeploymentFact | None:
+        """Return the Deployment above a ReplicaSet if it is known, and is that very object."""
+        controller = fact.controller
+        if fact.kind != "ReplicaSet" or controller is None or controller.kind != "Deployment":
+            return None
+        deployment = self._deployments.get((fact.namespace, controller.name))
+        return deployment if deployment and deployment.uid == controller.uid else None
+
+    def _disown(self, key: WorkloadKey, fact: WorkloadFact) -> None:
+        if fact.controller is None:
+            return
+        owner = _owner(fact.controller, key.namespace)
+        siblings = self._children[owner]
+        del siblings[key]
+        if not siblings:
+            del self._children[owner]
+
+
+def _oldest_first(fact: WorkloadFact) -> tuple[int, str]:
+    return (fact.created_at, fact.name)
+
+
+def _owner(controller: Controller, namespace: str) -> _Owner:
+    return (controller.kind, namespace, controller.name)
