@@ -6,6 +6,7 @@ it knows nothing of the match server's form.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,11 @@ def golden(name: str) -> dict[str, Any]:
     """Return a golden file's JSON object."""
     loaded: dict[str, Any] = json.loads((GOLDEN / name).read_text())
     return loaded
+
+
+def golden_rows(name: str) -> list[dict[str, str]]:
+    """Return the rows of a golden table."""
+    return list(csv.DictReader((GOLDEN / name).read_text().splitlines(), delimiter="\t"))
 
 
 def image_key(digest: str = DIGEST, platform: str = "linux-amd64") -> ImageKey:

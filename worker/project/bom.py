@@ -108,17 +108,26 @@ def _plain(value: object) -> object:
 
 
 def steady(bom: Bom) -> Bom:
-    """Return the document with random identifiers replaced, everything in order of identifiers."""
+    """Return the document with random identifiers replaced, everything in order of identifiers.
+
+    An identifier follows from its component's content. Components with the same content are told
+    apart by what they need, as far as that has a name of its own.
+    """
     needs = {one.ref: one.depends_on for one in bom.dependencies}
+    drawn = sorted(
+        (
+            _uuid(msgspec.to_builtins(msgspec.structs.replace(component, ref=""))),
+            sorted(ref for ref in needs.get(component.ref, ()) if not _UUID.fullmatch(ref)),
+            component.ref,
+        )
+        for component in (bom.root, *bom.components)
+        if _UUID.fullmatch(component.ref)
+    )
     met: Counter[str] = Counter()
     renamed: dict[str, str] = {}
-    for component in (bom.root, *bom.components):
-        if _UUID.fullmatch(component.ref) is not None:
-            named = sorted(ref for ref in needs.get(component.ref, ()) if not _UUID.fullmatch(ref))
-            content = msgspec.to_builtins(msgspec.structs.replace(component, ref=""))
-            plain = _uuid([content, named])
-            renamed[component.ref] = _uuid([plain, met[plain]])
-            met[plain] += 1
+    for content, _, ref in drawn:
+        renamed[ref] = _uuid([content, met[content]])
+        met[content] += 1
     return rename(bom, renamed)
 
 
