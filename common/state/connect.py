@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,6 +20,9 @@ from redis.sentinel import Sentinel
 
 from common.model.errors import PreconditionError, SourceUnavailableError, shorten
 from common.model.redis_address import RedisAddress
+
+# What composers pass on without knowing the library.
+Client: TypeAlias = redis.Redis
 
 _CONNECT_S = 5.0
 # Longer than any blocking command of ours waits, short enough that a dead peer is noticed.

@@ -1,0 +1,212 @@
+"""Builds a worker from settings: which adapters stand behind the ports of each pool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from common.kube.credentials import Credentials
+from common.kube.events import Events
+from common.kube.resources import Reports
+from common.kube.session import Session
+from common.model.errors import SluiceError, SourceUnavailableError
+from common.model.key import WORKLOAD_KINDS, WorkloadKey
+from common.queue.contract import Claim, Park, Retry
+from common.queue.policy import decide
+from common.reports.assemble import LabelPolicy
+from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
+from common.settings.value import Settings
+from common.state.clock import RedisClock
+from common.state.connect import Client
+from common.state.database import DatabaseTable
+from common.state.epoch import EpochTable
+from common.state.images import ImageTable
+from common.state.names import Names
+from common.state.resolutions import ResolutionTable
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
+from worker.deliver import KubeAnnouncer
+from worker.evidence.image.credentials import Keyring
+from worker.evidence.image.inventory import SocketScanner
+from worker.evidence.image.match import TwirpMatcher
+from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.registry import HttpRegistry
+from worker.project.context import ReportOptions
+from worker.subject.image.reconcile import ImageConfig, ImageReconciler
+from worker.subject.workload.gather import Gatherer
+from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
+from worker.write import Writer
+
+# How old a value that all keys share may be: the epoch and the match server's address change a
+# few times a day, and a key that meets an old one is corrected by the next sweep.
+_SHARED_S = 1.0
+
+
+T = TypeVar("T")
+# Where the tables are: a client and the names of one cluster in it.
+Store: TypeAlias = tuple[Client, Names]
+
+
+def recent(
+    read: Callable[[], T], *, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], T]:
+    """Return `read` with its last answer kept for a second; threads may read twice at once."""
+    kept: tuple[float, T] | None = None
+
+    def get() -> T:
+        nonlocal kept
+        now = clock()
+        if kept is None or now - kept[0] > _SHARED_S:
+            kept = (now, read())
+        return kept[1]
+
+    return get
+
+
+def scan_options(settings: Settings) -> ScanOptions:
+    """Return what Trivy looks for; one value for the whole cluster."""
+    scanners = ("vuln", "secret") if settings.scanners.exposed_secret else ("vuln",)
+    return ScanOptions(
+        scanners=scanners,
+        skip_files=settings.reports.skip_files,
+        skip_dirs=settings.reports.skip_dirs,
+        sbom=settings.scanners.sbom,
+    )
+
+
+def report_kinds(settings: Settings) -> frozenset[str]:
+    """Return the kinds that are switched on."""
+    switches = {
+        VULNERABILITY_REPORT: settings.scanners.vulnerability,
+        EXPOSED_SECRET_REPORT: settings.scanners.exposed_secret,
+        SBOM_REPORT: settings.scanners.sbom,
+    }
+    return frozenset(kind for kind, on in switches.items() if on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What both pools share: one Redis, one API server, one policy, one clock."""
+
+    settings: Settings
+    store: Store
+    session: Session
+    draw: Callable[[], float]  # in [0, 1)
+
+    def decide(self, error: SluiceError, claim: Claim) -> Retry | Park:
+        """Let the error's class decide."""
+        return decide(
+            error,
+            attempts=claim.attempts,
+            failed_for_s=claim.first_failed_ago_s,
+            draw=self.draw(),
+        )
+
+    def epoch(self) -> Callable[[], int]:
+        """Return how to read the published epoch."""
+        return recent(EpochTable(*self.store).current)
+
+    def keyring(self) -> Keyring:
+        """Return the pull credentials of this cluster."""
+        return Keyring(Credentials(self.session))
+
+
+def workload_reconciler(parts: Parts) -> WorkloadReconciler:
+    """Build what works on workload keys."""
+    settings, store = parts.settings, parts.store
+    images, rows, settled = ImageTable(*store), RowTable(*store), SettledTable(*store)
+    return WorkloadReconciler(
+        rows=rows,
+        settled=settled,
+        successors=images,
+        gatherer=Gatherer(
+            images=images,
+            resolutions=ResolutionTable(*store),
+            resolver=HttpRegistry(),
+            keys=parts.keyring(),
+            options=scan_options(settings).digest(),
+            insecure=settings.trivy.insecure,
+        ),
+        writer=Writer(Reports(parts.session), lives=_lives(rows), now=_now_text),
+        announcer=KubeAnnouncer(Events(parts.session), now=_now),
+        config=WorkloadConfig(
+            kinds=report_kinds(settings),
+            options=ReportOptions(
+                severities=frozenset(settings.reports.severities),
+                ignore_unfixed=settings.reports.ignore_unfixed,
+                additional_fields=frozenset(settings.reports.additional_fields),
+            ),
+            labels=LabelPolicy(
+                additional=dict(settings.reports.additional_labels),
+                report_ttl=settings.reports.ttl,
+            ),
+            image_wait_s=settings.pipeline.image_wait_s,
+        ),
+        decide=parts.decide,
+        now_s=RedisClock(*store).now_s,
+        epoch=parts.epoch(),
+    )
+
+
+def image_reconciler(parts: Parts, *, socket: Path) -> ImageReconciler:
+    """Build what works on image keys; `socket` is the scanner's."""
+    settings, store = parts.settings, parts.store
+    server_url = match_server(settings, store)
+    return ImageReconciler(
+        records=ImageTable(*store),
+        keys=parts.keyring(),
+        scanner=SocketScanner(socket),
+        matcher=TwirpMatcher(server_url),
+        config=ImageConfig(
+            options=scan_options(settings),
+            deadline_s=settings.trivy.scan_timeout_s,
+            insecure=settings.trivy.insecure,
+            server_url=server_url,
+        ),
+        decide=parts.decide,
+        now_s=RedisClock(*store).now_s,
+        epoch=parts.epoch(),
+    )
+
+
+def match_server(settings: Settings, store: Store) -> Callable[[], str]:
+    """Return how to find the match server: the setting, else what the matcher announced."""
+    if settings.trivy.server_url:
+        return lambda: settings.trivy.server_url
+    read = recent(DatabaseTable(*store).current)
+
+    def find() -> str:
+        row = read()
+        if row is None:
+            raise SourceUnavailableError(
+                "no match server has announced a vulnerability database yet; "
+                "is a worker of pool `match` running?",
+                reason="DatabaseNotReady",
+            )
+        return row.server_url
+
+    return find
+
+
+def _lives(rows: RowTable) -> Callable[[str, str, str, str], bool]:
+    """Return the test whether a workload exists under exactly this uid."""
+
+    def lives(kind: str, namespace: str, name: str, uid: str) -> bool:
+        if kind not in WORKLOAD_KINDS:
+            return False
+        found = rows.get(WorkloadKey(kind=kind, namespace=namespace, name=name))
+        return found is not None and found[0].uid == uid
+
+    return lives
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _now_text() -> str:
+    return _now().strftime("%Y-%m-%dT%H:%M:%SZ")
