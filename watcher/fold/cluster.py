@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import msgspec
-
 from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from watcher.fold.delta import FoldFact, RowChanged, RowGone
 from watcher.fold.facts import PodFact, WorkloadFact
 from watcher.fold.pods import Seen, see
-from watcher.fold.reports import Reports
+from watcher.fold.reports import ReportFact, Reports
 from watcher.fold.rows import Standing, build_row, is_idle
 from watcher.fold.tables import Options, Tables
 from watcher.fold.touched import Touched
@@ -56,6 +54,10 @@ class Cluster:
         fact = self._tables.workloads.get(key)
         return fact.uid if fact is not None else ""
 
+    def report(self, shown: str) -> ReportFact | None:
+        """Return the report `Kind/namespace/name`, or None."""
+        return self.reports.shown(shown)
+
     def load(self, changes: Iterable[Change]) -> None:
         """Take changes in without a look at what they touch; `settle` must follow."""
         touched = Touched()
@@ -88,11 +90,9 @@ class Cluster:
             self._see(fact, gang),
             standing=self._standing(fact),
             default_platform=self._tables.nodes.default_platform,
+            stored=bool(self.reports.of(key)),
         )
-        stored = bool(self.reports.of(key))
-        if is_idle(row, has_reports=stored):
-            return None
-        return msgspec.structs.replace(row, stored=stored)
+        return None if is_idle(row) else row
 
     def _rebuild(self, keys: Mapping[WorkloadKey, bool]) -> list[FoldFact]:
         """Build the rows of `keys` (value: whether the change is spread); return what differs."""

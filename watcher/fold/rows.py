@@ -35,11 +35,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_row(
-    fact: WorkloadFact, seen: Seen, *, standing: Standing, default_platform: str
+    fact: WorkloadFact, seen: Seen, *, standing: Standing, default_platform: str, stored: bool
 ) -> WorkloadRow:
     """Return the row of a workload.
 
-    `seen` is what its Pods tell, `default_platform` the cluster's commonest.
+    `seen` is what its Pods tell, `default_platform` the cluster's commonest, `stored` whether
+    reports name it.
     """
     if fact.skip:
         seen = Seen()
@@ -65,16 +66,17 @@ def build_row(
         default_platform=_assumed_platform(containers, fact, default_platform),
         labels=dict(fact.labels),
         skip=fact.skip,
+        stored=stored,
     )
 
 
-def is_idle(row: WorkloadRow, *, has_reports: bool) -> bool:
+def is_idle(row: WorkloadRow) -> bool:
     """Return whether nothing can ever be done for the row, so that it need not exist.
 
     A refused workload, and an old revision without Pods (a Deployment keeps ten), needs attention
     only while reports name it. Without this every rollout would change ten rows for nothing.
     """
-    return not has_reports and (bool(row.skip) or not (row.current or row.has_pods))
+    return not row.stored and (bool(row.skip) or not (row.current or row.has_pods))
 
 
 def _containers(fact: WorkloadFact, seen: Seen) -> tuple[Container, ...]:
