@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
-from common.model.refs import ImageDigest, ImageReference
+from common.model.errors import (
+    BadReferenceError,
+    ImageNotFoundError,
+    RateLimitedError,
+    SluiceError,
+    SourceUnavailableError,
+    TerminalError,
+    UnauthorizedError,
+    shorten,
+)
+from common.model.refs import DEFAULT_REGISTRY, ImageDigest, ImageReference, parse_digest
+from worker.evidence.failures import scrub
+from worker.evidence.image.docker_config import Credential, credential_in
+from worker.evidence.image.registry_http import RegistryHttp, Reply
+from worker.evidence.image.registry_token import (
+    Challenge,
+    basic,
+    bearer,
+    parse_challenge,
+    token_request,
+)
+
+_MANIFEST_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+# Docker Hub's images carry one host in their names, its API has another.
+_API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
+_OK, _UNAUTHORIZED, _SERVER = 200, 401, 500
+_NO_HEAD = (400, 405, 501)  # what HEAD gets where only GET is served
 
 
 class Registry(Protocol):
@@ -23,10 +55,104 @@ class Registry(Protocol):
 
 
 class HttpRegistry:
-    """The distribution API over HTTP(S)."""
+    """The distribution API over HTTP(S). Holds nothing, not even tokens. Thread-safe."""
 
     def resolve(
         self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
     ) -> ImageDigest:
-        """Ask by HEAD, then by GET where HEAD is not served; see `Registry.resolve`."""
-        raise NotImplementedError
+        """Ask by HEAD, then by GET where HEAD does not tell; see `Registry.resolve`.
+
+        HEAD is no pull in the registries' accounts: Docker Hub counts only GET.
+        """
+        host = _API_HOST.get(reference.registry, reference.registry)
+        inquiry = _Inquiry(
+            RegistryHttp(host, insecure=insecure),
+            reference,
+            credential_in(docker_config, reference.registry),
+        )
+        reply = inquiry.ask("HEAD")
+        if reply.status == _OK:
+            digest = reference.digest or reply.headers.get("Docker-Content-Digest") or ""
+            try:
+                return parse_digest(digest)
+            except BadReferenceError:
+                pass  # an old registry; the body tells
+        elif reply.status not in _NO_HEAD:
+            raise _refusal(reference, reply)
+        reply = inquiry.ask("GET")
+        if reply.status != _OK:
+            raise _refusal(reference, reply)
+        return ImageDigest(f"sha256:{hashlib.sha256(reply.body).hexdigest()}")
+
+
+class _Inquiry:
+    """Questions about one reference, with the proof that the first answer asked for."""
+
+    def __init__(
+        self, http: RegistryHttp, reference: ImageReference, credential: Credential | None
+    ) -> None:
+        self._http = http
+        self._reference = reference
+        self._credential = credential
+        self._authorization = ""
+
+    def ask(self, method: str) -> Reply:
+        reply = self._send(method)
+        if reply.status == _UNAUTHORIZED and not self._authorization:
+            challenge = parse_challenge(reply.headers.get("WWW-Authenticate") or "")
+            self._authorization = self._proof(challenge) if challenge else ""
+            if self._authorization:
+                return self._send(method)
+        return reply
+
+    def _send(self, method: str) -> Reply:
+        headers = {"Accept": ", ".join(_MANIFEST_TYPES)}
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        reference = self._reference
+        path = f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}"
+        return self._http.exchange(method, path, headers)
+
+    def _proof(self, challenge: Challenge) -> str:
+        """Return the header that answers the challenge, empty where we have nothing to answer."""
+        if challenge.scheme == "basic":
+            return basic(self._credential) if self._credential else ""
+        wanted = token_request(
+            challenge,
+            self._credential,
+            scope=f"repository:{self._reference.repository}:pull",
+            secure=self._http.scheme == "https",
+        )
+        if challenge.scheme != "bearer" or wanted is None:
+            return ""
+        headers = {"Authorization": wanted.authorization} if wanted.authorization else {}
+        method = "GET" if wanted.form is None else "POST"
+        reply = self._http.fetch(method, wanted.url, headers, wanted.form)
+        if reply.status != _OK:
+            raise _refusal(self._reference, reply)
+        return bearer(reply.body) or ""
+
+
+def _refusal(reference: ImageReference, reply: Reply) -> SluiceError:
+    name = reference.pull_name
+    match reply.status:
+        case 401 | 403:
+            return UnauthorizedError(f"the registry refuses our credentials for {name}")
+        case 404:
+            return ImageNotFoundError(f"the registry does not know {name}")
+        case 429:
+            return RateLimitedError(
+                f"{reference.registry} asks us to slow down", retry_after_s=reply.retry_after_s
+            )
+        case status if status >= _SERVER:
+            return SourceUnavailableError(
+                f"{reference.registry} answers {status}",
+                reason="RegistryUnavailable",
+                retry_after_s=reply.retry_after_s,
+            )
+        case status:
+            text = shorten(scrub(reply.body[:512].decode(errors="replace")))
+            return TerminalError(
+                f"{reference.registry} answers {status} for {name}: {text}",
+                reason="RegistryRefused",
+            )

@@ -1,0 +1,149 @@
+"""One HTTP exchange with a registry, over TLS wherever the registry is not local or excused."""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import re
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from email.message import Message
+from typing import IO
+
+from common.model.errors import SourceUnavailableError, TerminalError
+
+_TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
+_BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries accept
+# Where go-containerregistry, and so Trivy, falls back to plain HTTP without being told to.
+_LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|.*\.local(host)?)(:\d+)?")
+_MAX_WAIT_S = 3600.0  # Docker Hub has sent Unix times here: no more than an hour
+_CREDENTIAL_HEADER = "Authorization"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer, whatever its status."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The wait that the answer asks for; a date counts from the answer's own."""
+        text = (self.headers.get("Retry-After") or "").strip()
+        if text.isdecimal():
+            return min(float(text), _MAX_WAIT_S)
+        due, sent = _unix(text), _unix(self.headers.get("Date") or "")
+        return None if due is None or sent is None else min(max(0.0, due - sent), _MAX_WAIT_S)
+
+
+def is_local(registry: str) -> bool:
+    """Say whether plain HTTP to this host needs no permission."""
+    return _LOCAL.fullmatch(registry) is not None
+
+
+class RegistryHttp:
+    """Sends requests to one registry. Thread-safe: a connection per request."""
+
+    def __init__(self, host: str, *, insecure: bool) -> None:
+        self._host = host
+        self._plain = insecure or is_local(host)
+        context = ssl.create_default_context()
+        if insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        # A proxy never leads to this very machine.
+        proxies = (urllib.request.ProxyHandler({}),) if is_local(host) else ()
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), _Redirects(), *proxies
+        )
+        self.scheme = ""  # known after the first exchange
+
+    def exchange(self, method: str, path: str, headers: dict[str, str]) -> Reply:
+        """Ask the registry itself; raises what `fetch` raises."""
+        schemes = [self.scheme] if self.scheme else ["https", "http"] if self._plain else ["https"]
+        for scheme in schemes[:-1]:
+            try:
+                reply = self.fetch(method, f"{scheme}://{self._host}{path}", headers)
+            except (SourceUnavailableError, TerminalError):
+                continue  # it does not speak TLS
+            self.scheme = scheme
+            return reply
+        reply = self.fetch(method, f"{schemes[-1]}://{self._host}{path}", headers)
+        self.scheme = schemes[-1]
+        return reply
+
+    def fetch(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None = None
+    ) -> Reply:
+        """Send one request and return the answer, redirections followed.
+
+        Raises SourceUnavailableError when there is none, TerminalError (`CertificateRefused`) when
+        its certificate is not trusted.
+        """
+        request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 # http(s) alone: callers build the URL
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
+                return Reply(status=answer.status, headers=answer.headers, body=_body(answer))
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return Reply(status=exc.code, headers=exc.headers, body=_body(exc))
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unanswered(self._host, exc) from exc
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections without changing the method or handing a credential on."""
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 # urllib's signature
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following is None:
+            return None
+        following.method = req.get_method()
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if (old.scheme, old.netloc) != (new.scheme, new.netloc):
+            following.remove_header(_CREDENTIAL_HEADER)
+        if old.scheme == "https" and new.scheme != "https":
+            return None
+        return following
+
+
+def _body(answer: IO[bytes]) -> bytes:
+    content = answer.read(_BODY_LIMIT_BYTES + 1)
+    if len(content) > _BODY_LIMIT_BYTES:
+        raise TerminalError(
+            f"the registry's answer is larger than {_BODY_LIMIT_BYTES} bytes",
+            reason="ManifestTooLarge",
+        )
+    return content
+
+
+def _unanswered(host: str, exc: Exception) -> SourceUnavailableError | TerminalError:
+    cause = exc.reason if isinstance(exc, urllib.error.URLError) else exc
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return TerminalError(
+            f"the certificate of {host} is not trusted: {cause.verify_message}",
+            reason="CertificateRefused",
+        )
+    return SourceUnavailableError(
+        f"{host} does not answer: {type(cause).__name__}", reason="RegistryUnavailable"
+    )
+
+
+def _unix(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
