@@ -54,10 +54,16 @@ class Api:
         """Merge `body` into the object at `path` and return what was stored."""
         return _object(self.request("PATCH", path, body=body, content_type=MERGE_PATCH))
 
-    def delete(self, path: str, **query: str) -> None:
-        """Delete `path`; an object that is gone already is no error."""
+    def delete(self, path: str, *, uid: str = "", grace_s: int | None = None) -> None:
+        """Delete `path`, only if it still has the uid when one is given; gone is no error.
+
+        `grace_s` None leaves the object's own grace period.
+        """
+        options: dict[str, Any] = {} if grace_s is None else {"gracePeriodSeconds": grace_s}
+        if uid:
+            options["preconditions"] = {"uid": uid}
         try:
-            self.request("DELETE", _with(path, query))
+            self.request("DELETE", path, body=options)
         except ApiError as error:
             if error.status != _NOT_FOUND:
                 raise

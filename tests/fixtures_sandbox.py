@@ -1,4 +1,4 @@
-"""Real parts, one of each for the whole session: control plane, registry, Valkey.
+"""Real parts, one of each for the whole session: control plane, registry, kubelet, Valkey.
 
 Tests share them and keep apart by names: a fresh namespace, a random cluster name or repository.
 Where a part cannot be had, the test fails in CI (the variable CI is set) and is skipped elsewhere,
@@ -19,6 +19,7 @@ from common.model.errors import PreconditionError
 from sandbox import controlplane as control_plane_module
 from sandbox import registry as registry_module
 from sandbox.controlplane import ControlPlane
+from sandbox.kubelet import Kubelet
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.programs import find
@@ -98,10 +99,31 @@ def valkey(sandbox_place: Place, sandbox_stack: Stack) -> Valkey:
         lacking(error)
 
 
+@pytest.fixture(scope="session")
+def kubelet(controlplane: ControlPlane, sandbox_stack: Stack) -> Kubelet:
+    """Give the stand-in for scheduler and kubelet; it serves `living_namespace` only."""
+    return Kubelet(controlplane, sandbox_stack, looks_at=_is_living).start()
+
+
+def _is_living(namespace: str) -> bool:
+    return namespace.startswith("living-")
+
+
 @pytest.fixture
 def namespace(controlplane: ControlPlane) -> Iterator[str]:
-    """Give a fresh namespace that no kubelet looks at; it is deleted afterwards."""
-    name = f"test-{secrets.token_hex(4)}"
+    """Give a fresh namespace where Pods stay Pending; it is deleted afterwards."""
+    yield from _namespace(controlplane, "test")
+
+
+@pytest.fixture
+def living_namespace(controlplane: ControlPlane, kubelet: Kubelet) -> Iterator[str]:
+    """Give a fresh namespace whose Pods get nodes and status; it is deleted afterwards."""
+    assert kubelet is not None
+    yield from _namespace(controlplane, "living")
+
+
+def _namespace(controlplane: ControlPlane, prefix: str) -> Iterator[str]:
+    name = f"{prefix}-{secrets.token_hex(4)}"
     controlplane.create_namespace(name)
     yield name
     controlplane.api.delete(f"/api/v1/namespaces/{name}")
