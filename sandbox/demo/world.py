@@ -1,0 +1,119 @@
+"""The world around the product: a cluster, a registry with images and a database, a Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sandbox import controlplane, registry
+from sandbox.api import Api
+from sandbox.controlplane import ControlPlane
+from sandbox.demo.proof import Seen
+from sandbox.images import Pushed, push_samples
+from sandbox.kubelet import Kubelet
+from sandbox.metrics import RequestCount
+from sandbox.place import Place
+from sandbox.processes import Stack
+from sandbox.programs import find
+from sandbox.registry import Registry
+from sandbox.valkey import Valkey
+
+GROUP = "aquasecurity.github.io"
+REPORTS = {
+    "VulnerabilityReport": "vulnerabilityreports",
+    "ExposedSecretReport": "exposedsecretreports",
+    "SbomReport": "sbomreports",
+}
+_WRITES = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
+# Who pulls for a kubelet: containerd on a real node, the stand-in elsewhere.
+_KUBELETS = ("containerd", "sandbox-kubelet")
+
+
+class Plane(Protocol):
+    """A cluster: the control plane alone, or a whole node."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """An administrator's."""
+
+    @property
+    def api(self) -> Api:
+        """An administrator's requests."""
+
+    def metrics(self) -> list[RequestCount]:
+        """What the API server counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything that the product meets."""
+
+    plane: Plane
+    registry: Registry
+    valkey: Valkey
+    images: Mapping[str, Pushed]
+
+    def seen(self) -> Seen:
+        """Return what registry and API server counted so far, of what the product did."""
+        repositories = {pushed.repository for pushed in self.images.values()}
+        return Seen(
+            registry_requests=sum(
+                request.repository in repositories
+                and not request.user_agent.startswith(_KUBELETS)
+                and request.method in ("GET", "HEAD")
+                for request in self.registry.requests()
+            ),
+            report_writes=sum(
+                one.count
+                for one in self.plane.metrics()
+                if one.group == GROUP and one.verb in _WRITES and one.code.startswith("2")
+            ),
+        )
+
+    def pulls(self) -> dict[str, int]:
+        """Return how often the product pulled each image's manifest by digest."""
+        counted = {pushed.digest: 0 for pushed in self.images.values()}
+        for request in self.registry.requests():
+            if request.method != "GET" or request.kind != "manifest":
+                continue
+            digest = request.path.rpartition("/")[2]
+            if digest in counted and not request.user_agent.startswith(_KUBELETS):
+                counted[digest] += 1
+        return counted
+
+    def reports(self) -> list[Mapping[str, Any]]:
+        """Return every stored report of the three kinds."""
+        return [
+            {**item, "kind": kind}
+            for kind, plural in REPORTS.items()
+            for item in self.plane.api.get(f"/apis/{GROUP}/v1alpha1/{plural}")["items"]
+        ]
+
+
+def build(place: Place, stack: Stack, *, say: Callable[[str], None]) -> World:
+    """Bring up a control plane with a stand-in for the kubelet, and everything else."""
+    programs = find((*controlplane.PROGRAMS, *registry.PROGRAMS), say=say)
+    say("starting etcd, kube-apiserver and kube-controller-manager (about 4 s)")
+    plane = ControlPlane(place, programs, stack).start()
+    store = Registry(place, programs, stack).start()
+    images = push_samples(store.address)
+    Kubelet(plane, stack).start()
+    valkey = Valkey(place, stack).start()
+    return World(plane=plane, registry=store, valkey=valkey, images=images)
+
+
+def create_all(api: Api, objects: Iterable[Mapping[str, Any]]) -> None:
+    """Create namespaced objects of the kinds that the samples use, in order."""
+    for item in objects:
+        api.create(_collection(item), item)
+
+
+def _collection(item: Mapping[str, Any]) -> str:
+    """Return the path that creates the object."""
+    version, kind = item["apiVersion"], item["kind"].lower()
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    if kind == "namespace":
+        return f"{root}/namespaces"
+    return f"{root}/namespaces/{item['metadata']['namespace']}/{kind}s"
