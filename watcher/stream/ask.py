@@ -37,4 +37,4 @@ def watch_query(action: OpenWatch) -> list[tuple[str, str]]:
 def list_query(action: OpenList) -> list[tuple[str, str]]:
     """Return the parameters of one page of a list."""
     query = [("limit", str(action.limit))] if action.limit else []
-    return [*query, ("continue", action.token)] if action.token else query
+    return [*query, ("continue", action.cursor)] if action.cursor else query

@@ -168,7 +168,7 @@ def _page(meta: ListMeta, items: tuple[Item, ...], at: At) -> Page:
     return Page(
         items=items,
         resource_version=meta.resource_version,
-        token=meta.continue_token,
+        cursor=meta.continue_token,
         at=at,
     )
 

@@ -33,9 +33,9 @@ def _open_watch(memory: Memory, version: str | None, at: At) -> OpenWatch:
     return OpenWatch(resource_version=version, timeout_s=timeout_s, offer=memory.offer)
 
 
-def open_list(memory: Memory, token: str) -> OpenList:
-    """Get the page that `token` names; empty: the first."""
-    return OpenList(limit=memory.page_limit, token=token, offer=memory.offer)
+def open_list(memory: Memory, cursor: str) -> OpenList:
+    """Get the page that `cursor` names; empty: the first."""
+    return OpenList(limit=memory.page_limit, cursor=cursor, offer=memory.offer)
 
 
 def list_instead(memory: Memory) -> Step:

@@ -24,7 +24,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Pages, for servers that cannot send initial events."""
 
     seen: set[str]
-    token: str = ""
+    cursor: str = ""
     blind: bool = False
 
 

@@ -114,13 +114,13 @@ def _refused(state: State, refused: Refused) -> Step:
 def _expired(state: State, refused: Refused) -> Step:
     """Drop the version and read everything again; pages that expired are read in larger ones.
 
-    The token in the 410's own body is not used: between its snapshot and the first pages' changes
+    The cursor in the 410's own body is not used: between its snapshot and the first pages' changes
     would be missed.
     """
     phase, memory = state.phase, state.memory
     if isinstance(phase, Empty | Waiting | Stopped):
         return state, ()
-    if isinstance(phase, Listing) and phase.token:
+    if isinstance(phase, Listing) and phase.cursor:
         limit = memory.page_limit * _PAGE_GROWTH
         memory = replace(memory, page_limit=limit if 0 < limit <= _PAGE_MAX else 0)
     memory, wait = failed(memory, refused.at, refused.reason, refused.retry_after_s or 0.0)

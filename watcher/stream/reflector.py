@@ -185,9 +185,9 @@ def _page(state: State, page: Page) -> Step:
     outputs = [output for item in page.items for output in upsert(memory, item)]
     phase.seen.update(item.key for item in page.items)
     blind = phase.blind or any(not item.key for item in page.items)
-    if page.token:
-        following = Listing(seen=phase.seen, token=page.token, blind=blind)
-        return State(following, memory), (*outputs, open_list(memory, page.token))
+    if page.cursor:
+        following = Listing(seen=phase.seen, cursor=page.cursor, blind=blind)
+        return State(following, memory), (*outputs, open_list(memory, page.cursor))
     if not page.resource_version:
         after, wait = failed(memory, page.at, "NoVersion")
         return State(Waiting(resource_version=None), after), (*outputs, wait)

@@ -74,7 +74,7 @@ class Page:
 
     items: tuple[Item, ...]
     resource_version: str
-    token: str  # empty: the last page
+    cursor: str  # empty: the last page
     at: At
 
 
@@ -155,7 +155,7 @@ class OpenList:
     """Get one page; whatever was open ends."""
 
     limit: int  # 0: everything in one page
-    token: str  # empty: the first page
+    cursor: str  # empty: the first page
     offer: int
 
 
