@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import assert_never
 
 import msgspec
@@ -11,6 +12,7 @@ import orjson
 from common.model.canonical import content_hash
 from common.model.errors import shorten
 from common.model.facts import FactKind
+from common.model.image import Failure
 from common.model.key import ImageKey
 from common.queue.contract import After, Claim, ImageUpdate, Outcome, Park, Retry, Settled, Waiting
 from common.state.images import pack
@@ -82,7 +84,7 @@ def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Do
     }
     entry = _entry(names, claim, "retry", "retried", data)
     entry |= {"delay_s": outcome.delay_s, "reason": outcome.reason, "message": message}
-    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+    return entry | _failed_image(claim, outcome, blobs)
 
 
 def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
@@ -94,7 +96,20 @@ def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done
         "message": message,
         "probe_after_s": outcome.probe_after_s,
     }
-    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+    return entry | _failed_image(claim, outcome, blobs)
+
+
+def _failed_image(claim: Claim, outcome: Retry | Park, blobs: list[bytes]) -> Done:
+    """Every failed end of an image key leaves its reason in the record: its waiters read it."""
+    if not isinstance(claim.key, ImageKey):
+        return {}
+    update = outcome.image or ImageUpdate()
+    if update.failure is None:
+        failure = Failure(
+            reason=outcome.reason, message=outcome.message, at=0.0, attempts=claim.attempts + 1
+        )
+        update = replace(update, failure=failure)
+    return {"image": _image(update, blobs)}
 
 
 def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:

@@ -15,12 +15,25 @@ from typing import Any, Protocol
 import msgspec
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry as RedisRetry
 
-from common.model.errors import SourceUnavailableError, TransientError, shorten
+from common.model.errors import (
+    PreconditionError,
+    SluiceError,
+    SourceUnavailableError,
+    TransientError,
+    shorten,
+)
 from common.state.names import (
     LEDGER_MAX_FACTS,
     RQ,
@@ -31,6 +44,9 @@ from common.state.names import (
 
 # One folder for all scripts: they share the prologue and the state table of `add` in it.
 _LUA = Path(__file__).parents[1] / "queue" / "lua"
+
+# Answers of a server that will serve again: busy, loading, failing over, or short of disk.
+_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN", "UNBLOCKED")
 
 # These shrink memory or only move entries: they must pass when Redis is at maxmemory (trap 21).
 _ALLOW_OOM = frozenset(
@@ -114,11 +130,18 @@ def source(name: str) -> str:
     return flags + prologue + (_LUA / f"{name}.lua").read_text()
 
 
-def wrapped(exc: RedisError) -> TransientError:
+def wrapped(exc: RedisError) -> SluiceError:
     """Return our error for one of redis-py's."""
-    if isinstance(exc, OutOfMemoryError) or "maxmemory" in str(exc):
+    text = str(exc)
+    if isinstance(exc, OutOfMemoryError) or "maxmemory" in text:
         return TransientError(
             "Redis is full: it reached maxmemory; raise it, or look for foreign keys in it",
             reason="RedisFull",
         )
-    return SourceUnavailableError(f"Redis: {shorten(f'{type(exc).__name__}: {exc}')}")
+    shown = shorten(f"Redis: {type(exc).__name__}: {text}")
+    if isinstance(exc, (AuthenticationError, NoPermissionError)):
+        return PreconditionError(f"{shown}; check user and password of the Redis URL")
+    refused = isinstance(exc, ResponseError) and not isinstance(exc, ReadOnlyError)
+    if refused and not text.startswith(_PASSING):
+        return SluiceError(shown, reason="RedisRefused")
+    return SourceUnavailableError(shown)

@@ -73,6 +73,7 @@ end
 
 -- 3. A single claim is the one that runs; with more, the loop says which.
 mark(P.worker, #out == 1 and out[1][1] or '')
+tell_rq(P.worker, #out > 0 and 'busy' or 'idle', 0, 0)
 if #out == 0 then
   call('DEL', wake_key(P.pool))
   woken[P.pool] = nil

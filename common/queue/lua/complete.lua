@@ -110,7 +110,7 @@ function OPS.park(d, dirty, origin)
   end
 end
 
-local out = {}
+local out, succeeded, failed = {}, 0, 0
 for i, d in ipairs(P.done) do
   local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name')
   local origin = h[3] and BY_NAME[h[3]]
@@ -128,10 +128,12 @@ for i, d in ipairs(P.done) do
       unclaim(P.worker, d.id, d.token, origin)
       call('HDEL', C.job .. d.id, 's_suspect')
       OPS[d.op](d, tonumber(h[2] or ''), origin)
+      if d.op == 'retry' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
     end
   end
 end
 for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
 mark(P.worker, P.running)
+tell_rq(P.worker, nil, succeeded, failed)
 finish()
 return out

@@ -6,7 +6,7 @@
 --   21 rq:queues  22 rq:suspended  23 paused  24 heads  25 token  26 counts  27 ledger
 --   28 leases  29 running  30 rows  31 want  32 settled  33 fence  34 images
 -- Per-id keys: C.job .. <job id>; C.own .. 'claims:' .. <worker>, 'waiters:', 'users:', 'uses:' and
---   'image:' .. <wire form of the key>; C.rq .. 'canceled:' .. <queue>.
+--   'image:' .. <wire form of the key>; C.rq .. 'canceled:' .. <queue>, 'worker:' .. <worker>.
 -- ARGV[1]  msgpack: constants (job, rq, own, ids, max_facts, horizon_s, image_ttl_s)
 -- ARGV[2]  msgpack: what the script's own header says
 local call = redis.call
@@ -334,6 +334,15 @@ local function park(id, text, q, reason, message, probe_after_s)
   call('ZADD', probe_key(q.pool), seconds(now + probe_after_s), id)
   call('SADD', K.queues, q.queue)
   wake_waiters(text, 'parked ' .. text)
+end
+
+-- rq's record of a loop, if there is one; a field of one that expired would stay for ever.
+local function tell_rq(worker, state, succeeded, failed)
+  local key = C.rq .. 'worker:' .. worker
+  if call('EXISTS', key) == 0 then return end
+  if state then call('HSET', key, 'state', state) end
+  if succeeded > 0 then call('HINCRBY', key, 'successful_job_count', succeeded) end
+  if failed > 0 then call('HINCRBY', key, 'failed_job_count', failed) end
 end
 
 local function finish()

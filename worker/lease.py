@@ -1,0 +1,122 @@
+"""The lease: a thread that renews it, and an honest answer to "are my claims still mine?".
+
+The answer needs no Redis: a lease that was not renewed in time is lost whatever Redis would say,
+for example because the whole process was stopped or cut off (trap 8).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol, Self
+
+import structlog
+
+from common.model.errors import SluiceError
+from worker.outage import Outage
+
+
+class Leases(Protocol):
+    """What the heartbeat needs of the workqueue."""
+
+    def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
+        """Renew; return whether the lease, and rq's registration, were still on record."""
+
+    def reap(self, max_crashes: int) -> int:
+        """Give back what dead workers had claimed."""
+
+
+class Registrar(Protocol):
+    """rq's record of the loop."""
+
+    def birth(self) -> None:
+        """Register."""
+
+    def death(self) -> None:
+        """Unregister."""
+
+
+class Lease:
+    """One worker's lease. `renewed`, `held` and the heartbeat are thread-safe."""
+
+    def __init__(  # noqa: PLR0913 # the composition root names each part once
+        self,
+        leases: Leases,
+        registrar: Registrar,
+        *,
+        worker: str,
+        monotonic_s: Callable[[], float],
+        length_s: float = 15.0,  # a crash costs this long; three heartbeats fit in
+        max_crashes: int = 3,
+    ) -> None:
+        self.length_s = length_s
+        self._leases = leases
+        self._registrar = registrar
+        self._worker = worker
+        self._monotonic_s = monotonic_s
+        self._max_crashes = max_crashes
+        self._lock = threading.Lock()
+        self._until_s = float("-inf")
+        self._reap_from_s = float("-inf")
+        self._stopping = threading.Event()
+        self._log = structlog.get_logger("worker.lease").bind(worker=worker)
+        self._outage = Outage(self._stopping, monotonic_s, self._log)
+        self._thread = threading.Thread(target=self._beat_on, name=f"lease-{worker}", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Register and start the heartbeat."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the heartbeat and unregister."""
+        self._stopping.set()
+        self._thread.join()
+        self._registrar.death()
+
+    def renewed(self, began_s: float) -> None:
+        """Note that a call which began at `began_s` renewed the lease."""
+        with self._lock:
+            self._until_s = max(self._until_s, began_s + self.length_s)
+
+    def held(self) -> bool:
+        """Say whether the lease surely runs: what was claimed under it is nobody else's."""
+        with self._lock:
+            return self._monotonic_s() < self._until_s
+
+    def _reaped(self, before_s: float) -> None:
+        """Forget the lease that others took for dead, unless a claim has started a new one."""
+        with self._lock:
+            if self._until_s == before_s:
+                self._until_s = float("-inf")
+
+    def _beat_on(self) -> None:
+        while True:
+            try:
+                self._beat()
+                self._outage.over()
+            except SluiceError as error:
+                # Everybody's lease may have ended while Redis was away. Whoever lives renews it
+                # within a lease; only then may the silent be taken for dead.
+                self._reap_from_s = self._monotonic_s() + self.length_s
+                if not self._outage.again(error):
+                    return
+                continue
+            if self._stopping.wait(self.length_s / 3):
+                return
+
+    def _beat(self) -> None:
+        with self._lock:
+            before_s = self._until_s
+        began_s = self._monotonic_s()
+        leased, registered = self._leases.beat(self._worker, lease_s=self.length_s)
+        if leased:
+            self.renewed(began_s)
+        else:
+            self._reaped(before_s)
+        if not registered:
+            self._registrar.birth()
+        if self._monotonic_s() >= self._reap_from_s:
+            reaped = self._leases.reap(self._max_crashes)
+            if reaped:
+                self._log.warning("gave back claims of dead workers", keys=reaped)

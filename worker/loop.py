@@ -1,0 +1,321 @@
+"""claim → reconcile → complete: one thread that works one pool until it is told to stop.
+
+Promise: a claim ends exactly once, as an outcome, a release, or by its lease. A change is never
+lost to a worker that dies, is cut off, or loses a reply; at worst a key runs once more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from common.model.errors import PreconditionError, SluiceError, TransientError
+from common.model.facts import Fact
+from common.queue.contract import Claim, Finished, Outcome, Park, Retry
+from common.queue.policy import decide, unknown
+from worker.lease import Lease
+from worker.outage import Outage
+
+Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
+
+# Completions of runs shorter than this travel together; a longer run is reported at once, and the
+# key after it is marked as running, so that a crash has a name. 5 ms is far below what a waiter
+# notices and far above a round trip.
+FLUSH_S = 0.005
+
+# A batch should last about this long: what a loop holds, no other loop can take.
+BATCH_S = 0.05
+
+
+class Queue(Protocol):
+    """What the loop needs of the workqueue."""
+
+    def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
+        """Take up to `limit` keys."""
+
+    def complete(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        running: Claim | None = None,
+        resent: bool = False,
+    ) -> list[bool]:
+        """End claims; False: the token was not valid any more."""
+
+    def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
+        """Give back claims that were not started."""
+
+    def recover(self, worker: str, holding: Sequence[Claim]) -> int:
+        """Give back claims on record that the worker does not hold."""
+
+    def wait(self, pool: str, timeout_s: float) -> None:
+        """Block until work may be there."""
+
+
+class Hooks(Protocol):
+    """Where metrics listen. Called from the loop's thread; must not block."""
+
+    def claimed(self, pool: str, keys: int) -> None:
+        """Say that keys were claimed."""
+
+    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
+        """Say that a run ended; `outcome` is the class's name in lower case."""
+
+    def refused(self, pool: str, keys: int) -> None:
+        """Say that completions came too late."""
+
+
+class Silent:
+    """Hooks for who does not listen."""
+
+    def claimed(self, pool: str, keys: int) -> None:
+        """Do nothing."""
+
+    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def refused(self, pool: str, keys: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """How one loop works."""
+
+    worker: str  # unique among all loops of all processes
+    batch: int = 16  # claims at a time, at most; the scan pool takes one
+    idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Clock, dice and listeners."""
+
+    monotonic_s: Callable[[], float]
+    draw: Callable[[], float]  # in [0, 1)
+    hooks: Hooks = field(default_factory=Silent)
+
+
+@dataclass(slots=True)
+class _Done:
+    """What ended since the last report."""
+
+    runs: list[tuple[Claim, Outcome]] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    since_s: float = 0.0
+
+
+class Loop:
+    """Works one pool in the calling thread."""
+
+    def __init__(  # noqa: PLR0913 # the composition root names each part once
+        self,
+        queue: Queue,
+        pool: str,
+        reconcile: Reconcile,
+        *,
+        lease: Lease,
+        settings: LoopSettings,
+        ports: Ports,
+    ) -> None:
+        self._queue = queue
+        self._pool = pool
+        self._reconcile = reconcile
+        self._lease = lease
+        self._settings = settings
+        self._ports = ports
+        self._stopping = threading.Event()
+        self._log = structlog.get_logger("worker.loop").bind(pool=pool, worker=settings.worker)
+        self._outage = Outage(self._stopping, ports.monotonic_s, self._log)
+        self._mean_s = BATCH_S  # of recent runs; the first claim takes one key
+
+    def stop(self) -> None:
+        """Ask the loop to end: it finishes the running key and gives back the others."""
+        self._stopping.set()
+
+    @property
+    def name(self) -> str:
+        """The worker's name in Redis, logs and facts."""
+        return self._settings.worker
+
+    def run(self) -> None:
+        """Work until `stop`; Redis may come and go meanwhile."""
+        while not self._stopping.is_set():
+            claims = self._claim()
+            if claims:
+                self._work(claims)
+            else:
+                self._idle()
+
+    def _claim(self) -> list[Claim]:
+        """Claim; after a lost reply first give back what may be on record for us."""
+        worker = self._settings.worker
+        lost = False
+        while True:
+            try:
+                if lost:
+                    self._queue.recover(worker, ())
+                began_s = self._ports.monotonic_s()
+                claims = self._queue.claim(
+                    self._pool, worker, limit=self._limit(), lease_s=self._lease.length_s
+                )
+            except SluiceError as error:
+                lost = True
+                if not self._outage.again(error):
+                    return []
+                continue
+            self._outage.over()
+            self._lease.renewed(began_s)
+            if claims:
+                self._ports.hooks.claimed(self._pool, len(claims))
+            return claims
+
+    def _limit(self) -> int:
+        if self._pool == "scan":
+            return 1
+        return batch_for(self._mean_s, self._settings.batch)
+
+    def _idle(self) -> None:
+        """Sleep until work may be there."""
+        if self._stopping.is_set():
+            return
+        try:
+            self._queue.wait(self._pool, self._settings.idle_s)
+        except SluiceError as error:
+            self._outage.again(error)
+
+    def _work(self, claims: list[Claim]) -> None:
+        """Run a batch. A lease that ends meanwhile makes the rest somebody else's."""
+        done = _Done()
+        for index, claim in enumerate(claims):
+            if self._stopping.is_set():
+                self._report(done, running=None)
+                self._release(claims[index:])
+                return
+            if not self._lease.held():
+                self._report(done, running=None)
+                self._log.warning("lease lost", keys=len(claims) - index)
+                self._give_back()
+                return
+            self._step(claim, done, claims[index + 1 : index + 2])
+
+    def _step(self, claim: Claim, done: _Done, following: Sequence[Claim]) -> None:
+        """Run one claim, and report when it was slow, or old results wait, or it was the last."""
+        began_s = self._ports.monotonic_s()
+        if not done.runs:
+            done.since_s = began_s
+        finished = self._run(claim)
+        now_s = self._ports.monotonic_s()
+        done.runs.append((claim, finished.outcome))
+        done.facts.extend(finished.facts)
+        self._mean_s += (now_s - began_s - self._mean_s) / 4
+        self._note(claim, finished.outcome, now_s - began_s)
+        if following and now_s - done.since_s < FLUSH_S:
+            return
+        slow = now_s - began_s >= FLUSH_S
+        self._report(done, running=following[0] if following and slow else None)
+
+    def _run(self, claim: Claim) -> Finished:
+        """Reconcile; an exception becomes what its class's policy says."""
+        try:
+            result = self._reconcile(claim)
+        except SluiceError as error:
+            return Finished(outcome=self._decide(error, claim))
+        except Exception as exc:  # noqa: BLE001 # a fault of one key must not end the loop
+            self._log.exception("unforeseen", key=str(claim.key))
+            return Finished(outcome=self._decide(unknown(exc), claim))
+        return result if isinstance(result, Finished) else Finished(outcome=result)
+
+    def _decide(self, error: SluiceError, claim: Claim) -> Retry | Park:
+        return decide(
+            error,
+            attempts=claim.attempts,
+            failed_for_s=claim.first_failed_ago_s,
+            draw=self._ports.draw(),
+        )
+
+    def _report(self, done: _Done, *, running: Claim | None) -> None:
+        """Complete what ended; repeat while Redis is away, until the stop."""
+        if not done.runs:
+            return
+        resent = False
+        while True:
+            try:
+                valid = self._queue.complete(
+                    self._settings.worker, done.runs, done.facts, running=running, resent=resent
+                )
+            except TransientError as error:
+                resent = True
+                if not self._outage.again(error):
+                    self._log.warning("results lost; their leases will end", keys=len(done.runs))
+                    break
+                continue
+            except SluiceError:
+                self._log.exception("results refused; the keys run again", keys=len(done.runs))
+                self._give_back()
+                break
+            self._outage.over()
+            if not all(valid) and not resent:
+                self._ports.hooks.refused(self._pool, valid.count(False))
+            break
+        done.runs.clear()
+        done.facts.clear()
+
+    def _release(self, claims: Sequence[Claim]) -> None:
+        try:
+            self._queue.release(self._settings.worker, claims)
+        except SluiceError as error:
+            self._log.warning(
+                "not released; the lease will end", keys=len(claims), error=str(error)
+            )
+
+    def _give_back(self) -> None:
+        """Whatever is still on record for us goes back at once."""
+        try:
+            self._queue.recover(self._settings.worker, ())
+        except SluiceError as error:
+            self._outage.again(error)
+
+    def _note(self, claim: Claim, outcome: Outcome, seconds: float) -> None:
+        """One log line per reconcile."""
+        kind = type(outcome).__name__.lower()
+        reason = described(outcome)
+        self._log.info(
+            "reconciled",
+            key=str(claim.key),
+            reconcile_id=claim.token,
+            outcome=kind,
+            reason=reason,
+            seconds=round(seconds, 4),
+        )
+        self._ports.hooks.finished(self._pool, outcome=kind, reason=reason, seconds=seconds)
+
+
+def batch_for(mean_s: float, most: int) -> int:
+    """Return how many keys to claim when a run takes `mean_s`: about `BATCH_S` worth of them."""
+    return most if mean_s * most <= BATCH_S else max(1, int(BATCH_S / mean_s))
+
+
+def described(outcome: Outcome) -> str:
+    """Return the one word that tells outcomes of a class apart."""
+    for name in ("reason", "outcome", "on"):
+        value = getattr(outcome, name, None)
+        if value is not None:
+            return str(value)
+    return ""
+
+
+def run_key(key: str) -> None:
+    """Stand where a stock rq worker looks for the job's function: it cannot run our keys.
+
+    Raises PreconditionError always; the queue repairs what that worker made of the key.
+    """
+    raise PreconditionError(
+        f"{key}: this queue needs kube-sluice's worker; stop the stock rq worker that took it"
+    )
