@@ -1,0 +1,16 @@
+"""How old a vulnerability database is, from the version that it carries. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def database_age_s(version: str, now_s: float) -> float | None:
+    """Return the seconds since the database was made; None if its version is no RFC 3339 time."""
+    try:
+        made = datetime.fromisoformat(version)
+    except ValueError:
+        return None
+    if made.tzinfo is None:
+        made = made.replace(tzinfo=UTC)
+    return round(max(0.0, now_s - made.timestamp()), 3)

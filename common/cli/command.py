@@ -1,0 +1,59 @@
+"""What a command is: how it is described, what it takes, what it does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from common.cli.terminal import Terminal
+from common.settings.parse import parse
+from common.settings.value import Settings
+
+DONE = 0
+FAILED = 1
+WRONG_USAGE = 2
+PRECONDITION = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What surrounds a command."""
+
+    environ: Mapping[str, str]
+    terminal: Terminal
+
+    def settings(self) -> Settings:
+        """Return the settings, after telling their warnings. Raises SettingsError."""
+        settings = parse(self.environ)
+        for warning in settings.warnings:
+            self.terminal.note(f"warning: {warning}")
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command of `sluice`; `run` returns the exit status or raises a SluiceError."""
+
+    summary: str  # a sentence, shown on top of its --help
+    examples: tuple[str, ...]
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Context, argparse.Namespace], int]
+
+
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """Return the command's parser; its help ends with an example."""
+    lines = [f"  {example}" for example in command.examples]
+    parser = argparse.ArgumentParser(
+        prog=f"sluice {name}",
+        description=command.summary,
+        epilog="\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    return parser
+
+
+def no_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Take nothing."""

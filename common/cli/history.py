@@ -1,0 +1,94 @@
+"""`sluice history`: the ledger of one object, told in sentences."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import orjson
+
+from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.story import told
+from common.cli.subject import Images, Rows, images_of, keys_meant, read_wish
+from common.cli.tables import open_tables
+from common.model.facts import Fact
+from common.model.key import WorkKey, WorkloadKey
+
+_LIMIT = 50
+
+
+class Stories(Protocol):
+    """The ledger."""
+
+    def history(self, key: str, limit: int) -> list[Fact]:
+        """Return a key's newest facts, newest last."""
+
+
+def chapters(
+    keys: Sequence[WorkKey], ledger: Stories, images: Images, *, limit: int
+) -> list[tuple[WorkKey, list[Fact]]]:
+    """Return the facts of each key, and after a workload those of the images that it uses."""
+    wanted: list[WorkKey] = []
+    for key in keys:
+        wanted.append(key)
+        if isinstance(key, WorkloadKey):
+            wanted.extend(images_of(key, images))
+    return [(key, ledger.history(str(key), limit)) for key in dict.fromkeys(wanted)]
+
+
+def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]]) -> str:
+    """Return the chapters for people. Pure."""
+    parts = []
+    for key, facts in found:
+        lines = [f"  {told(fact)}" for fact in facts] or ["  Nothing on record."]
+        parts.append("\n".join([key.shown, *lines]))
+    return "\n\n".join(parts)
+
+
+def document(found: Sequence[tuple[WorkKey, Sequence[Fact]]]) -> str:
+    """Return the chapters as JSON. Pure."""
+    listed = [{"key": str(key), "facts": msgspec.to_builtins(facts)} for key, facts in found]
+    return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode()
+
+
+def find(text: str, rows: Rows, images: Images) -> list[WorkKey]:
+    """Return the keys that the user means."""
+    return keys_meant(read_wish(text), rows, images)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("object", metavar="OBJECT", help="Kind/namespace/name, or an image")
+    parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    parser.add_argument(
+        "--limit", type=int, default=_LIMIT, metavar="N", help=f"newest facts (default {_LIMIT})"
+    )
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    with open_tables(context.settings()) as tables:
+        keys = find(arguments.object, tables.rows, tables.images)
+        found = chapters(keys, tables.ledger, tables.images, limit=arguments.limit)
+    if not any(facts for _, facts in found):
+        context.terminal.note(
+            f"nothing is known about {arguments.object}; `sluice queue ls` and "
+            "`kubectl get pods -A` show names, the ledger forgets the oldest facts"
+        )
+        return FAILED
+    context.terminal.result(document(found) if arguments.json else page(found))
+    return DONE
+
+
+COMMANDS = {
+    "history": Command(
+        summary="Tells why an object or an image was scanned, written, retried, or not.",
+        examples=(
+            "sluice history Deployment/shop/web",
+            "sluice history docker.io/library/nginx:1.27",
+            "sluice history Pod/shop/web --json --limit 10",
+        ),
+        arguments=_arguments,
+        run=_run,
+    )
+}

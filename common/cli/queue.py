@@ -1,0 +1,129 @@
+"""`sluice queue`: looks at the queue and acts on it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import msgspec
+import orjson
+
+from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.layout import age, columns
+from common.cli.tables import Tables, open_tables
+from common.model.errors import PreconditionError
+from common.model.key import WorkKey, parse_key
+from common.queue.contract import Entry, Lane
+
+_STATES = ("queued", "running", "delayed", "parked")
+_HEAD = ("STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON")
+
+
+def listing(entries: Sequence[Entry], *, now_s: float) -> str:
+    """Return keys as columns. Pure."""
+    rows = [
+        (
+            entry.state,
+            Lane(entry.lane).label,
+            age(now_s - entry.since_s) if entry.since_s else "-",
+            age(entry.due_s - now_s) if entry.due_s else "-",
+            str(entry.attempts),
+            str(entry.key),
+            f"{entry.reason}: {entry.message}" if entry.reason else "-",
+        )
+        for entry in entries
+    ]
+    return columns(rows, head=_HEAD)
+
+
+def as_json(entries: Sequence[Entry]) -> str:
+    """Return keys as a JSON list. Pure."""
+    listed = [
+        {**msgspec.to_builtins(entry), "key": str(entry.key), "lane": Lane(entry.lane).label}
+        for entry in entries
+    ]
+    return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode()
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    ls = actions.add_parser("ls", help="keys that are queued, running, delayed or parked")
+    ls.add_argument("--state", choices=_STATES, help="only these; default: all")
+    dead = actions.add_parser("dead", help="parked keys with their reasons")
+    for listed in (ls, dead):
+        listed.add_argument("--json", action="store_true", help="print a JSON list")
+        listed.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100")
+    for name, text in (
+        ("requeue", "run a key now, whatever it waits for"),
+        ("drop", "take a key out of the queue; the next sweep may bring it back"),
+    ):
+        acting = actions.add_parser(name, help=text)
+        acting.add_argument("key", metavar="KEY", type=_key, help="as `sluice queue ls` prints it")
+    actions.add_parser("pause", help="stop claims; running keys finish")
+    actions.add_parser("resume", help="let claims go on")
+
+
+def _key(text: str) -> WorkKey:
+    try:
+        return parse_key(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    with open_tables(context.settings()) as tables:
+        match arguments.action:
+            case "ls" | "dead":
+                return _list(context, arguments, tables)
+            case "requeue" | "drop":
+                return _act(context, arguments, tables)
+            case "pause":
+                tables.queue.pause()
+                context.terminal.note("paused: running keys finish, no key is taken until resume")
+            case _:  # argparse lets nothing else through
+                tables.queue.resume()
+                context.terminal.note("resumed")
+    return DONE
+
+
+def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
+    if arguments.limit < 1:
+        raise PreconditionError(f"--limit is {arguments.limit}; give 1 or more")
+    states = ("parked",) if arguments.action == "dead" else _STATES
+    if getattr(arguments, "state", None):
+        states = (arguments.state,)
+    entries: list[Entry] = []
+    for state in states:
+        entries += tables.queue.ls(state, arguments.limit - len(entries))
+        if len(entries) >= arguments.limit:
+            break
+    now_s = tables.clock.now_s()
+    text = as_json(entries) if arguments.json else listing(entries, now_s=now_s)
+    context.terminal.result(text)
+    return DONE
+
+
+def _act(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
+    if arguments.action == "requeue":
+        moved = tables.queue.requeue(arguments.key)
+        context.terminal.note("queued" if moved else "it was about to run anyway")
+        return DONE
+    if tables.queue.drop(arguments.key):
+        context.terminal.note("dropped; the next sweep brings it back if its reports need it")
+        return DONE
+    context.terminal.note(f"{arguments.key} is not in the queue, or it is running")
+    return FAILED
+
+
+COMMANDS = {
+    "queue": Command(
+        summary="Looks at the queue and acts on it.",
+        examples=(
+            "sluice queue ls --state running",
+            "sluice queue dead --json",
+            "sluice queue requeue workload/ReplicaSet/shop/web-5d8f",
+        ),
+        arguments=_arguments,
+        run=_run,
+    )
+}

@@ -1,0 +1,203 @@
+"""The ledger told in sentences: one fact, one sentence.
+
+Pure, total: a fact of a newer version, with data that is missing or odd, is told as far as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from common.cli.layout import age, counted
+from common.model.facts import Fact, FactKind
+from common.model.key import ImageKey, WorkKey, parse_key
+
+Data = Mapping[str, Any]
+
+
+def told(fact: Fact) -> str:
+    """Return one line: when (UTC), and what happened."""
+    when = datetime.fromtimestamp(fact.at, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{when}  {sentence(fact)}"
+
+
+def sentence(fact: Fact) -> str:
+    """Return what happened, as a sentence."""
+    return _TELLERS[fact.kind](fact.data)
+
+
+def key_shown(text: str) -> str:
+    """Return a key as people write it; text that is no key as it is."""
+    key = _key(text)
+    return key.shown if key is not None else text
+
+
+def _key(text: str) -> WorkKey | None:
+    try:
+        return parse_key(text)
+    except ValueError:
+        return None
+
+
+def _number(data: Data, name: str, default: float = 0) -> float:
+    value = data.get(name, default)
+    return value if isinstance(value, int | float) else default
+
+
+def _count(data: Data, name: str, noun: str) -> str:
+    return counted(round(_number(data, name)), noun)
+
+
+def _enqueued(data: Data) -> str:
+    lane = "behind other bulk work" if data.get("lane") == "bulk" else "at once"
+    how = {
+        "new": f"Queued, to run {lane}",
+        "promoted": "Moved to the fresh lane",
+        "revived": "Came back from the parked keys",
+        "repaired": "Queued again, because its entry had been lost from the queue",
+        "dirty": "Changed while it runs: will run once more",
+        "woken": "Woken",
+        "probed": "Came back by itself for its slow probe",
+    }.get(str(data.get("how", "new")), f"Queued ({data.get('how')})")
+    cause = data.get("cause")
+    return f"{how}: {key_shown(str(cause))}." if cause else f"{how}."
+
+
+def _deduplicated(_data: Data) -> str:
+    return "Changed again while it was queued: one run covers both."
+
+
+def _claimed(data: Data) -> str:
+    attempt = round(_number(data, "attempt", 1))
+    tries = "" if attempt == 1 else f", attempt {attempt}"
+    return f"Taken by {data.get('worker', 'a worker')}{tries}."
+
+
+def _converged(data: Data) -> str:
+    outcome = str(data.get("outcome", "Converged"))
+    what, _, why = outcome.partition(":")
+    begin = {
+        "Converged": "Everything about it is true now",
+        "Partial": f"Reports are true except for what failed ({why})",
+        "Rest": f"Nothing to do ({why})",
+        "Gone": "It is gone: cleaned up",
+    }.get(what, outcome)
+    return f"{begin}{_work_done(data)}."
+
+
+def _work_done(data: Data) -> str:
+    parts = []
+    if "written" in data:
+        parts.append(f"{_count(data, 'written', 'report')} written")
+    if "unchanged" in data:
+        parts.append(f"{data['unchanged']} unchanged")
+    if "seconds" in data:
+        parts.append(f"{_number(data, 'seconds'):.2f} s")
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _waiting(data: Data) -> str:
+    if on := data.get("on"):
+        key = _key(str(on))
+        what = "image " if isinstance(key, ImageKey) else ""
+        return f"Waits for {what}{key_shown(str(on))}."
+    return f"Waits {age(_number(data, 'delay_s'))} ({data.get('reason', 'no reason given')})."
+
+
+def _retried(data: Data) -> str:
+    return (
+        f"Failed ({data.get('reason', 'Unknown')}): {data.get('message', 'no message')} "
+        f"Attempt {data.get('attempt', '?')}; next try in {age(_number(data, 'delay_s'))}."
+    )
+
+
+def _parked(data: Data) -> str:
+    return (
+        f"Parked after {_count(data, 'attempts', 'attempt')} "
+        f"({data.get('reason', 'Unknown')}): {data.get('message', 'no message')} "
+        "It comes back by itself; `sluice rescan` brings it back now."
+    )
+
+
+def _released(data: Data) -> str:
+    return f"Given back to the queue ({data.get('why', 'shutdown')})."
+
+
+def _inventoried(data: Data) -> str:
+    reference = f" of {data['reference']}" if data.get("reference") else ""
+    found = [_count(data, name, noun) for name, noun in _FOUND if name in data]
+    seconds = f" in {_number(data, 'seconds'):.1f} s" if "seconds" in data else ""
+    bare = "" if data.get("covered", True) else "; Trivy knows no package database for it"
+    result = f": {', '.join(found)}" if found else ""
+    return f"Inventory{reference} taken{seconds}{result}{bare}."
+
+
+_FOUND = (("packages", "package"), ("secrets", "secret"))
+
+
+def _matched(data: Data) -> str:
+    change = "changed" if data.get("changed") else "as before"
+    version = data.get("db_version", "an unknown version")
+    return f"{_count(data, 'findings', 'finding')}, {change}, by database {version}."
+
+
+def _written(data: Data) -> str:
+    how = {
+        "created": "created",
+        "replaced": "replaced",
+        "stamped": "kept, its stamp renewed",
+        "deleted": "deleted",
+    }.get(str(data.get("how")), str(data.get("how")))
+    size = f" ({data['bytes']} bytes)" if data.get("bytes") else ""
+    return f"{data.get('report', 'A report')} {how}{size}."
+
+
+def _refused(data: Data) -> str:
+    what = data.get("what", "write")
+    return f"A {what} was refused: somebody else owns it by now."
+
+
+def _swept(data: Data) -> str:
+    compared = f"{_count(data, 'workloads', 'workload')} and {_count(data, 'reports', 'report')}"
+    seconds = f" in {_number(data, 'seconds'):.1f} s" if "seconds" in data else ""
+    return f"Sweep: {compared} compared{seconds}, {_count(data, 'enqueued', 'key')} queued."
+
+
+def _relisted(data: Data) -> str:
+    return f"Listed {data.get('resource', 'a resource')} anew ({data.get('reason', 'start')})."
+
+
+def _undecodable(data: Data) -> str:
+    name = f"{data.get('resource', 'An object')} {data.get('name', '')}".strip()
+    return f"{name} could not be read; passed over."
+
+
+def _database(data: Data) -> str:
+    previous = f", before {data['previous']}" if data.get("previous") else ""
+    return f"Vulnerability database {data.get('version', '?')} is in use{previous}."
+
+
+def _started(data: Data) -> str:
+    return f"{data.get('component', 'A process')} {data.get('version', '')} started."
+
+
+_TELLERS: Mapping[FactKind, Callable[[Data], str]] = {
+    "enqueued": _enqueued,
+    "deduplicated": _deduplicated,
+    "claimed": _claimed,
+    "converged": _converged,
+    "waiting": _waiting,
+    "retried": _retried,
+    "parked": _parked,
+    "released": _released,
+    "inventoried": _inventoried,
+    "matched": _matched,
+    "written": _written,
+    "refused": _refused,
+    "swept": _swept,
+    "relisted": _relisted,
+    "undecodable": _undecodable,
+    "database": _database,
+    "started": _started,
+}

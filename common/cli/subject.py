@@ -1,0 +1,151 @@
+"""What a user means by OBJECT: `Kind/namespace/name`, an image, or a key as the ledger writes it.
+
+A Deployment, or any other controller that owns workloads, means the workloads that are current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from common.model.image import ImageUse
+from common.model.key import WORKLOAD_KINDS, ImageKey, WorkKey, WorkloadKey, parse_key
+from common.model.workload import Fingerprint, WorkloadRow
+
+# kubectl's short names, for fingers that know them.
+_SHORT = {
+    "po": "Pod",
+    "rs": "ReplicaSet",
+    "rc": "ReplicationController",
+    "sts": "StatefulSet",
+    "ds": "DaemonSet",
+    "cj": "CronJob",
+    "deploy": "Deployment",
+}
+_KINDS = {kind.lower(): kind for kind in (*WORKLOAD_KINDS, "Deployment")}
+
+
+class Rows(Protocol):
+    """The watcher's rows."""
+
+    def keys(self) -> Iterator[WorkloadKey]:
+        """Yield every key."""
+
+    def get(self, key: WorkloadKey) -> tuple[WorkloadRow, Fingerprint] | None:
+        """Return a row, None if there is none."""
+
+
+class Images(Protocol):
+    """The image table."""
+
+    def keys(self) -> list[ImageKey]:
+        """Return every image."""
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return who uses an image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A kind, a namespace and a name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A digest, or a reference as users write it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exactly:
+    """A key, in its wire form."""
+
+    key: WorkKey
+
+
+Wish: TypeAlias = Named | Image | Exactly
+
+
+def read_wish(text: str) -> Wish:
+    """Return what the text can mean. Pure, total: what is nothing else is an image."""
+    try:
+        return Exactly(key=parse_key(text))
+    except ValueError:
+        pass
+    match text.split("/"):
+        case [kind, namespace, name] if namespace and name and _is_kind(kind):
+            return Named(kind=kind_of(kind), namespace=namespace, name=name)
+        case _:
+            return Image(text=text)
+
+
+def _is_kind(text: str) -> bool:
+    """Tell a kind from a registry's host or a repository's first part."""
+    if kind_of(text) in _KINDS.values():
+        return True
+    return text.isalnum() and text[:1].isupper()  # Rollout, CloneSet, …
+
+
+def kind_of(text: str) -> str:
+    """Return the kind as Kubernetes spells it, from any case, plural or short name."""
+    plain = text.lower()
+    short = _SHORT.get(plain)
+    return short or _KINDS.get(plain) or _KINDS.get(plain.removesuffix("s")) or text
+
+
+def keys_meant(wish: Wish, rows: Rows, images: Images) -> list[WorkKey]:
+    """Return the keys that are meant; empty: nothing of that name is known."""
+    match wish:
+        case Exactly(key=key):
+            return [key]
+        case Named():
+            return _workloads(wish, rows)
+        case Image(text=text):
+            return _images(text, images)
+
+
+def _workloads(wish: Named, rows: Rows) -> list[WorkKey]:
+    if wish.kind in WORKLOAD_KINDS:
+        return [WorkloadKey(kind=wish.kind, namespace=wish.namespace, name=wish.name)]
+    near = (key for key in rows.keys() if key.namespace == wish.namespace)  # noqa: SIM118 # no mapping
+    owned = [row for row in _rows(near, rows) if _top(row) == (wish.kind, wish.name)]
+    current = [row.key for row in owned if row.current]
+    return list(current or [row.key for row in owned])
+
+
+def _rows(keys: Iterable[WorkloadKey], rows: Rows) -> Iterator[WorkloadRow]:
+    for key in keys:
+        found = rows.get(key)
+        if found is not None:
+            yield found[0]
+
+
+def _top(row: WorkloadRow) -> tuple[str, str]:
+    return row.top_kind, row.top_name
+
+
+def _images(text: str, images: Images) -> list[WorkKey]:
+    digest = text.rpartition("@")[2]
+    if digest.startswith("sha256:"):
+        return [key for key in images.keys() if key.digest.startswith(digest)]  # noqa: SIM118 # no mapping
+    return [
+        key
+        for key in images.keys()  # noqa: SIM118 # no mapping
+        if any(use.reference == text for use in images.uses(key))
+    ]
+
+
+def images_of(workload: WorkloadKey, images: Images) -> list[ImageKey]:
+    """Return the images that a workload uses."""
+    text = str(workload)
+    return [
+        key
+        for key in images.keys()  # noqa: SIM118 # no mapping
+        if any(use.workload == text for use in images.uses(key))
+    ]

@@ -1,0 +1,163 @@
+"""Opens the tables of one cluster for a command: which Redis, which cluster, does it answer.
+
+Without SLUICE_REDIS_URL a command finds the Valkey of a running `sluice run` through the note that
+it leaves in the data folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import redis
+
+from common.kube.cluster import Cluster
+from common.kube.session import Session
+from common.model.errors import PreconditionError, SourceUnavailableError
+from common.model.redis_address import RedisAddress, parse_redis_url
+from common.queue.workqueue import WorkQueue
+from common.settings.value import Settings
+from common.state.clock import RedisClock
+from common.state.connect import connect, redis_errors
+from common.state.control import Control
+from common.state.database import DatabaseTable
+from common.state.epoch import EpochTable
+from common.state.images import ImageTable
+from common.state.ledger import Ledger
+from common.state.names import Names
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
+from common.state.workers import WorkerTable
+
+_UID_CHARACTERS = 8  # of the kube-system namespace's uid
+
+
+class RunNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What `sluice run` leaves in its data folder while it runs."""
+
+    pid: int
+    redis_url: str  # never with a password: it is written for the embedded Valkey only
+    cluster: str
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """Every table of one cluster, on one client."""
+
+    address: RedisAddress
+    client: redis.Redis
+    names: Names
+    queue: WorkQueue
+    rows: RowTable
+    settled: SettledTable
+    images: ImageTable
+    ledger: Ledger
+    database: DatabaseTable
+    epoch: EpochTable
+    control: Control
+    clock: RedisClock
+    workers: WorkerTable
+
+
+@contextlib.contextmanager
+def open_tables(settings: Settings) -> Iterator[Tables]:
+    """Yield the tables of the cluster that the settings mean.
+
+    Raises PreconditionError, naming URL and remedy, if no Redis is known or it does not answer.
+    """
+    note = read_note(settings.ops.data_dir)
+    address = redis_address(settings, note)
+    with contextlib.closing(client_for(settings, address)) as client:
+        require_answer(client, address)
+        embedded = settings.redis.address is None
+        cluster = settings.redis.cluster or (note.cluster if note and embedded else "")
+        yield tables_on(client, address, cluster or cluster_name(settings))
+
+
+def tables_on(client: redis.Redis, address: RedisAddress, cluster: str) -> Tables:
+    """Return all tables of a key space."""
+    names = Names(cluster)
+    return Tables(
+        address=address,
+        client=client,
+        names=names,
+        queue=WorkQueue(client, names),
+        rows=RowTable(client, names),
+        settled=SettledTable(client, names),
+        images=ImageTable(client, names),
+        ledger=Ledger(client, names),
+        database=DatabaseTable(client, names),
+        epoch=EpochTable(client, names),
+        control=Control(client, names),
+        clock=RedisClock(client, names),
+        workers=WorkerTable(client, names),
+    )
+
+
+def client_for(settings: Settings, address: RedisAddress) -> redis.Redis:
+    """Return a client with the settings' password and certificates."""
+    return connect(
+        address,
+        password_file=settings.redis.password_file,
+        ca_file=settings.redis.ca_file,
+        name="sluice-cli",
+    )
+
+
+def require_answer(client: redis.Redis, address: RedisAddress) -> None:
+    """Raise PreconditionError with the remedy unless Redis answers."""
+    try:
+        with redis_errors(address):
+            client.ping()
+    except SourceUnavailableError as exc:
+        raise PreconditionError(
+            f"{exc}; start it, or set SLUICE_REDIS_URL to the Redis that watcher and workers use"
+        ) from exc
+
+
+def redis_address(settings: Settings, note: RunNote | None) -> RedisAddress:
+    """Return the Redis that is meant: the one that is set, else that of a running `sluice run`."""
+    if settings.redis.address is not None:
+        return settings.redis.address
+    if note is None:
+        raise PreconditionError(
+            "SLUICE_REDIS_URL is not set and no `sluice run` is at work with the data folder "
+            f"{settings.ops.data_dir}; set SLUICE_REDIS_URL, or SLUICE_DATA_DIR to its folder"
+        )
+    return parse_redis_url(note.redis_url)
+
+
+def cluster_name(settings: Settings) -> str:
+    """Return the key space's name: as set, else from the cluster's identity."""
+    if settings.redis.cluster:
+        return settings.redis.cluster
+    try:
+        with contextlib.closing(open_session(settings)) as session:
+            return Cluster(session).kube_system_uid()[:_UID_CHARACTERS]
+    except SourceUnavailableError as exc:
+        raise PreconditionError(f"{exc}; or set SLUICE_CLUSTER to the key space's name") from exc
+
+
+def open_session(settings: Settings) -> Session:
+    """Return a session with the cluster that the settings mean. Raises PreconditionError."""
+    return Session.auto(settings.kube.kubeconfig or None, settings.kube.context or None)
+
+
+def note_path(data_dir: str) -> Path:
+    """Return where `sluice run` leaves its note."""
+    return Path(data_dir, "run.json")
+
+
+def read_note(data_dir: str) -> RunNote | None:
+    """Return the note of a `sluice run` that is alive, None if there is none."""
+    try:
+        note = msgspec.json.decode(note_path(data_dir).read_bytes(), type=RunNote)
+        os.kill(note.pid, 0)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return note

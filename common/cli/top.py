@@ -1,0 +1,44 @@
+"""`sluice top`: the status, refreshed until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+
+from common.cli.command import DONE, Command, Context
+from common.cli.status import collect, shown
+from common.cli.tables import open_tables
+from common.model.errors import PreconditionError, SourceUnavailableError
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--interval-s", type=float, default=2.0, metavar="SECONDS", help="default: 2"
+    )
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    if not context.terminal.stdout.isatty():
+        raise PreconditionError("stdout is no terminal; use `sluice status` (--json for scripts)")
+    with open_tables(context.settings()) as tables:
+        pause = threading.Event()
+        try:
+            while True:
+                try:
+                    text = shown(collect(tables))
+                except SourceUnavailableError as exc:
+                    text = str(exc)  # Redis restarts; the next look may see it again
+                context.terminal.screen(f"{text}\n\nCtrl-C ends")
+                pause.wait(max(0.2, arguments.interval_s))
+        except KeyboardInterrupt:
+            return DONE
+
+
+COMMANDS = {
+    "top": Command(
+        summary="Shows the status, refreshed until Ctrl-C.",
+        examples=("sluice top", "sluice top --interval-s 10"),
+        arguments=_arguments,
+        run=_run,
+    )
+}

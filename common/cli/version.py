@@ -1,0 +1,65 @@
+"""`sluice version`: what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+
+import orjson
+
+from common.cli.command import DONE, Command, Context
+from common.cli.layout import columns
+from common.model.errors import PreconditionError
+from common.ops.trivy_program import find_trivy
+from common.settings.parse import parse
+
+
+def versions(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the versions of what matters; None: not installed."""
+    return {
+        "sluice": _installed("kube-sluice"),
+        "python": platform.python_version(),
+        "trivy": _trivy(environ),
+        "rq": _installed("rq"),
+        "redis": _installed("redis"),
+        "kubernetes": _installed("kubernetes"),
+    }
+
+
+def _installed(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _trivy(environ: Mapping[str, str]) -> str | None:
+    try:
+        return find_trivy(parse(environ).trivy.path, environ.get("PATH", "")).version
+    except PreconditionError:  # also wrong settings: the version is wanted all the more then
+        return None
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    found = versions(context.environ)
+    if arguments.json:
+        context.terminal.result(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        context.terminal.result(columns([(name, text or "-") for name, text in found.items()]))
+    return DONE
+
+
+COMMANDS = {
+    "version": Command(
+        summary="Prints the versions of sluice and of what it works with.",
+        examples=("sluice version", "sluice version --json"),
+        arguments=_arguments,
+        run=_run,
+    )
+}
