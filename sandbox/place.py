@@ -13,6 +13,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,8 @@ from common.model.errors import PreconditionError
 # Below the ephemeral ports (32768 and up on Linux, 49152 on macOS): there, any outgoing connection
 # may take a port between our choice and our server's bind. Below the NodePorts (30000) too.
 _PORTS = range(20_000, 30_000)
+_DYING_S = 2.0  # after a crash the guard needs some milliseconds to end the programs
+_POLL_S = 0.03
 
 
 class Place:
@@ -30,11 +33,12 @@ class Place:
         """Use `folder`, or make one in the temporary folder and remove it on close unless `keep`.
 
         Unix sockets live here, and their paths must stay under 108 bytes: keep `folder` short.
+        Raises PreconditionError when another living process uses `folder`.
         """
         self._ours = folder is None and not keep
         self.folder = (folder or Path(tempfile.mkdtemp(prefix="sluice-"))).absolute()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._reservations: list[int] = []
+        self._reservations = [self.claim("sandbox")]
 
     def __enter__(self) -> Self:
         return self
@@ -74,11 +78,13 @@ class Place:
         as long as that program. Raises PreconditionError while another holder lives: an old etcd
         removes the new one's spare WAL file when it ends, and the new one dies of that later.
         """
-        lock = _lock(self.folder / f"{name}.lock")
-        if lock is None:
-            raise PreconditionError(
-                f"{self.folder / name} belongs to a program that still runs; stop it first"
-            )
+        deadline = time.monotonic() + _DYING_S
+        while (lock := _lock(self.folder / f"{name}.lock")) is None:
+            if time.monotonic() > deadline:
+                raise PreconditionError(
+                    f"{self.folder / name} belongs to a program that still runs; stop it first"
+                )
+            time.sleep(_POLL_S)
         return lock
 
     def close(self) -> None:
