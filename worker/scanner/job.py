@@ -126,7 +126,9 @@ class JobRun:
         run = TrivyRun(
             argv=argv,
             env=child_environment(
-                self._bench.environment, home=scratch.files, DOCKER_CONFIG=self._config(scratch)
+                self._bench.environment,
+                scratch.files,
+                more={"DOCKER_CONFIG": self._config(scratch)},
             ),
             cwd=scratch.cwd,
             log=scratch.files / "log",

@@ -129,7 +129,7 @@ class JavaDatabase:
             argv=download_argv(
                 self._trivy, fresh, repository=self._repository, java=True, insecure=self._insecure
             ),
-            env=child_environment(self._environment, home=home, offline=False),
+            env=child_environment(self._environment, home, offline=False),
             cwd=home,
             log=fresh / "log",
             deadline_at_s=time.monotonic() + _DOWNLOAD_S,

@@ -100,12 +100,16 @@ def _version_of(path: str) -> str:
 
 
 def child_environment(
-    ours: Mapping[str, str], *, home: Path, offline: bool = True, **more: str
+    ours: Mapping[str, str],
+    home: Path,
+    *,
+    offline: bool = True,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the whole environment of a Trivy process; `home` takes its temporary files too."""
     inherited = {name: ours[name] for name in _INHERITED if name in ours}
     place = {"HOME": str(home), "TMPDIR": str(home)}
-    return inherited | _QUIET | (_OFFLINE if offline else {}) | place | more
+    return inherited | _QUIET | (_OFFLINE if offline else {}) | place | dict(more or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
