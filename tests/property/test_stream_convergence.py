@@ -109,7 +109,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.state: State = initial("pods")
+        self.state: State = initial("pods", offers=1)
         self.now = 1000.0
         self.view: dict[str, str] = {}  # key -> uid, as folds see it
         self.synced = False

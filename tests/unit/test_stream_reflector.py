@@ -202,6 +202,12 @@ class TestFirstReading:
         assert ops(machine.feed(Removed(pod("a", 101)))) == [("DELETE", "d/a")]
         assert ops(machine.feed(machine.mark("102", ends=True))) == [("SYNCED", "")]
 
+    def test_a_late_delete_of_a_predecessor_hides_nothing(self, machine: Machine) -> None:
+        """The successor was seen: it must not be missing at the end."""
+        machine.start()
+        machine.feed(Added(pod("a", 101, uid="u-new")), Removed(pod("a", 102, uid="u-old")))
+        assert ops(machine.feed(machine.mark("102", ends=True))) == [("SYNCED", "")]
+
     @pytest.mark.parametrize("code", [400, 422])
     def test_a_server_without_initial_events_is_listed_and_remembered(
         self, machine: Machine, code: int
@@ -642,7 +648,7 @@ class TestEveryPhase:
 
     def test_a_scope_is_named_by_the_end_of_its_reading(self) -> None:
         """With one informer a namespace, SYNCED of one says nothing about another."""
-        machine = Machine(initial("pods", scope="shop"))
+        machine = Machine(initial("pods", scope="shop", offers=1))
         assert ops(machine.sync()) == [("SYNCED", "shop")]
 
     def test_the_cap_is_the_backoffs_not_the_jitters(self) -> None:

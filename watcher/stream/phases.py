@@ -54,7 +54,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     resource: str
     scope: str = ""  # the namespace that is watched; empty: all
-    offers: int = 1  # how many encodings can be asked for
+    offers: int  # how many encodings can be asked for
     known: dict[str, tuple[str, int]]  # key -> (uid, version): what the folds believe to exist
     synced: bool = False  # at least once
     initial_events: bool = True  # False: this server cannot send them
@@ -72,6 +72,6 @@ class State(msgspec.Struct, frozen=True):
     memory: Memory
 
 
-def initial(resource: str, *, scope: str = "", offers: int = 1) -> State:
+def initial(resource: str, *, scope: str = "", offers: int) -> State:
     """Return the state before Started."""
     return State(Empty(), Memory(resource=resource, scope=scope, offers=offers, known={}))

@@ -130,8 +130,7 @@ def _removed(state: State, item: Item) -> Step:
         case Watching() as phase:
             outputs = delete(state.memory, item)
             return _moved(state, phase, item), outputs
-        case Syncing() as phase:
-            phase.seen.discard(item.key)
+        case Syncing():
             return state, delete(state.memory, item)
         case _:
             return state, ()
