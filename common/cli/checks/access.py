@@ -1,0 +1,116 @@
+"""What each component may do in the cluster: the rules, and whether our account has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.reports.catalog import BY_KIND, GROUP, PRODUCED_KINDS
+
+_REPORTS = tuple(BY_KIND[kind].plural for kind in PRODUCED_KINDS)
+_FOLLOW = ("list", "watch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Verbs on resources of one group that a component needs."""
+
+    component: str
+    group: str  # empty: the core group
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    scope: str = "targets"  # targets: wherever workloads are | cluster | own: our own namespace
+    optional: str = ""  # what is lost without it; empty: it is needed
+
+
+# The chart's roles grant exactly this; a component asks for nothing else.
+RULES: tuple[Rule, ...] = (
+    Rule(component="watcher", group="", resources=("nodes",), verbs=_FOLLOW, scope="cluster"),
+    Rule(
+        component="watcher", group="", resources=("pods", "replicationcontrollers"), verbs=_FOLLOW
+    ),
+    Rule(
+        component="watcher",
+        group="apps",
+        resources=("deployments", "replicasets", "statefulsets", "daemonsets"),
+        verbs=_FOLLOW,
+    ),
+    Rule(component="watcher", group="batch", resources=("jobs", "cronjobs"), verbs=_FOLLOW),
+    Rule(component="watcher", group=GROUP, resources=_REPORTS, verbs=_FOLLOW),
+    Rule(
+        component="watcher",
+        group="coordination.k8s.io",
+        resources=("leases",),
+        verbs=("get", "create", "update"),
+        scope="own",
+    ),
+    Rule(
+        component="worker",
+        group=GROUP,
+        resources=_REPORTS,
+        verbs=("get", "create", "update", "patch", "delete"),
+    ),
+    Rule(
+        component="worker",
+        group="",
+        resources=("events",),
+        verbs=("create", "patch"),
+        optional="failures are not told on the workload",
+    ),
+    Rule(
+        component="worker",
+        group="",
+        resources=("secrets", "serviceaccounts"),
+        verbs=("get",),
+        optional="private images that never ran here cannot be pulled",
+    ),
+)
+
+# verb, group, resource, namespace (empty: all) -> whether it is allowed
+CanI = Callable[[str, str, str, str], bool]
+
+
+def check_access(can_i: CanI, *, targets: Sequence[str], own: str) -> Iterator[Finding]:
+    """Yield one finding per rule.
+
+    `targets` are the namespaces that are scanned, none meaning all; `own` is the product's.
+    """
+    for rule in RULES:
+        missing = list(_missing(rule, can_i, _namespaces(rule, targets, own)))
+        yield _finding(rule, missing)
+
+
+def _namespaces(rule: Rule, targets: Sequence[str], own: str) -> Sequence[str]:
+    match rule.scope:
+        case "own":
+            return (own,)
+        case "targets" if targets:
+            return targets
+        case _:
+            return ("",)
+
+
+def _missing(rule: Rule, can_i: CanI, namespaces: Sequence[str]) -> Iterator[str]:
+    for namespace in namespaces:
+        where = f" in {namespace}" if namespace else ""
+        for resource in rule.resources:
+            lacking = [
+                verb for verb in rule.verbs if not can_i(verb, rule.group, resource, namespace)
+            ]
+            if lacking:
+                yield f"{', '.join(lacking)} {resource}{where}"
+
+
+def _finding(rule: Rule, missing: Sequence[str]) -> Finding:
+    topic = f"access of the {rule.component}"
+    if not missing:
+        return Good(topic=topic, said=f"{', '.join(rule.verbs)} {', '.join(rule.resources)}")
+    said = f"this account may not {'; '.join(missing)}"
+    if rule.optional:
+        return Notice(topic=topic, said=f"{said}: {rule.optional}")
+    return Fault(
+        topic=topic,
+        said=said,
+        remedy=f"grant it in a role (API group {rule.group or 'core'}), as the chart does",
+    )

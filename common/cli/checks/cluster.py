@@ -1,0 +1,62 @@
+"""The cluster: does it answer, are the definitions there and whose, does a peer run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.kube.cluster import Operator
+from common.reports.catalog import CATALOG, PRODUCED_KINDS
+
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+_OURS = "kube-sluice"
+
+
+def judge_definitions(found: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    """Yield what is to say about the CRDs; `found` holds the labels of each one there is."""
+    needed = [row for row in CATALOG if row.kind in PRODUCED_KINDS]
+    missing = [row.crd_name for row in needed if row.crd_name not in found]
+    if missing:
+        yield Fault(
+            topic="definitions",
+            said=f"missing: {', '.join(missing)}",
+            remedy="run `sluice crds --install`",
+        )
+    origins: dict[str, int] = {}
+    for row in CATALOG:
+        if row.crd_name in found:
+            origin = origin_of(found[row.crd_name])
+            origins[origin] = origins.get(origin, 0) + 1
+    for origin, count in sorted(origins.items()):
+        yield Good(topic="definitions", said=f"{count} of {len(CATALOG)} installed by {origin}")
+
+
+def origin_of(labels: Mapping[str, str]) -> str:
+    """Return who installed a definition, by its labels."""
+    manager = labels.get(_MANAGED_BY, "")
+    if manager == _OURS:
+        return _OURS
+    return f"somebody else ({manager or 'no manager named'}), trivy-operator perhaps"
+
+
+def judge_peers(operators: Sequence[Operator]) -> Iterator[Finding]:
+    """Yield a fault for each trivy-operator that runs: both would rewrite each other's reports."""
+    for operator in operators:
+        where = f"{operator.namespace}/{operator.name}"
+        if operator.ready:
+            yield peer_fault(operator)
+        else:
+            yield Notice(topic="trivy-operator", said=f"{where} is installed and scaled to 0")
+    if not operators:
+        yield Good(topic="trivy-operator", said="none here")
+
+
+def peer_fault(operator: Operator) -> Fault:
+    """Return what is wrong with a trivy-operator that runs beside us (trap 36)."""
+    where = f"{operator.namespace}/{operator.name}"
+    scale = f"kubectl -n {operator.namespace} scale deployment {operator.name} --replicas=0"
+    return Fault(
+        topic="trivy-operator",
+        said=f"{where} runs: it would delete and rewrite our reports for ever, and we its",
+        remedy=f"run `{scale}`; its reports stay and are taken over",
+    )

@@ -1,0 +1,86 @@
+"""What evidence is made with: Trivy, its database, the registry that the database comes from."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from common.cli.ages import database_age_s
+from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.cli.layout import age
+from common.state.database import DatabaseRow
+
+# Trivy's own default since 0.56.
+_DEFAULT_DB = "mirror.gcr.io/aquasec/trivy-db:2"
+_HTTP_S = 10.0
+_STALE_S = 3 * 86_400  # a new database appears every 6 hours
+# A registry answers /v2/ with 200, or 401 to strangers; both prove that it is one.
+_REGISTRY_ANSWERS = frozenset({200, 401})
+
+
+def judge_database(row: DatabaseRow | None, *, now_s: float) -> Finding:
+    """Return what is to say about the published database. Pure."""
+    if row is None:
+        return Fault(
+            topic="database",
+            said="no matcher has published a vulnerability database",
+            remedy="start one: `sluice worker --pool match`; its log says more",
+        )
+    age_s = database_age_s(row.version, now_s)
+    if age_s is not None and age_s > _STALE_S:
+        return Fault(
+            topic="database",
+            said=f"version {row.version} is {age(age_s)} old",
+            remedy="run `sluice database check`; the matcher's log says why it finds no newer one",
+        )
+    return Good(topic="database", said=f"version {row.version}, {age(age_s)} old")
+
+
+def check_match_server(url: str) -> Finding:
+    """Return whether the match server answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=_HTTP_S):  # noqa: S310 # http(s), from our own table
+            return Good(topic="match server", said=url)
+    except (OSError, ValueError) as exc:
+        return Notice(
+            topic="match server",
+            said=f"{url} does not answer from here ({type(exc).__name__}); "
+            "as it should be if only pods can reach it",
+        )
+
+
+def registry_of(repository: str) -> str:
+    """Return the host (and port) that serves the database. Pure."""
+    host, slash, _ = (repository or _DEFAULT_DB).split(",")[0].strip().partition("/")
+    is_host = slash and ("." in host or ":" in host or host == "localhost")
+    return host if is_host else "index.docker.io"
+
+
+def check_registry(host: str, *, insecure: bool) -> Finding:
+    """Return whether the database's registry answers; plain HTTP is tried only where allowed."""
+    schemes = ("https", "http") if insecure else ("https",)
+    said = ""
+    for scheme in schemes:
+        said = _ask(f"{scheme}://{host}/v2/")
+        if not said:
+            return Good(topic="registry", said=f"{host} answers over {scheme}")
+    return Fault(
+        topic="registry",
+        said=f"{host}, where the database comes from: {said}",
+        remedy="open the network to it, set HTTPS_PROXY, or set TRIVY_DB_REPOSITORY to a mirror"
+        " (TRIVY_INSECURE=true for plain HTTP)",
+    )
+
+
+def _ask(url: str) -> str:
+    """Return why a registry's front door is closed; empty: it is open."""
+    try:
+        with urllib.request.urlopen(url, timeout=_HTTP_S) as answer:  # noqa: S310 # http(s), built above
+            status = answer.status
+    except urllib.error.HTTPError as exc:
+        with exc:
+            status = exc.code
+    except (OSError, ValueError) as exc:
+        return str(getattr(exc, "reason", exc)) or type(exc).__name__
+    return "" if status in _REGISTRY_ANSWERS else f"status {status}"

@@ -1,0 +1,128 @@
+"""`sluice database`: the vulnerability database in use, and a look for a newer one."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from typing import Protocol
+
+import orjson
+
+from common.cli.ages import database_age_s
+from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.layout import age, columns
+from common.cli.tables import Tables, open_tables
+from common.model.errors import SourceUnavailableError
+from common.state.database import DatabaseRow
+from common.state.database_check import DatabaseCheck
+
+_POLL_S = 0.25
+
+
+class Asked(Protocol):
+    """The request to the matcher."""
+
+    def request(self) -> int:
+        """Ask; return the request's number."""
+
+    def answered(self) -> int:
+        """Return the number of the last request that was answered."""
+
+
+def document(row: DatabaseRow | None, *, now_s: float) -> dict[str, object]:
+    """Return what `--json` shows. Pure."""
+    if row is None:
+        return {"version": None, "age_s": None, "checked_age_s": None, "server_url": None,
+                "trivy": None}  # fmt: skip
+    checked_s = round(max(0.0, now_s - row.checked_at), 3) if row.checked_at else None
+    return {
+        "version": row.version,
+        "age_s": database_age_s(row.version, now_s),
+        "checked_age_s": checked_s,
+        "server_url": row.server_url,
+        "trivy": row.trivy_version,
+    }
+
+
+def shown(row: DatabaseRow, *, now_s: float) -> str:
+    """Return the same for people. Pure."""
+    checked = age(now_s - row.checked_at) + " ago" if row.checked_at else "-"
+    return columns(
+        [
+            ("version", row.version),
+            ("age", age(database_age_s(row.version, now_s))),
+            ("checked", checked),
+            ("served by", row.server_url),
+            ("trivy", row.trivy_version or "-"),
+        ]
+    )
+
+
+def await_look(asked: Asked, *, timeout_s: float) -> None:
+    """Ask the matcher to look now and wait until it has.
+
+    Raises SourceUnavailableError, naming the remedy, when no matcher answers in time.
+    """
+    number = asked.request()
+    deadline_s = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while asked.answered() < number:
+        if time.monotonic() > deadline_s:
+            raise SourceUnavailableError(
+                f"no matcher looked for a newer database within {timeout_s:g} s; "
+                "is a worker of pool `match` running, and can it reach TRIVY_DB_REPOSITORY?"
+            )
+        pause.wait(_POLL_S)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("status", "check"),
+        default="status",
+        help="check: look for a newer database now; default: status",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--timeout-s",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="how long check waits for the matcher; default: 120",
+    )
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    with open_tables(context.settings()) as tables:
+        if arguments.action == "check":
+            _check(context, tables, timeout_s=arguments.timeout_s)
+        row, now_s = tables.database.current(), tables.clock.now_s()
+    if arguments.json:
+        text = orjson.dumps(document(row, now_s=now_s), option=orjson.OPT_INDENT_2).decode()
+        context.terminal.result(text)
+    elif row is not None:
+        context.terminal.result(shown(row, now_s=now_s))
+    if row is None:
+        context.terminal.note("no matcher has published a database yet; see `sluice doctor`")
+        return FAILED
+    return DONE
+
+
+def _check(context: Context, tables: Tables, *, timeout_s: float) -> None:
+    before = tables.database.current()
+    await_look(DatabaseCheck(tables.client, tables.names), timeout_s=timeout_s)
+    after = tables.database.current()
+    changed = before is None or after is None or before.version != after.version
+    context.terminal.note("a newer database is in use" if changed else "no newer database")
+
+
+COMMANDS = {
+    "database": Command(
+        summary="Shows the vulnerability database in use, or looks for a newer one now.",
+        examples=("sluice database", "sluice database check"),
+        arguments=_arguments,
+        run=_run,
+    )
+}

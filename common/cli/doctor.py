@@ -1,0 +1,114 @@
+"""`sluice doctor`: checks everything that the product needs, each fault with its remedy."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+
+import orjson
+
+from common.cli.checks.access import check_access
+from common.cli.checks.cluster import judge_definitions, judge_peers
+from common.cli.checks.evidence import (
+    check_match_server,
+    check_registry,
+    judge_database,
+    registry_of,
+)
+from common.cli.checks.finding import Fault, Finding, Good, as_json, line
+from common.cli.checks.redis import judge_redis
+from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.definitions import definitions_found
+from common.cli.layout import counted
+from common.cli.tables import Tables, open_session, open_tables
+from common.kube.cluster import Cluster
+from common.model.errors import SluiceError
+from common.ops.trivy_program import find_trivy
+from common.settings.value import Settings
+
+
+def examine(settings: Settings, *, search_path: str) -> Iterator[Finding]:
+    """Yield every finding; what cannot be looked at is a fault of its own, and the rest goes on."""
+    yield from _redis(settings)
+    yield from _cluster(settings)
+    yield from _trivy(settings, search_path)
+    host = registry_of(settings.trivy.db_repository)
+    yield check_registry(host, insecure=settings.trivy.insecure)
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    try:
+        with open_tables(settings) as tables:
+            yield from judge_redis(tables.client.info(), shown=tables.address.shown)
+            yield from _database(tables)
+    except SluiceError as exc:
+        yield _unreachable("Redis", exc)
+
+
+def _database(tables: Tables) -> Iterator[Finding]:
+    row = tables.database.current()
+    yield judge_database(row, now_s=tables.clock.now_s())
+    if row is not None:
+        yield check_match_server(row.server_url)
+
+
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    try:
+        with contextlib.closing(open_session(settings)) as session:
+            cluster = Cluster(session)
+            version = cluster.server_version()
+            yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
+            yield from judge_definitions(definitions_found(session))
+            yield from judge_peers(cluster.trivy_operators())
+            yield from check_access(
+                cluster.can_i,
+                targets=settings.scope.target_namespaces,
+                own=settings.scope.operator_namespace or "default",
+            )
+    except SluiceError as exc:
+        yield _unreachable("cluster", exc)
+
+
+def _trivy(settings: Settings, search_path: str) -> Iterator[Finding]:
+    try:
+        found = find_trivy(settings.trivy.path, search_path)
+    except SluiceError as exc:
+        yield _unreachable("Trivy", exc)
+    else:
+        yield Good(topic="Trivy", said=f"{found.version} at {found.path}")
+
+
+def _unreachable(topic: str, exc: SluiceError) -> Fault:
+    """Return the error as a fault; our messages are `problem; remedy`."""
+    said, _, remedy = str(exc).partition("; ")
+    return Fault(topic=topic, said=said, remedy=remedy or "see the message")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+
+def _run(context: Context, arguments: argparse.Namespace) -> int:
+    search_path = context.environ.get("PATH", "")
+    found: list[Finding] = []
+    for finding in examine(context.settings(), search_path=search_path):
+        found.append(finding)
+        if not arguments.json:
+            context.terminal.result(line(finding))
+    if arguments.json:
+        listed = [as_json(finding) for finding in found]
+        context.terminal.result(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
+    faults = sum(isinstance(finding, Fault) for finding in found)
+    context.terminal.note(f"{counted(len(found), 'check')}, {counted(faults, 'fault')}")
+    return FAILED if faults else DONE
+
+
+COMMANDS = {
+    "doctor": Command(
+        summary="Checks Redis, cluster, access, Trivy, database and registry; exit 1 on a fault.",
+        examples=("sluice doctor", "sluice doctor --json | jq '.[] | select(.state==\"fault\")'"),
+        arguments=_arguments,
+        run=_run,
+    )
+}
