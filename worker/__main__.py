@@ -196,7 +196,7 @@ def _run_matcher(server: matcher.MatchServer, stopping: threading.Event) -> None
     """Run it; its end ends the process, so that whoever supervises us starts a new one."""
     try:
         server.run(stopping)
-    except Exception:
+    except Exception:  # noqa: BLE001 # a thread has nobody above it; the process ends with it
         _log.exception("matcher ended")
     finally:
         stopping.set()
