@@ -194,6 +194,16 @@ def of_blobs(config: Blob, blobs: Sequence[Blob], *, platform: Platform = Platfo
     return Image(manifest=manifest, blobs=(config, *blobs), platform=platform)
 
 
+def with_layer(below: Image, above: Layer) -> Image:
+    """Return `below` with one more layer on top."""
+    config_blob, *blobs = below.blobs
+    config = orjson.loads(config_blob.body)
+    config["rootfs"]["diff_ids"].append(above.diff_id)
+    config["history"].append({"created": CREATED, "created_by": above.created_by})
+    grown = Blob(media_type=CONFIG_TYPE, body=json_bytes(config))
+    return of_blobs(grown, [*blobs, above.blob], platform=below.platform)
+
+
 def artifact(layer_blob: Blob, *, config_type: str, title: str) -> Image:
     """Return something that is no image (a database, a chart) as `oras` would push it."""
     config = Blob(media_type=config_type, body=b"{}")
