@@ -138,9 +138,12 @@ def machine() -> Machine:
 
 @pytest.fixture
 def watching() -> Machine:
-    """Return a machine in step at version 100, which knows d/a and d/b."""
+    """Return a machine in step at version 100, which knows d/a and d/b; its watch is a new one."""
     machine = Machine()
     machine.sync(pod("a", 1), pod("b", 2))
+    machine.now += 300
+    machine.due(wait_in(machine.feed(Ended(at=machine.at))).seconds)
+    machine.feed(Opened(at=machine.at))
     return machine
 
 
@@ -526,6 +529,11 @@ class TestTrouble:
         """The official client reconnects 300 times a second here."""
         watching.now += 0.9
         assert wait_in(watching.feed(Ended(at=watching.at))).failures == 1
+
+    def test_a_reading_whose_watch_ends_soon_is_none(self, machine: Machine) -> None:
+        """It was progress; the server may be about to restart."""
+        machine.sync(pod("a", 1))
+        assert wait_in(machine.feed(Ended(at=machine.at))).failures == 0
 
     def test_a_short_watch_with_an_event_is_none(self, watching: Machine) -> None:
         """It made progress."""

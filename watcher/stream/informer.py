@@ -18,6 +18,7 @@ from typing import Protocol
 
 from common.kube.errors import ApiError
 from common.kube.negotiate import Offer, offers
+from common.kube.session import Query
 from common.kube.stream import Chunks, IdleStreamError
 from common.model.errors import SluiceError, TransientError
 from watcher.stream.ask import Scope, list_query, watch_query
@@ -59,9 +60,7 @@ _EXPIRED = ("Expired", "Gone")
 class Source(Protocol):
     """Where streams come from: `common.kube.session.Session`."""
 
-    def stream(
-        self, path: str, *, query: list[tuple[str, str]], accept: str, idle_timeout_s: float
-    ) -> Chunks:
+    def stream(self, path: str, *, query: Query, accept: str, idle_timeout_s: float) -> Chunks:
         """Open a GET; raises a SluiceError."""
 
 
@@ -132,7 +131,8 @@ class Informer:
     def stop(self, timeout_s: float = 5.0) -> bool:
         """End the thread; True if it ended in time. One that opens a request may need 30 s."""
         self.signal_stop()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     # --- The thread -----------------------------------------------------------------------------
@@ -224,13 +224,14 @@ class Informer:
     def _read(self, action: OpenWatch | OpenList) -> Generator[Signal]:
         """Open what was asked for and tell what comes; raises what the session raises."""
         offer = self._offers[action.offer]
+        if isinstance(action, OpenList) or action.resource_version is None:
+            self._take_turn()
+        if self._stop.is_set():
+            return
         match action:
             case OpenWatch():
-                if action.resource_version is None:
-                    self._take_turn()
                 yield from self._watch(action, offer)
             case OpenList():
-                self._take_turn()
                 yield from self._list(action, offer)
 
     def _open(self, query: list[tuple[str, str]], accept: str, idle_timeout_s: float) -> Chunks:

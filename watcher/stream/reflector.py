@@ -166,7 +166,8 @@ def _marked(state: State, mark: Marked) -> Step:
             return State(moved, state.memory), ()
         case Syncing() as phase if mark.ends_initial and mark.resource_version:
             memory, outputs = swept(state.memory, phase.seen, blind=phase.blind)
-            now = Watching(resource_version=mark.resource_version, opened_at=mark.at.now)
+            # The reading was progress: an end soon after it is no short watch.
+            now = Watching(resource_version=mark.resource_version, opened_at=mark.at.now, events=1)
             return State(now, memory), outputs
         case Syncing():
             # A server that knows nothing of initial events sends plain marks, and never that one.
