@@ -18,6 +18,7 @@
     │   └── TooLargeError         the API server refuses the size
     ├── GoneError                 the object vanished: drop the result, rest
     ├── StaleFenceError           another watcher leads: stop writing
+    ├── DefectError               a part of ours ended that never ends: start the process again
     └── PreconditionError         something the user must arrange first (exit status 3)
         └── SettingsError         the environment says something that does not parse
 
@@ -154,6 +155,12 @@ class StaleFenceError(SluiceError):
     """Another watcher took a higher fence: this one must stop writing."""
 
     reason = "StaleFence"
+
+
+class DefectError(SluiceError):
+    """A part of ours ended that never ends: start the process again."""
+
+    reason = "Defect"
 
 
 class PreconditionError(SluiceError):

@@ -27,6 +27,11 @@ def matches(pattern: str, text: str) -> bool:
     return compiled is not None and compiled.fullmatch(text) is not None
 
 
+def is_glob(pattern: str) -> bool:
+    """Return whether the pattern can match another text than itself."""
+    return any(char in pattern for char in "*?[\\")
+
+
 def is_malformed(pattern: str) -> bool:
     """Return whether Go would answer ErrBadPattern."""
     return _compile(pattern) is None

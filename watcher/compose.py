@@ -1,0 +1,187 @@
+"""Builds a watcher from settings: which adapters stand behind its ports."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from common.model.canonical import content_hash
+from common.ops.probes import Page, Route, health_route, metrics_route
+from common.ops.version import VERSION
+from common.queue.workqueue import WorkQueue
+from common.settings.value import Settings
+from common.state.clock import RedisClock
+from common.state.connect import Client
+from common.state.control import Control
+from common.state.epoch import EpochTable
+from common.state.fence import FenceTable
+from common.state.ledger import Ledger
+from common.state.names import Names
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
+from watcher import exporter
+from watcher.decide import glob
+from watcher.decide.predicate import selection
+from watcher.fold.cluster import Cluster
+from watcher.fold.tables import Options
+from watcher.lead import LeadPorts
+from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
+from watcher.pulse import Pulse
+from watcher.rounds import RoundPorts, Rounds
+from watcher.stream.ask import Scope
+from watcher.stream.catalog import ROWS, Row
+from watcher.stream.change import Change
+from watcher.stream.fleet import Fleet
+from watcher.stream.informer import Source
+from watcher.sweeper import Ports
+from watcher.watch import Parts, Watcher
+
+# Changes that informers may be ahead of the fold: a second of a very busy cluster. While it is full
+# the streams are not read, and the API server's own buffers and limits apply.
+_INBOX_CHANGES = 10_000
+# A loop that is silent for longer hangs: Redis' own time-outs end after 15 s.
+_SILENT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A composed watcher and what belongs to it."""
+
+    watcher: Watcher
+    fleet: Fleet
+    streams: Sequence[tuple[Row, Scope]]
+    metrics: Route
+    healthz: Route
+    readyz: Route
+
+
+def compose(
+    settings: Settings,
+    source: Source,
+    store: tuple[Client, Names],
+    *,
+    registry: CollectorRegistry,
+    pulse: Pulse,
+) -> Running:
+    """Return a watcher that follows `source` and keeps its tables in `store`."""
+    redis, names = store
+    cluster = Cluster(fold_options(settings))
+    inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
+    fleet = Fleet(source, inbox, StreamMetrics(registry))
+    watch_metrics = WatchMetrics(registry)
+    work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
+    rows, settled = RowTable(redis, names), SettledTable(redis, names)
+    rounds = Rounds(
+        RoundPorts(
+            tables=Ports(queue=work, rows=rows, settled=settled, known=cluster),
+            requests=control,
+            ledger=ledger,
+            clock=RedisClock(redis, names),
+            count_reports=lambda: len(cluster.reports),
+        ),
+        watch_metrics,
+        interval_s=settings.pipeline.sweep_interval_s,
+        pulse=pulse,
+    )
+    streams = streams_of(settings)
+    watcher = Watcher(
+        Parts(
+            inbox=inbox,
+            streams=fleet,
+            cluster=cluster,
+            work=work,
+            ledger=ledger,
+            lead=LeadPorts(
+                fences=FenceTable(redis, names), epochs=EpochTable(redis, names), lives=control
+            ),
+            rounds=rounds,
+            tally=FeedMetrics(registry),
+            pulse=pulse,
+            expected=frozenset((row.resource, _namespace(row, scope)) for row, scope in streams),
+            digest=epoch_digest(settings),
+        )
+    )
+    _show(watch_metrics, watcher, cluster)
+    return Running(
+        watcher=watcher,
+        fleet=fleet,
+        streams=streams,
+        metrics=_metrics_page(registry, cluster, settings),
+        healthz=health_route({"loop": lambda: _loop_fault(watcher)}),
+        readyz=health_route({"loaded": lambda: _loading(watcher)}),
+    )
+
+
+def fold_options(settings: Settings) -> Options:
+    """Return how the settings want the cluster folded."""
+    return Options(
+        selection=selection(settings.scope),
+        copied_labels=settings.reports.resource_labels,
+        only_current_revisions=settings.scope.only_current_revisions,
+    )
+
+
+def epoch_digest(settings: Settings) -> str:
+    """Return the digest of everything that shapes reports: settings, and our own code."""
+    return content_hash({"settings": settings.projection_digest(), "version": VERSION})
+
+
+def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
+    """Return every resource with every scope that must be followed, the cheapest first.
+
+    The server does what filtering it can: target namespaces are followed one by one, excluded
+    namespaces are left out by a field selector unless they are globs, which the fold handles.
+    """
+    targets = settings.scope.target_namespaces
+    scopes: tuple[Scope, ...] = tuple(Scope(namespace=name) for name in targets)
+    if not targets:
+        plain = (name for name in settings.scope.exclude_namespaces if not glob.is_glob(name))
+        excluded = ",".join(f"metadata.namespace!={name}" for name in plain)
+        scopes = (Scope(field_selector=excluded),)
+    return tuple(
+        (row, scope) for row in ROWS for scope in (scopes if row.namespaced else (Scope(),))
+    )
+
+
+def _namespace(row: Row, scope: Scope) -> str:
+    return (scope.namespace or "") if row.namespaced else ""
+
+
+def _metrics_page(registry: CollectorRegistry, cluster: Cluster, settings: Settings) -> Route:
+    own = metrics_route(registry)
+    copied, prefix = settings.reports.resource_labels, settings.ops.resource_labels_prefix
+
+    def page() -> Page:
+        shown = own()
+        findings = exporter.render(cluster.reports, copied=copied, prefix=prefix)
+        body = b"".join([shown.body, *findings])
+        return Page(body=body, content_type=shown.content_type)
+
+    return page
+
+
+def _show(metrics: WatchMetrics, watcher: Watcher, cluster: Cluster) -> None:
+    metrics.show(
+        "sluice_watcher_workloads", "Workloads that have a row.", lambda: len(cluster.prints)
+    )
+    metrics.show("sluice_watcher_reports", "Reports seen.", lambda: len(cluster.reports))
+    metrics.show(
+        "sluice_watcher_pending_keys",
+        "Keys that Redis has not taken yet.",
+        lambda: watcher.pending,
+    )
+
+
+def _loop_fault(watcher: Watcher) -> str:
+    silent_s = watcher.silent_s
+    return f"silent for {silent_s:.0f} s" if silent_s > _SILENT_S else ""
+
+
+def _loading(watcher: Watcher) -> str:
+    if watcher.ready:
+        return ""
+    missing = sorted(watcher.missing)
+    return f"loading {', '.join(missing)}" if missing else "waiting for redis"

@@ -1,0 +1,85 @@
+"""What a watcher holds while it leads: its fence, the epoch, and the life of Redis it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+_log = structlog.get_logger()
+
+
+class Fences(Protocol):
+    """Hands out fences; raises TransientError."""
+
+    def take(self) -> int:
+        """Return a fence above every other one."""
+
+
+class Epochs(Protocol):
+    """The published epoch; raises TransientError."""
+
+    def current(self) -> int:
+        """Return the published epoch; 0: none."""
+
+    def publish(self, digest: str, at_least: int = 0) -> int:
+        """Publish a generation and return its number."""
+
+
+class Lives(Protocol):
+    """Tells one life of Redis from another; raises TransientError."""
+
+    def run_id(self) -> str:
+        """Return Redis' run id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadPorts:
+    """The tables behind a lead."""
+
+    fences: Fences
+    epochs: Epochs
+    lives: Lives
+
+
+class Lead:
+    """Taken once, when everything is loaded. A newer watcher's fence ends it."""
+
+    def __init__(self, ports: LeadPorts, *, digest: str, highest_stamp: Callable[[], int]) -> None:
+        """Take the fence and publish the epoch; raises TransientError.
+
+        `digest` is of everything that shapes reports. `highest_stamp` returns the highest epoch in
+        any report's stamp: after a loss of Redis' data the epoch goes on from there.
+        """
+        self._ports = ports
+        self._digest = digest
+        self._highest_stamp = highest_stamp
+        self._run_id = ports.lives.run_id()
+        self.fence = ports.fences.take()
+        self.epoch = ports.epochs.publish(digest, at_least=highest_stamp())
+
+    def check(self) -> str:
+        """Return how Redis' data may have changed behind our back; empty: it did not.
+
+        Afterwards the epoch is published again, so the answer comes once. A restart (another run
+        id) may have lost the last second; a flush loses all, and shows as an epoch that is gone.
+        Raises TransientError.
+        """
+        run_id = self._ports.lives.run_id()
+        published = self._ports.epochs.current()
+        if published > self.epoch:
+            # A newer watcher leads, or will in a moment: our next write is refused.
+            return ""
+        why = ""
+        if published < self.epoch:
+            why = "DataLost"
+        elif run_id != self._run_id:
+            why = "Restarted"
+        if why:
+            at_least = max(self.epoch, self._highest_stamp())
+            self.epoch = self._ports.epochs.publish(self._digest, at_least=at_least)
+            self._run_id = run_id
+            _log.warning("redis is another than before", why=why, epoch=self.epoch)
+        return why

@@ -1,0 +1,144 @@
+"""The watcher's own metrics: `sluice_watcher_*`, every known series there from the start."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from common.ops import metrics
+from common.queue.contract import AddResult
+from watcher.stream.catalog import ROWS
+from watcher.stream.signals import Note
+
+_log = structlog.get_logger()
+
+_RESOURCES = tuple(row.resource for row in ROWS)
+_RESULTS = ("new", "duplicate", "dirty", "promoted", "revived", "repaired")
+
+
+class StreamMetrics:
+    """Counts what informers tell. Thread-safe; a `watcher.stream.meter.Meter`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        known = {"resource": _RESOURCES}
+        self._events = metrics.counter(
+            registry,
+            "sluice_watcher_events_total",
+            "Watch events and listed objects received.",
+            labels=known,
+        )
+        self._bytes = metrics.counter(
+            registry, "sluice_watcher_received_bytes_total", "Bytes received.", labels=known
+        )
+        self._notes = metrics.counter(
+            registry,
+            "sluice_watcher_stream_notes_total",
+            "What was unusual in a stream; `relist`: its version was dropped.",
+            labels={**known, "note": tuple(note.value for note in Note)},
+        )
+        self._failures = metrics.counter(
+            registry,
+            "sluice_watcher_stream_failures_total",
+            "Streams that failed and were opened again after a wait.",
+            labels=known,
+        )
+        age = metrics.gauge(
+            registry,
+            "sluice_watcher_last_event_age_seconds",
+            "Seconds since the last event of any stream; bookmarks come every minute.",
+        )
+        age.set_function(self.last_event_age_s)
+        self._lock = threading.Lock()
+        self._last_event_at = time.monotonic()
+
+    def received(self, resource: str, *, events: int, size_bytes: int) -> None:
+        """Count a piece of a stream, or a page."""
+        self._events.labels(resource).inc(events)
+        self._bytes.labels(resource).inc(size_bytes)
+        self._last_event_at = time.monotonic()
+
+    def noted(self, resource: str, note: Note) -> None:
+        """Count something unusual."""
+        self._notes.labels(resource, note.value).inc()
+
+    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
+        """Count a failed try; say the first of a row, an API server may be away for an hour."""
+        self._failures.labels(resource).inc()
+        if failures == 1:
+            _log.warning("stream failed", resource=resource, reason=reason, wait_s=round(wait_s, 1))
+
+    def last_event_age_s(self) -> float:
+        """Return the seconds since anything came from the API server."""
+        return time.monotonic() - self._last_event_at
+
+
+class FeedMetrics:
+    """Counts what becomes of changes. One thread counts, any may read."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._passed = metrics.counter(
+            registry,
+            "sluice_watcher_keys_passed_total",
+            "Keys that folds and decisions let through.",
+        )
+        self._suppressed = metrics.counter(
+            registry,
+            "sluice_watcher_keys_suppressed_total",
+            "Keys not sent, because the same row was sent before.",
+        )
+        self._sent = metrics.counter(
+            registry,
+            "sluice_watcher_keys_sent_total",
+            "Keys sent to the queue, by what became of them.",
+            labels={"result": _RESULTS},
+        )
+
+    def passed(self, keys: int) -> None:
+        """Count keys that the folds and decisions let through."""
+        self._passed.inc(keys)
+
+    def sent(self, result: AddResult) -> None:
+        """Count what became of keys that were sent."""
+        for name in _RESULTS:
+            self._sent.labels(name).inc(getattr(result, name))
+
+    def suppressed(self, keys: int) -> None:
+        """Count keys whose row was sent before."""
+        self._suppressed.inc(keys)
+
+
+class WatchMetrics:
+    """How much the watcher knows, and how its sweeps went."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._sweeps = metrics.counter(
+            registry,
+            "sluice_watcher_sweeps_total",
+            "Sweeps over everything.",
+            labels={"result": ("done", "failed")},
+        )
+        self._enqueued = metrics.counter(
+            registry, "sluice_watcher_sweep_enqueued_total", "Keys that sweeps enqueued."
+        )
+        self._seconds = metrics.histogram(
+            registry, "sluice_watcher_sweep_seconds", "Duration of a sweep that was done."
+        )
+
+    def show(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """Serve a number that is read when it is asked for."""
+        metrics.gauge(self._registry, name, documentation).set_function(read)
+
+    def swept(self, *, enqueued: int, seconds: float) -> None:
+        """Count a sweep that was done."""
+        self._sweeps.labels("done").inc()
+        self._enqueued.inc(enqueued)
+        self._seconds.observe(seconds)
+
+    def sweep_failed(self) -> None:
+        """Count a sweep that was given up."""
+        self._sweeps.labels("failed").inc()

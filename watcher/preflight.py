@@ -1,0 +1,67 @@
+"""What must be so before a watcher may start; each fault comes with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from common.kube.errors import NotFoundError
+from common.kube.negotiate import METADATA_LIST
+from common.kube.session import Query, Reply
+from common.model.errors import PreconditionError
+from watcher.stream.catalog import Row
+
+
+class Api(Protocol):
+    """The API server."""
+
+    def request(self, method: str, path: str, *, query: Query = (), accept: str = ...) -> Reply:
+        """Return the answer; raises an ApiError."""
+
+
+class Peer(Protocol):
+    """A Deployment that carries trivy-operator's name label."""
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def ready(self) -> int:
+        """How many replicas run."""
+
+
+def check_definitions(api: Api, rows: Iterable[Row]) -> None:
+    """Raise PreconditionError unless every report kind among `rows` is served."""
+    missing = [row.kind for row in rows if row.metadata_only and not _is_served(api, row)]
+    if missing:
+        raise PreconditionError(
+            f"the API server knows no {', '.join(missing)}; install the definitions: "
+            "sluice crds --install (or the chart, which brings them)"
+        )
+
+
+def check_peers(peers: Sequence[Peer]) -> None:
+    """Raise PreconditionError while a trivy-operator runs: both would rewrite each other's reports.
+
+    One that is scaled to 0 is no obstacle: that is how one moves over and back.
+    """
+    for peer in peers:
+        if peer.ready:
+            raise PreconditionError(
+                f"trivy-operator runs here ({peer.namespace}/{peer.name}, {peer.ready} ready): "
+                "two writers of the same reports never rest. Stop it first: kubectl scale "
+                f"--namespace {peer.namespace} deployment/{peer.name} --replicas=0"
+            )
+
+
+def _is_served(api: Api, row: Row) -> bool:
+    try:
+        api.request("GET", row.path(None), query=(("limit", "1"),), accept=METADATA_LIST)
+    except NotFoundError:
+        return False
+    return True
