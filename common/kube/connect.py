@@ -63,17 +63,19 @@ def kubeconfig(path: str | None, context: str | None) -> Connector:
     try:
         contexts, active = list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call] # ships no types
     except (ConfigException, OSError, ValueError) as exc:
-        raise PreconditionError(
-            f"kubeconfig {path or KUBE_CONFIG_DEFAULT_LOCATION}: {shorten(str(exc))}; {_REMEDY}",
-            reason="NoCluster",
-        ) from exc
+        if context is None:  # else: a file without a current context serves too
+            raise PreconditionError(
+                f"kubeconfig {path or KUBE_CONFIG_DEFAULT_LOCATION}: {shorten(str(exc))};"
+                f" {_REMEDY}",
+                reason="NoCluster",
+            ) from exc
+        contexts, active = [], {"name": context}
     names = [str(each["name"]) for each in contexts]
-    if context is not None and context not in names:
+    name = str(active["name"]) if context is None else context
+    if names and name not in names:
         raise PreconditionError(
-            f"kubeconfig has no context {context!r}; it has {', '.join(names) or 'none'}",
-            reason="NoCluster",
+            f"kubeconfig has no context {name!r}; it has {', '.join(names)}", reason="NoCluster"
         )
-    name = context if context is not None else str(active["name"])
 
     def load(settings: Configuration) -> None:
         load_kube_config(config_file=path, context=name, client_configuration=settings)  # type: ignore[no-untyped-call] # ships no types
