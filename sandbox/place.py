@@ -62,7 +62,7 @@ class Place:
         Raises PreconditionError when `wanted` is taken, or when no port is free.
         """
         start = secrets.randbelow(len(_PORTS))
-        candidates = (wanted,) if wanted else (*_PORTS[start:], *_PORTS[:start])
+        candidates: tuple[int, ...] = (wanted,) if wanted else (*_PORTS[start:], *_PORTS[:start])
         for candidate in candidates:
             lock = _reserve(candidate)
             if lock is not None:
@@ -79,13 +79,15 @@ class Place:
         removes the new one's spare WAL file when it ends, and the new one dies of that later.
         """
         deadline = time.monotonic() + _DYING_S
-        while (lock := _lock(self.folder / f"{name}.lock")) is None:
+        while True:
+            lock = _lock(self.folder / f"{name}.lock")
+            if lock is not None:
+                return lock
             if time.monotonic() > deadline:
                 raise PreconditionError(
                     f"{self.folder / name} belongs to a program that still runs; stop it first"
                 )
             time.sleep(_POLL_S)
-        return lock
 
     def close(self) -> None:
         """Give the ports back, and remove the folder when it was made here."""
