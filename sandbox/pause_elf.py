@@ -17,6 +17,8 @@ _CODE_AT, _DATA_AT = 0x400000, 0x600000  # where the kernel maps the segments; a
 _PAGE_BYTES = 0x1000
 _EXECUTE_READ, _WRITE_READ = 5, 6
 _ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
+_NAMES = b"\0.go.buildinfo\0.shstrtab\0"
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _SIGINT, _SIGTERM = 2, 15
 
@@ -49,9 +51,9 @@ _SIGNALS = struct.pack("<Q", 1 << (_SIGINT - 1) | 1 << (_SIGTERM - 1))
 _MARK = bytes(16)
 
 
-def pause(data: bytes = b"") -> bytes:
-    """Return the program that waits for SIGTERM; `data` becomes its writable segment."""
-    return _program(_BLOCK + _WAIT + _EXIT + _SIGNALS, data)
+def pause(go_info: bytes = b"") -> bytes:
+    """Return the program that waits for SIGTERM; with `go_build_info` it passes for a Go binary."""
+    return _program(_BLOCK + _WAIT + _EXIT + _SIGNALS, go_info)
 
 
 def done() -> bytes:
@@ -82,23 +84,43 @@ def _counted(text: bytes) -> bytes:
     return bytes([*head, length]) + text
 
 
-def _program(code: bytes, data: bytes) -> bytes:
-    """Return an ELF file: header, one or two segments, no sections."""
-    count = 2 if data else 1
+def _program(code: bytes, go_info: bytes) -> bytes:
+    """Return an ELF file: a segment of code, and a named one if there is `go_info`."""
+    count = 2 if go_info else 1
     code_from = _ELF_HEADER.size + count * _PROGRAM_HEADER.size
-    data_from = -(-(code_from + len(code)) // 16) * 16  # readers look for Go's mark every 16 bytes
-    magic = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
-    header = _ELF_HEADER.pack(
-        magic, 2, 62, 1, _CODE_AT + code_from, _ELF_HEADER.size, 0, 0,
-        _ELF_HEADER.size, _PROGRAM_HEADER.size, count, 0, 0, 0,
-    )  # fmt: skip
+    data_from = -(-(code_from + len(code)) // 16) * 16  # Go looks for its mark every 16 bytes
     segments = _segment(_EXECUTE_READ, _CODE_AT, 0, code_from + len(code))
-    if data:
-        segments += _segment(_WRITE_READ, _DATA_AT + data_from, data_from, len(data))
-    content = (header + segments + code).ljust(data_from, b"\0")
-    return content + data if data else header + segments + code
+    data, sections_from, sections = b"", 0, 0
+    if go_info:
+        segments += _segment(_WRITE_READ, _DATA_AT + data_from, data_from, len(go_info))
+        table, sections = _sections(data_from, len(go_info))
+        data = go_info + _NAMES
+        sections_from = data_from + len(data)
+        data += table
+    magic = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+    executable, amd64, version = 2, 62, 1
+    header = _ELF_HEADER.pack(
+        *(magic, executable, amd64, version, _CODE_AT + code_from),
+        *(_ELF_HEADER.size, sections_from, 0, _ELF_HEADER.size),
+        *(_PROGRAM_HEADER.size, count, _SECTION_HEADER.size, sections, max(sections - 1, 0)),
+    )
+    content = header + segments + code
+    return content.ljust(data_from, b"\0") + data if data else content
 
 
 def _segment(flags: int, address: int, offset: int, size: int) -> bytes:
     load = 1
     return _PROGRAM_HEADER.pack(load, flags, offset, address, address, size, size, _PAGE_BYTES)
+
+
+def _sections(data_from: int, size: int) -> tuple[bytes, int]:
+    """Return the section table and its length: Go since 1.27 finds its data only by name."""
+    content, strings, writable_in_memory = 1, 3, 3
+    info_name, names_name = _NAMES.index(b".go"), _NAMES.index(b".shstrtab")
+    where = (_DATA_AT + data_from, data_from, size, 0, 0, 16, 0)
+    table = (
+        bytes(_SECTION_HEADER.size),
+        _SECTION_HEADER.pack(info_name, content, writable_in_memory, *where),
+        _SECTION_HEADER.pack(names_name, strings, 0, 0, data_from + size, len(_NAMES), 0, 0, 1, 0),
+    )
+    return b"".join(table), len(table)

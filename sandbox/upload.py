@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from common.model.errors import SourceUnavailableError, UnauthorizedError, shorten
 from sandbox.oci import INDEX_TYPE, MANIFEST_TYPE, Blob, Image, Index
 
+# Tells our own requests from the product's and the kubelet's in a registry's access log.
+USER_AGENT = "sandbox-push"
 _TIMEOUT_S = 30.0  # a registry on loopback answers in milliseconds; this ends a hang
 _OK, _CREATED, _ACCEPTED, _NOT_FOUND = 200, 201, 202, 404
 _REFUSED = (401, 403)
@@ -34,7 +36,9 @@ class Registry:
         self.address = address
         self._connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_S)
         token = b64encode(f"{username}:{password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}"} if username else {}
+        self._headers = {"User-Agent": USER_AGENT}
+        if username:
+            self._headers["Authorization"] = f"Basic {token}"
 
     def __enter__(self) -> Self:
         return self

@@ -38,7 +38,7 @@ def _until_it_waits(pid: int) -> None:
 @pytest.fixture
 def paused(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `pause` until it waits."""
-    program = _file(tmp_path / "pause", pause(b"data in a second segment"))
+    program = _file(tmp_path / "pause", pause(b"data in a second segment and a section"))
     with subprocess.Popen([program]) as process:
         try:
             _until_it_waits(process.pid)
