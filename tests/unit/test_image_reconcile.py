@@ -76,7 +76,9 @@ class World:
     scanner: FakeScanner = field(default_factory=FakeScanner)
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
 
-    def run(self, *uses: ImageUse, record: ImageRecord | None = None) -> Finished:
+    def run(
+        self, *uses: ImageUse, record: ImageRecord | None = None, attempts: int = 0
+    ) -> Finished:
         self.images.users[KEY] = {one.workload: one for one in uses}
         if record is not None:
             self.images.records[KEY] = record
@@ -92,7 +94,7 @@ class World:
             now_s=lambda: 5.0,
             epoch=lambda: 1,
         )
-        return reconciler(Claim(key=KEY, token=1))
+        return reconciler(Claim(key=KEY, token=1, attempts=attempts))
 
 
 def decide(error: SluiceError, claim: Claim) -> Retry | Park:
@@ -193,6 +195,19 @@ def test_a_failed_match_takes_nothing_from_the_record(world: World) -> None:
     assert isinstance(finished.outcome, Retry)
     assert finished.outcome.image is not None
     assert finished.outcome.image.match is None  # leaves what is stored
+
+
+def test_a_part_of_ours_that_restarts_is_not_told_to_every_workload(world: World) -> None:
+    """A cold start finds no database for seconds: no Event may stand on every workload for it."""
+    world.matcher.faults = [SourceUnavailableError("none yet", reason="DatabaseNotReady")] * 2
+    first = world.run(use())
+    assert isinstance(first.outcome, Retry)
+    assert first.outcome.image is not None
+    assert first.outcome.image.failure is None
+    later = world.run(use(), attempts=5)
+    assert isinstance(later.outcome, Retry)
+    assert later.outcome.image is not None
+    assert later.outcome.image.failure is not None
 
 
 def test_lost_layers_are_analysed_again_at_once(world: World) -> None:

@@ -11,6 +11,29 @@ from common.model.key import ImageKey
 from common.model.refs import parse_reference
 
 
+# Faults of our own parts, which say nothing about the image. A restart heals them in seconds.
+OUR_PARTS = frozenset(
+    {
+        "CacheDamaged",
+        "CacheLocked",
+        "DatabaseChanging",
+        "DatabaseDownloadFailed",
+        "DatabaseNotReady",
+        "DatabaseUnusable",
+        "JavaDatabaseMissing",
+        "LayerCacheUnavailable",
+        "MatchFailed",
+        "MatchServerRefused",
+        "MatchServerUnavailable",
+        "MatchServerUnreadable",
+        "ScannerUnavailable",
+        "ScratchFull",
+    }
+)
+# From the sixth failure in a row on (half a minute or more) it is no restart: then users must see.
+_PATIENCE = 5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unused:
     """No workload uses the image any more."""
@@ -63,3 +86,12 @@ def pull_name(key: ImageKey, use: ImageUse) -> str:
     """
     reference = parse_reference(use.reference)
     return f"{reference.registry}/{reference.repository}@{key.digest}"
+
+
+def is_told(reason: str, *, attempts: int) -> bool:
+    """Whether a failure belongs on the record, where it wakes waiters and reaches users.
+
+    `attempts` counts the failures before this one. One of our own parts that restarts must not
+    put an Event on every workload of the cluster.
+    """
+    return reason not in OUR_PARTS or attempts >= _PATIENCE

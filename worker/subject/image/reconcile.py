@@ -20,7 +20,15 @@ from common.queue.contract import Claim, Finished, ImageUpdate, Park, Retry, Set
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.options import ScanOptions
-from worker.subject.image.plan import Analyse, Rematch, Unused, attempts, plan, pull_name
+from worker.subject.image.plan import (
+    Analyse,
+    Rematch,
+    Unused,
+    attempts,
+    is_told,
+    plan,
+    pull_name,
+)
 
 
 class Records(Protocol):
@@ -167,8 +175,9 @@ class ImageReconciler:
         failure = Failure(
             reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
         )
-        outcome = self.decide(error, claim)
-        return _storing(outcome, ImageUpdate(inventory=inventory, failure=failure))
+        told = is_told(error.reason, attempts=claim.attempts)
+        update = ImageUpdate(inventory=inventory, failure=failure if told else None)
+        return _storing(self.decide(error, claim), update)
 
 
 def _storing(outcome: Retry | Park, update: ImageUpdate) -> Retry | Park:
