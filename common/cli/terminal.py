@@ -31,8 +31,9 @@ class Terminal:
         self.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Write something about the command's own work."""
-        self.stderr.write(f"{text}\n")
+        """Write something about the command's own work, in place of the last progress."""
+        clear = _CLEAR_LINE if self.stderr.isatty() else ""
+        self.stderr.write(f"{clear}{text}\n")
         self.stderr.flush()
 
     def progress(self, text: str) -> None:

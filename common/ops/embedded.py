@@ -6,19 +6,16 @@ refuses writes rather than forgetting keys when memory is short.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
 import socket
-import tempfile
 from pathlib import Path
 
 from common.model.errors import PreconditionError
 from common.ops.process import ChildSpec, ToFile
+from common.ops.socket_paths import short_enough
 
-# sun_path holds 108 bytes on Linux and 104 elsewhere, the closing zero included.
-_SOCKET_PATH_BYTES = 100
 _PING_S = 1.0
 
 
@@ -58,19 +55,8 @@ def embedded_valkey(data_dir: str) -> ChildSpec:
 
 
 def socket_path(data_dir: str) -> str:
-    """Return where the socket is: in the data folder, or in a short private one if that is long.
-
-    Deterministic, so that `sluice status` finds the Valkey of a running `sluice run`.
-    """
-    inside = str(Path(data_dir, "valkey", "valkey.sock"))
-    if len(os.fsencode(inside)) <= _SOCKET_PATH_BYTES:
-        return inside
-    name = hashlib.sha256(os.fsencode(os.path.realpath(data_dir))).hexdigest()[:16]
-    private = Path(tempfile.gettempdir(), f"sluice-{os.getuid()}")
-    private.mkdir(mode=0o700, exist_ok=True)
-    if private.is_symlink() or private.stat().st_uid != os.getuid():
-        raise PreconditionError(f"{private} belongs to somebody else; choose a shorter data folder")
-    return str(private / f"{name}.sock")
+    """Return where the socket is, the same for `sluice run` and for `sluice status`."""
+    return short_enough(str(Path(data_dir, "valkey", "valkey.sock")))
 
 
 def find_server() -> str:

@@ -62,6 +62,7 @@ class ChildSpec:
     ready: Callable[[], bool] | None = None  # None: ready as soon as it runs; may be called often
     ready_s: float = 30.0
     stop_s: float = 10.0  # between SIGTERM and SIGKILL
+    stage: str = ""  # neighbours of one stage are told to stop together; empty: alone
 
 
 class Child:
@@ -73,6 +74,7 @@ class Child:
         self.started_at_s = time.monotonic()
         self._tail: collections.deque[str] = collections.deque(maxlen=_SHOWN_LINES)
         self._reader: threading.Thread | None = None
+        self._asked = False
         self._stopped = False
         self._process = self._start()
 
@@ -131,6 +133,12 @@ class Child:
         said = shorten(redact_text(" ".join(lines[-_SHOWN_LINES:])))
         return f": {said}" if said else ""
 
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, once: a second one would tell some programs to hurry."""
+        if not self._asked and self.poll() is None:
+            self._process.terminate()
+        self._asked = True
+
     def stop(self) -> int | None:
         """SIGTERM, the child's time, SIGKILL; return the status, None if nothing ended it.
 
@@ -139,9 +147,8 @@ class Child:
         if self._stopped:
             return self.poll()
         self._stopped = True
-        if self.poll() is None:
-            self._process.terminate()
-            self.wait(self.spec.stop_s)
+        self.ask_to_stop()
+        self.wait(self.spec.stop_s)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         status = self.wait(_KILL_WAIT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -42,13 +43,24 @@ class Supervisor:
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
 
+    def begin(self, spec: ChildSpec) -> Child:
+        """Start a child without waiting for it. Raises what `Child` raises."""
+        child = Child(spec)
+        self._slots[spec.name] = _Slot(child=child)
+        return child
+
     def start(self, spec: ChildSpec) -> Child:
         """Start a child and wait until it is ready; a child that fails at this is stopped.
 
         Raises what `Child` and `Child.wait_ready` raise.
         """
-        child = _start_ready(spec)
-        self._slots[spec.name] = _Slot(child=child)
+        child = self.begin(spec)
+        try:
+            child.wait_ready()
+        except BaseException:
+            del self._slots[spec.name]
+            child.stop()
+            raise
         return child
 
     def watch(self, until: threading.Event) -> None:
@@ -67,9 +79,16 @@ class Supervisor:
         return {name: slot.child.poll() is None for name, slot in self._slots.items()}
 
     def stop(self) -> None:
-        """Stop all children, the last one started first."""
-        for slot in reversed(list(self._slots.values())):
-            slot.child.stop()
+        """Stop all children, the last one started first; those of one stage together."""
+        children = [slot.child for slot in reversed(list(self._slots.values()))]
+        for _, stage in itertools.groupby(
+            children, key=lambda child: child.spec.stage or child.spec.name
+        ):
+            together = list(stage)
+            for child in together:
+                child.ask_to_stop()
+            for child in together:
+                child.stop()
         self._slots.clear()
 
     def _tend(self, name: str, slot: _Slot, now_s: float) -> None:
@@ -91,16 +110,6 @@ class Supervisor:
             slot.child = Child(slot.child.spec)
             slot.due_at_s = None
             _log.info("child restarted", child=name, crashes=slot.crashes)
-
-
-def _start_ready(spec: ChildSpec) -> Child:
-    child = Child(spec)
-    try:
-        child.wait_ready()
-    except BaseException:
-        child.stop()
-        raise
-    return child
 
 
 @contextlib.contextmanager

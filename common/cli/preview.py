@@ -1,0 +1,104 @@
+"""What `sluice run` is about to do, told before anything is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from common.cli.checks.cluster import peer_fault
+from common.cli.definitions import definitions_found
+from common.cli.layout import columns, counted
+from common.cli.tables import open_session
+from common.kube.cluster import Cluster
+from common.model.errors import PreconditionError
+from common.reports.catalog import (
+    CATALOG,
+    EXPOSED_SECRET_REPORT,
+    GROUP,
+    SBOM_REPORT,
+    VULNERABILITY_REPORT,
+)
+from common.settings.value import Scanners, Scope, Settings
+
+_UID_CHARACTERS = 8  # of the kube-system namespace's uid: the key space's default name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """Where it will work, and what it will write."""
+
+    context: str
+    host: str
+    server_version: str
+    cluster: str  # the key space's name in Redis
+    namespaces: str
+    kinds: tuple[str, ...]
+    missing_definitions: tuple[str, ...]
+    redis: str
+    data_dir: str
+
+    def shown(self) -> str:
+        """Return it for people."""
+        kinds = ", ".join(f"{kind}s" for kind in self.kinds) or "no reports"
+        rows = [
+            ("cluster", f"{self.context} ({self.host}, {self.server_version})"),
+            ("namespaces", self.namespaces),
+            ("writes", f"{kinds}, and Events on workloads whose images cannot be scanned"),
+            ("redis", self.redis),
+            ("data", self.data_dir),
+        ]
+        if self.missing_definitions:
+            count = counted(len(self.missing_definitions), "report definition")
+            rows.insert(2, ("installs", f"{count} (CRDs of {GROUP}) that are missing"))
+        return columns(rows)
+
+
+def look_ahead(settings: Settings) -> Preview:
+    """Read what is to be told; nothing is written.
+
+    Raises PreconditionError, naming the remedy, if a trivy-operator runs in the cluster.
+    """
+    with contextlib.closing(open_session(settings)) as session:
+        cluster = Cluster(session)
+        version = cluster.server_version()
+        for operator in cluster.trivy_operators():
+            if operator.ready:
+                fault = peer_fault(operator)
+                raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")
+        address = settings.redis.address
+        return Preview(
+            context=session.context,
+            host=session.host,
+            server_version=version,
+            cluster=settings.redis.cluster or cluster.kube_system_uid()[:_UID_CHARACTERS],
+            namespaces=namespaces_text(settings.scope),
+            kinds=kinds_on(settings.scanners),
+            missing_definitions=missing(definitions_found(session)),
+            redis=address.shown if address else "an embedded Valkey in the data folder",
+            data_dir=settings.ops.data_dir,
+        )
+
+
+def namespaces_text(scope: Scope) -> str:
+    """Return which namespaces are scanned. Pure."""
+    if scope.target_namespaces:
+        return ", ".join(scope.target_namespaces)
+    if scope.exclude_namespaces:
+        return f"all but {', '.join(scope.exclude_namespaces)}"
+    return "all"
+
+
+def kinds_on(scanners: Scanners) -> tuple[str, ...]:
+    """Return the kinds of reports that are switched on. Pure."""
+    switches = {
+        VULNERABILITY_REPORT: scanners.vulnerability,
+        EXPOSED_SECRET_REPORT: scanners.exposed_secret,
+        SBOM_REPORT: scanners.sbom,
+    }
+    return tuple(kind for kind, on in switches.items() if on)
+
+
+def missing(found: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the definitions that the cluster lacks. Pure."""
+    return tuple(row.crd_name for row in CATALOG if row.crd_name not in found)
