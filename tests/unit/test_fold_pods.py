@@ -37,7 +37,7 @@ def test_the_first_image_id_changes_the_fingerprint() -> None:
 
 
 def test_running_digests_are_part_of_the_fingerprint() -> None:
-    """Trap 4. `:latest` moves: a rescheduled Pod runs another digest, the ReplicaSet is the same."""
+    """Trap 4. `:latest` moves: the new Pod runs another digest, the ReplicaSet is the same."""
     cluster = folded(*_web(), _pod("web-1", b.runs("app", A)))
     before = cluster.prints[WEB]
     facts = cluster.apply(

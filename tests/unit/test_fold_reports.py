@@ -1,0 +1,146 @@
+"""The index of reports: what metadata says, found by name and by owner."""
+
+from __future__ import annotations
+
+from common.reports.stamp import StampArtifact
+from tests import builders as b
+from tests.folding import folded
+from watcher.fold.delta import ReportGone, ReportSeen
+from watcher.fold.reports import ReportFact, Reports, read_report
+from watcher.stream.change import Change
+
+KIND = "VulnerabilityReport"
+WEB = b.key("ReplicaSet", "web")
+
+
+def _fact(*modifiers: b.Modifier, name: str = "r", kind: str = KIND) -> ReportFact:
+    return read_report(kind, b.report(kind, name, *modifiers).metadata, copied=("team",))
+
+
+def _put(*modifiers: b.Modifier) -> Change:
+    return b.upsert(b.report(KIND, "r", *modifiers), kind=KIND)
+
+
+def test_a_report_is_found_by_name_and_by_its_owners_name() -> None:
+    """The sweep asks by name, the watcher by owner: both without a search."""
+    index = Reports()
+    index.put(_fact(b.about("ReplicaSet", "web")))
+    found = index.get(KIND, b.NAMESPACE, "r")
+    assert found is not None
+    assert index.shown(f"{KIND}/{b.NAMESPACE}/r") is found
+    assert index.of(WEB) == (found,)
+    assert index.of(b.key("ReplicaSet", "other")) == ()
+
+
+def test_reports_map_by_kind_namespace_and_name() -> None:
+    """Trap 11. A zombie's report carries a dead uid; its deletion must lead to the living."""
+    index = Reports()
+    index.put(_fact(b.about("ReplicaSet", "web", uid="dead")))
+    assert [one.owner.uid for one in index.of(WEB) if one.owner] == ["dead"]
+    gone = index.remove(KIND, b.NAMESPACE, "r")
+    assert gone is not None
+    assert gone.workload == WEB
+    assert index.of(WEB) == ()
+
+
+def test_the_higher_resource_version_wins() -> None:
+    """Trap 13. The event of an older write may come after a newer one was seen."""
+    cluster = folded(_put(b.about("ReplicaSet", "web"), b.versioned(7), b.generation(2)))
+    assert cluster.apply([_put(b.about("ReplicaSet", "web"), b.versioned(6))]) == []
+    found = cluster.reports.get(KIND, b.NAMESPACE, "r")
+    assert found is not None
+    assert found.generation == 2
+
+
+def test_a_version_that_is_no_number_is_always_taken() -> None:
+    """Versions are numbers by KEP-5504; another server's must not freeze the index."""
+    index = Reports()
+    index.put(_fact(b.versioned(0), b.generation(1)))
+    assert index.put(_fact(b.versioned(0), b.generation(2)))
+
+
+def test_a_report_without_an_owner_reference_is_found_by_its_labels() -> None:
+    """Somebody removed the reference: the report is still about its workload."""
+    index = Reports()
+    named = {"trivy-operator.resource.kind": "ReplicaSet", "trivy-operator.resource.name": "web"}
+    index.put(_fact(b.labelled(named)))
+    assert len(index.of(WEB)) == 1
+    long = {"trivy-operator.resource.kind": "ReplicaSet"}
+    by_annotation = _fact(
+        b.labelled(long), b.annotated({"trivy-operator.resource.name": "web"}), name="s"
+    )
+    assert by_annotation.workload == WEB
+    assert _fact(b.labelled(long)).workload is None
+
+
+def test_a_report_that_changes_owner_leaves_the_old_ones_list() -> None:
+    """A rewritten report must not be swept under two workloads."""
+    index = Reports()
+    index.put(_fact(b.about("ReplicaSet", "web")))
+    index.put(_fact(b.about("ReplicaSet", "new"), b.versioned(2)))
+    assert index.of(WEB) == ()
+    assert len(index.of(b.key("ReplicaSet", "new"))) == 1
+    assert len(index) == 1
+
+
+def test_the_stamp_tells_hash_epoch_image_and_counts() -> None:
+    """Metrics are served from it, and no body is read."""
+    artifact = StampArtifact(registry="r.example", repository="app", tag="1", digest=b.digest("a"))
+    summary = {"criticalCount": 3, "highCount": 2, "mediumCount": 1, "lowCount": 0}
+    fact = _fact(
+        b.stamped("ab" * 16, epoch=5, summary=summary, artifact=artifact),
+        b.labelled({"team": "shop", "other": "x"}),
+    )
+    assert (fact.content_hash, fact.epoch) == ("ab" * 16, 5)
+    assert fact.counts == (3, 2, 1, 0, 0)
+    assert fact.artifact == artifact
+    assert fact.labels == (("team", "shop"),)
+
+
+def test_a_summary_of_something_else_has_no_counts() -> None:
+    """An SBOM counts components."""
+    assert _fact(b.stamped(summary={"componentsCount": 4})).counts == ()
+
+
+def test_a_foreign_report_has_no_stamp() -> None:
+    """trivy-operator's own carry no annotation of ours."""
+    fact = _fact()
+    assert not fact.stamped
+    assert not fact.edited
+    assert fact.counts == ()
+
+
+def test_a_generation_that_is_not_the_stamped_one_means_edited() -> None:
+    """Any change of a body raises it; our own write stamped what it would give."""
+    assert not _fact(b.stamped(generation=3), b.generation(3)).edited
+    assert _fact(b.stamped(generation=3), b.generation(4)).edited
+
+
+def test_equal_images_are_kept_once() -> None:
+    """Three reports of each of a thousand replicas name one image."""
+    artifact = {"registry": "r", "repository": "app", "tag": "1"}
+    one = _fact(b.stamped(artifact=StampArtifact(**artifact)))
+    other = _fact(b.stamped(artifact=StampArtifact(**artifact)), name="s")
+    assert one.artifact is other.artifact
+
+
+def test_reports_of_several_kinds_share_a_name() -> None:
+    """The vulnerability, secret and SBOM report of a container are called the same."""
+    index = Reports()
+    for kind in ("VulnerabilityReport", "ExposedSecretReport", "SbomReport"):
+        index.put(_fact(b.about("ReplicaSet", "web"), kind=kind))
+    assert len(index) == 3
+    assert {one.kind for one in index.of(WEB)} == {one.kind for one in index}
+    index.remove("SbomReport", b.NAMESPACE, "r")
+    assert len(index.of(WEB)) == 2
+
+
+def test_seen_and_gone_reports_are_told() -> None:
+    """Deletions carry no object: what was known of the report tells whose it was."""
+    cluster = folded()
+    put = _put(b.about("ReplicaSet", "web"))
+    (seen,) = cluster.apply([put])
+    assert isinstance(seen, ReportSeen)
+    (gone,) = cluster.apply([b.delete(b.report(KIND, "r"), kind=KIND)])
+    assert gone == ReportGone(report=seen.report)
+    assert cluster.apply([b.delete(b.report(KIND, "r"), kind=KIND)]) == []
