@@ -126,15 +126,20 @@ def sample(name: str) -> Sample:
     return {each.name: each for each in samples()}[name]
 
 
+def single(name: str) -> oci.Image:
+    """Return the content of the sample `name`. Raises TypeError if it is an index."""
+    content = sample(name).build()
+    if isinstance(content, oci.Index):
+        raise TypeError(f"sample {name} is an index; ask for one of the single images")
+    return content
+
+
 def touch(name: str, version: str) -> Sample:
     """Return the sample `name` with a new digest and the same findings, for a tag that moves.
 
     The tags are the sample's own. `multi` cannot be touched: TypeError.
     """
-    before = sample(name)
-    content = before.build()
-    if not isinstance(content, oci.Image):
-        raise TypeError(f"sample {name} is an index; touch one of the single images")
+    before, content = sample(name), single(name)
     mark = oci.layer({"etc/sample-version": f"{version}\n"}, f"RUN echo {version} # sample")
     return replace(before, build=lambda: oci.with_layer(content, mark))
 

@@ -81,13 +81,16 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
+AMD64 = Platform()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """A manifest with everything that it points at, or an artifact of the same shape."""
 
     manifest: Blob
     blobs: tuple[Blob, ...]
-    platform: Platform = Platform()
+    platform: Platform = AMD64
 
     @property
     def digest(self) -> str:
@@ -163,7 +166,7 @@ def image(
     entrypoint: Sequence[str] = (),
     env: Sequence[str] = (),
     user: str = "",
-    platform: Platform = Platform(),
+    platform: Platform = AMD64,
 ) -> Image:
     """Return the image of `layers`, bottom first; `env` holds `NAME=value` lines."""
     config = {
@@ -182,7 +185,7 @@ def image(
     )
 
 
-def of_blobs(config: Blob, blobs: Sequence[Blob], *, platform: Platform = Platform()) -> Image:
+def of_blobs(config: Blob, blobs: Sequence[Blob], *, platform: Platform = AMD64) -> Image:
     """Return a manifest over a ready config and layers, whatever they hold."""
     body = {
         "schemaVersion": 2,
