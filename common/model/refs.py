@@ -85,6 +85,8 @@ def parse_reference(text: str) -> ImageReference:
 
     Raises BadReferenceError, naming the text and the part at fault.
     """
+    if _DIGEST.fullmatch(text):  # kubelets take it for the id of an image on their own disk
+        raise _bad(text, "repository")
     rest, at, digest_text = text.partition("@")
     digest = _checked(_DIGEST, digest_text, text=text, part="digest") if at else ""
     rest, tag = _split_tag(rest)

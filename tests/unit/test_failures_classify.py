@@ -180,8 +180,12 @@ def test_messages_name_the_cause_and_stay_short() -> None:
     assert len(message) < 320
 
 
-@given(st.integers(-64, 255).filter(bool), st.text(max_size=400), st.booleans())
-def test_every_text_gives_an_error(exit_code: int, stderr: str, killed: bool) -> None:  # noqa: FBT001 - hypothesis passes it
+@given(
+    exit_code=st.integers(-64, 255).filter(bool),
+    stderr=st.text(max_size=400),
+    killed=st.booleans(),
+)
+def test_every_text_gives_an_error(exit_code: int, stderr: str, *, killed: bool) -> None:
     """A crash here would charge the worker for what the scanner did."""
     error = classify(exit_code, stderr, killed_by_us=killed)
     assert isinstance(error, SluiceError)
