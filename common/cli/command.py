@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -55,5 +56,19 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     return parser
 
 
-def no_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Take nothing."""
+def positive(text: str) -> int:
+    """Return a whole number of at least 1, for argparse."""
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if math.isfinite(value) and value > 0:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")

@@ -10,7 +10,7 @@ from typing import Protocol
 import orjson
 
 from common.cli.ages import database_age_s
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import DONE, FAILED, Command, Context, seconds
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
 from common.model.errors import SourceUnavailableError
@@ -87,7 +87,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--timeout-s",
-        type=float,
+        type=seconds,
         default=120.0,
         metavar="SECONDS",
         help="how long check waits for the matcher; default: 120",

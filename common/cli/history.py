@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import DONE, FAILED, Command, Context, positive
 from common.cli.story import told
 from common.cli.subject import Images, Rows, images_of, keys_meant, read_wish
 from common.cli.tables import open_tables
@@ -62,7 +62,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("object", metavar="OBJECT", help="Kind/namespace/name, or an image")
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     parser.add_argument(
-        "--limit", type=int, default=_LIMIT, metavar="N", help=f"newest facts (default {_LIMIT})"
+        "--limit",
+        type=positive,
+        default=_LIMIT,
+        metavar="N",
+        help=f"newest facts (default {_LIMIT})",
     )
 
 

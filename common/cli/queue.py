@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import DONE, FAILED, Command, Context, positive
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
-from common.model.errors import PreconditionError
 from common.model.key import WorkKey, parse_key
 from common.queue.contract import Entry, Lane
 
@@ -52,7 +51,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     dead = actions.add_parser("dead", help="parked keys with their reasons")
     for listed in (ls, dead):
         listed.add_argument("--json", action="store_true", help="print a JSON list")
-        listed.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100")
+        listed.add_argument("--limit", type=positive, default=100, metavar="N", help="default: 100")
     for name, text in (
         ("requeue", "run a key now, whatever it waits for"),
         ("drop", "take a key out of the queue; the next sweep may bring it back"),
@@ -87,8 +86,6 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 
 def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
-    if arguments.limit < 1:
-        raise PreconditionError(f"--limit is {arguments.limit}; give 1 or more")
     states = ("parked",) if arguments.action == "dead" else _STATES
     if getattr(arguments, "state", None):
         states = (arguments.state,)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cli import parts
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import DONE, FAILED, Command, Context, positive
 from common.cli.interrupts import Interrupts, interrupts
 from common.cli.layout import counted
 from common.cli.pipeline import Surroundings
@@ -30,7 +30,6 @@ from common.cli.tables import (
 )
 from common.cli.terminal import Terminal
 from common.kube.cluster import Cluster
-from common.model.errors import PreconditionError
 from common.model.redis_address import parse_redis_url
 from common.ops import logs
 from common.ops.data_folder import hold
@@ -43,7 +42,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", metavar="NAME", help="kubeconfig context; default: current")
     parser.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, ~/.kube/config")
     parser.add_argument("--yes", action="store_true", help="do not ask before writing")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="default: 2")
+    parser.add_argument("--workers", type=positive, default=2, metavar="N", help="default: 2")
     parser.add_argument(
         "--data-dir", metavar="DIR", help="databases and state; default: SLUICE_DATA_DIR"
     )
@@ -66,8 +65,6 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
-    if arguments.workers < 1:
-        raise PreconditionError(f"--workers is {arguments.workers}; give 1 or more")
     context = _overridden(context, arguments)
     settings = context.settings()
     ops = settings.ops

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 
-from common.cli.command import DONE, Command, Context
+from common.cli.command import DONE, Command, Context, seconds
 from common.cli.status import collect, shown
 from common.cli.tables import open_tables
 from common.model.errors import PreconditionError, SourceUnavailableError
@@ -13,7 +13,7 @@ from common.model.errors import PreconditionError, SourceUnavailableError
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--interval-s", type=float, default=2.0, metavar="SECONDS", help="default: 2"
+        "--interval-s", type=seconds, default=2.0, metavar="SECONDS", help="default: 2"
     )
 
 
@@ -29,7 +29,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
                 except SourceUnavailableError as exc:
                     text = str(exc)  # Redis restarts; the next look may see it again
                 context.terminal.screen(f"{text}\n\nCtrl-C ends")
-                pause.wait(max(0.2, arguments.interval_s))
+                pause.wait(arguments.interval_s)
         except KeyboardInterrupt:
             return DONE
 

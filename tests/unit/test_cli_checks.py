@@ -1,0 +1,232 @@
+"""`sluice doctor`: what each check says, on good ground and on bad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.cli.checks.access import RULES, check_access
+from common.cli.checks.cluster import judge_definitions, judge_peers
+from common.cli.checks.evidence import judge_database, registry_of
+from common.cli.checks.finding import Fault, Finding, Good, Notice, as_json, line
+from common.cli.checks.redis import judge_redis
+from common.kube.cluster import Operator
+from common.reports.catalog import CATALOG
+from common.state.database import DatabaseRow
+
+HEALTHY: dict[str, Any] = {
+    "redis_version": "7.2.4",
+    "maxmemory": 0,
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+    "aof_last_write_status": "ok",
+    "used_memory": 1_000_000,
+}
+
+
+def redis(**changes: Any) -> list[Finding]:
+    """Return the findings about a healthy Redis with some changes."""
+    return judge_redis({**HEALTHY, **changes}, shown="redis://cache:6379/0")
+
+
+def faults(findings: list[Finding]) -> list[Fault]:
+    """Return the faults among findings."""
+    return [finding for finding in findings if isinstance(finding, Fault)]
+
+
+def test_a_healthy_redis_has_no_faults() -> None:
+    """A doctor who always finds something is not listened to."""
+    assert faults(redis()) == []
+    assert line(redis()[0]) == "ok     Redis: Redis 7.2.4 at redis://cache:6379/0"
+
+
+def test_valkey_is_told_as_valkey() -> None:
+    """It reports redis_version 7.2.4 for compatibility and its own beside it."""
+    assert "Valkey 8.1.8" in line(redis(valkey_version="8.1.8")[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"redis_version": "6.2.14"}, "use Redis 7 or newer"),
+        ({"redis_version": "nightly"}, "use Redis 7 or newer"),
+        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 10**9}, "maxmemory-policy noeviction"),
+        ({"aof_enabled": 0}, "appendonly yes"),
+        ({"aof_last_write_status": "err"}, "free space"),
+        ({"maxmemory": 1_100_000}, "raise maxmemory"),
+    ],
+)
+def test_each_fault_of_redis_has_its_remedy(changes: dict[str, Any], remedy: str) -> None:
+    """Each of these loses keys or work, sooner or later (traps 2 and 21)."""
+    (fault,) = faults(redis(**changes))
+    assert remedy in fault.remedy
+
+
+def test_an_eviction_policy_without_a_limit_is_only_a_notice() -> None:
+    """Without maxmemory nothing is ever evicted; managed services set such policies."""
+    findings = redis(maxmemory_policy="volatile-lru")
+    assert faults(findings) == []
+    assert any(isinstance(finding, Notice) for finding in findings)
+
+
+# --- access
+
+
+def test_full_access_gives_one_good_line_a_rule() -> None:
+    """Rule by rule, so that a missing one can be told from the rest."""
+    found = list(check_access(lambda *_: True, targets=(), own="sluice"))
+    assert len(found) == len(RULES)
+    assert all(isinstance(finding, Good) for finding in found)
+
+
+def test_a_missing_verb_is_named_with_its_resource() -> None:
+    """`forbidden` alone sends people through five roles."""
+    found = list(
+        check_access(
+            lambda verb, _group, resource, _ns: (verb, resource) != ("watch", "pods"),
+            targets=(),
+            own="sluice",
+        )
+    )
+    (fault,) = faults(found)
+    assert fault.topic == "access of the watcher"
+    assert fault.said == "this account may not watch pods"
+    assert "core" in fault.remedy
+
+
+def test_pull_secrets_and_events_are_no_preconditions() -> None:
+    """Some clusters keep Secrets from every scanner on purpose: public images work all the same."""
+    found = list(
+        check_access(
+            lambda _verb, _group, resource, _ns: resource not in {"secrets", "events"},
+            targets=(),
+            own="sluice",
+        )
+    )
+    assert faults(found) == []
+    assert sum(isinstance(finding, Notice) for finding in found) == 2
+
+
+def test_access_is_asked_where_it_is_used() -> None:
+    """An account for two namespaces has no rights in all of them, and needs none."""
+    asked: set[tuple[str, str]] = set()
+
+    def can_i(_verb: str, _group: str, resource: str, namespace: str) -> bool:
+        asked.add((resource, namespace))
+        return True
+
+    list(check_access(can_i, targets=("shop", "cart"), own="sluice"))
+    assert {namespace for resource, namespace in asked if resource == "pods"} == {"shop", "cart"}
+    assert {namespace for resource, namespace in asked if resource == "nodes"} == {""}
+    assert {namespace for resource, namespace in asked if resource == "leases"} == {"sluice"}
+
+
+def test_no_rule_asks_to_list_secrets() -> None:
+    """Law 9: pull secrets are read by name; nobody ever lists them."""
+    for rule in RULES:
+        if "secrets" in rule.resources:
+            assert rule.verbs == ("get",)
+
+
+# --- cluster
+
+
+def definitions(manager: str, *, without: str = "") -> dict[str, dict[str, str]]:
+    """Return all definitions, labelled with their manager, but one."""
+    return {
+        row.crd_name: {"app.kubernetes.io/managed-by": manager}
+        for row in CATALOG
+        if row.kind != without
+    }
+
+
+def test_definitions_are_told_with_their_origin() -> None:
+    """After a takeover somebody wants to know whose they are before deleting a chart."""
+    (ours,) = judge_definitions(definitions("kube-sluice"))
+    assert ours == Good(topic="definitions", said="12 of 12 installed by kube-sluice")
+    (theirs,) = judge_definitions(definitions("Helm"))
+    assert "Helm" in theirs.said
+
+
+def test_a_missing_definition_that_we_write_is_a_fault() -> None:
+    """Every write would fail with 404."""
+    found = list(judge_definitions(definitions("kube-sluice", without="SbomReport")))
+    (fault,) = faults(found)
+    assert "sbomreports.aquasecurity.github.io" in fault.said
+    assert "sluice crds --install" in fault.remedy
+
+
+def test_a_missing_definition_that_we_do_not_write_is_none() -> None:
+    """A cluster with trivy-operator's older set works."""
+    found = list(judge_definitions(definitions("x", without="ClusterComplianceReport")))
+    assert faults(found) == []
+
+
+def test_a_running_trivy_operator_is_a_fault_with_the_command_that_stops_it() -> None:
+    """Trap 36. It runs beside us: both delete and rewrite for ever."""
+    (found,) = judge_peers([Operator(namespace="trivy-system", name="trivy-operator", ready=1)])
+    assert isinstance(found, Fault)
+    assert "kubectl -n trivy-system scale deployment trivy-operator --replicas=0" in found.remedy
+
+
+def test_a_trivy_operator_scaled_to_zero_is_a_notice() -> None:
+    """That is how people move over, and back."""
+    (found,) = judge_peers([Operator(namespace="trivy-system", name="trivy-operator", ready=0)])
+    assert isinstance(found, Notice)
+    assert isinstance(next(judge_peers([])), Good)
+
+
+# --- evidence
+
+NOW_S = 1_795_590_000.0  # 2026-11-25T07:00:00Z
+
+
+def database(version: str) -> Finding:
+    """Return the finding about a database of this version."""
+    row = DatabaseRow(version=version, server_url="http://127.0.0.1:4954")
+    return judge_database(row, now_s=NOW_S)
+
+
+def test_a_fresh_database_is_good_and_an_old_one_a_fault() -> None:
+    """Reports that nobody refreshed for days look exactly like true ones."""
+    assert isinstance(database("2026-11-25T06:00:00Z"), Good)
+    old = database("2026-11-20T06:00:00Z")
+    assert isinstance(old, Fault)
+    assert "5d1h old" in old.said
+
+
+def test_no_database_at_all_names_the_process_that_is_missing() -> None:
+    """Nothing is matched without the match pool."""
+    found = judge_database(None, now_s=NOW_S)
+    assert isinstance(found, Fault)
+    assert "--pool match" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("repository", "host"),
+    [
+        ("", "mirror.gcr.io"),
+        ("ghcr.io/aquasecurity/trivy-db:2", "ghcr.io"),
+        ("127.0.0.1:5000/aqua/trivy-db:2,ghcr.io/x/y", "127.0.0.1:5000"),
+        ("localhost/db", "localhost"),
+        ("aquasec/trivy-db:2", "index.docker.io"),
+    ],
+)
+def test_the_registry_is_read_from_the_repository(repository: str, host: str) -> None:
+    """Asking the wrong host for health proves nothing."""
+    assert registry_of(repository) == host
+
+
+# --- findings
+
+
+def test_a_fault_is_shown_with_its_remedy_on_a_line_of_its_own() -> None:
+    """The remedy is what people came for."""
+    fault = Fault(topic="Trivy", said="none", remedy="install it")
+    assert line(fault) == "FAULT  Trivy: none\n       remedy: install it"
+    assert as_json(fault) == {
+        "state": "fault", "topic": "Trivy", "said": "none", "remedy": "install it",
+    }  # fmt: skip
+    assert as_json(Notice(topic="a", said="b")) == {"state": "notice", "topic": "a", "said": "b"}
+    assert line(Notice(topic="a", said="b")) == "note   a: b"

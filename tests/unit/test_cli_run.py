@@ -1,0 +1,235 @@
+"""`sluice run`, the pure parts: what children may know, where things listen, what is told first."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from common.cli.interrupts import Interrupts
+from common.cli.parts import Served, certain, own_address
+from common.cli.pipeline import Ports, Surroundings, child, names, scanner
+from common.cli.preview import Preview, kinds_on, missing, namespaces_text
+from common.cli.progress import progress_line
+from common.ops.process import ChildSpec
+from common.reports.catalog import CATALOG
+from common.settings.formats import BindAddress
+from common.settings.parse import parse
+
+PORTS = Ports(metrics=41_001, health=41_002)
+
+
+def around(**changes: Any) -> Surroundings:
+    """Return what children share, with a password and a kubeconfig in it."""
+    given: dict[str, Any] = {
+        "environ": {
+            "PATH": "/bin",
+            "KUBECONFIG": "/home/ada/.kube/config",
+            "SLUICE_REDIS_PASSWORD_FILE": "/run/password",
+            "SLUICE_WORKER_POOLS": "match",
+            "TRIVY_SEVERITY": "HIGH",
+        },
+        "overrides": {
+            "SLUICE_REDIS_URL": "unix:///data/valkey.sock",
+            "SLUICE_CLUSTER": "abcd1234",
+            "SLUICE_KUBECONFIG": "/home/ada/.kube/config",
+            "SLUICE_SCANNER_SOCKET": "/data/scanner.sock",
+        },
+        "workers": 2,
+        "own_matcher": True,
+        "status_address": BindAddress(host="127.0.0.1", port=8081),
+        "matcher_address": BindAddress(host="127.0.0.1", port=4954),
+        "drain_s": 25.0,
+        "line": lambda name, text: None,
+    }
+    return Surroundings(**{**given, **changes})
+
+
+def environ_of(spec: ChildSpec) -> dict[str, str]:
+    """Return the child's whole environment."""
+    assert spec.env is not None
+    return dict(spec.env)
+
+
+def made(name: str) -> ChildSpec:
+    """Return one child's specification."""
+    return child(name, PORTS, around(), lambda url: True)
+
+
+def test_the_scanner_knows_neither_cluster_nor_redis() -> None:
+    """Law 9: the process that parses what strangers built holds no way into anything."""
+    environ = environ_of(scanner(around(), lambda: True))
+    assert not {name for name in environ if "KUBE" in name or "REDIS" in name}
+    assert "SLUICE_CLUSTER" not in environ
+    assert environ["SLUICE_SCANNER_SOCKET"] == "/data/scanner.sock"
+    assert environ["TRIVY_SEVERITY"] == "HIGH"
+
+
+def test_no_child_gets_anything_but_its_module_as_an_argument() -> None:
+    """Arguments are read by every user of the machine; the environment is not."""
+    for name in ("watcher", "worker-1", "matcher"):
+        argv = made(name).argv
+        assert argv[:3] == (sys.executable, "-P", "-m")
+        assert len(argv) == 4
+
+
+def test_children_listen_on_loopback_only() -> None:
+    """`sluice run` on a laptop opens no port to its network."""
+    for name in ("watcher", "worker-1", "matcher"):
+        environ = environ_of(made(name))
+        assert environ["OPERATOR_METRICS_BIND_ADDRESS"] == "127.0.0.1:41001"
+        assert environ["OPERATOR_HEALTH_PROBE_BIND_ADDRESS"] == "127.0.0.1:41002"
+
+
+def test_every_pool_is_served_by_somebody() -> None:
+    """A pool without a worker is a queue that only grows."""
+    pools = [environ_of(made(name))["SLUICE_WORKER_POOLS"] for name in ("worker-1", "matcher")]
+    assert pools == ["reconcile,scan", "match"]
+
+
+def test_workers_drain_together_and_before_the_rest() -> None:
+    """Four workers that drain one after the other take four drain deadlines."""
+    assert made("worker-1").stage == made("worker-2").stage != ""
+    assert made("watcher").stage == made("matcher").stage == ""
+    assert made("worker-1").stop_s > around().drain_s
+    assert names(around()) == ["matcher", "watcher", "worker-1", "worker-2"]
+
+
+def test_a_match_server_that_is_set_replaces_ours() -> None:
+    """Two matchers would announce two databases."""
+    assert "matcher" not in names(around(own_matcher=False))
+
+
+def test_a_child_is_ready_when_its_own_page_says_so() -> None:
+    """A running process is not a synced watcher."""
+    asked: list[str] = []
+
+    def ask(url: str) -> bool:
+        asked.append(url)
+        return False
+
+    ready = child("watcher", PORTS, around(), ask).ready
+    assert ready is not None
+    assert not ready()
+    assert asked == ["http://127.0.0.1:41002/readyz"]
+
+
+# --- where it listens
+
+
+def test_an_address_that_is_set_is_kept() -> None:
+    """Who opened a port to the network meant it."""
+    address = BindAddress(host="", port=8080)
+    assert own_address({"A": ":8080"}, "A", address) == address
+
+
+def test_an_address_that_is_not_set_is_loopback() -> None:
+    """Nobody asked for the network."""
+    found = own_address({}, "A", BindAddress(host="", port=0))
+    assert found.host == "127.0.0.1"
+
+
+def test_a_port_for_a_child_is_chosen_before_it_is_told() -> None:
+    """Port 0 cannot be printed."""
+    assert certain(BindAddress(host="127.0.0.1", port=0)).port > 0
+    assert certain(BindAddress(host="", port=81)).port == 81
+
+
+def test_the_pages_are_told_as_urls_that_work() -> None:
+    """`:8080` is no URL."""
+    address = BindAddress(host="", port=8080)
+    text = Served(metrics=address, health=address, status=address).shown()
+    assert "http://127.0.0.1:8080/metrics" in text
+
+
+# --- what is told first
+
+
+def preview(**changes: Any) -> str:
+    """Return what is told before anything is written."""
+    given: dict[str, Any] = {
+        "context": "kind-dev",
+        "host": "https://127.0.0.1:6443",
+        "server_version": "v1.36.3",
+        "cluster": "abcd1234",
+        "namespaces": "all",
+        "kinds": ("VulnerabilityReport", "SbomReport"),
+        "missing_definitions": (),
+        "redis": "an embedded Valkey in the data folder",
+        "data_dir": "/data",
+    }
+    return Preview(**{**given, **changes}).shown()
+
+
+def test_context_host_and_what_is_written_are_told() -> None:
+    """The wrong context is the most expensive typing error there is."""
+    text = preview()
+    assert "kind-dev (https://127.0.0.1:6443, v1.36.3)" in text
+    assert "VulnerabilityReports, SbomReports" in text
+    assert "installs" not in text
+
+
+def test_definitions_are_only_installed_after_telling() -> None:
+    """A CRD changes the cluster for everybody."""
+    assert "2 report definitions" in preview(missing_definitions=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "all"),
+        ({"OPERATOR_TARGET_NAMESPACES": "shop,cart"}, "shop, cart"),
+        ({"OPERATOR_EXCLUDE_NAMESPACES": "kube-*"}, "all but kube-*"),
+    ],
+)
+def test_the_namespaces_are_told(environ: dict[str, str], expected: str) -> None:
+    """A forgotten variable in a shell would scan half of the cluster."""
+    assert namespaces_text(parse(environ).scope) == expected
+
+
+def test_kinds_that_are_switched_off_are_not_promised() -> None:
+    """The list is what will be written, no more."""
+    settings = parse({"OPERATOR_SBOM_GENERATION_ENABLED": "false"})
+    assert kinds_on(settings.scanners) == ("VulnerabilityReport", "ExposedSecretReport")
+
+
+def test_all_definitions_that_lack_are_named() -> None:
+    """Those that are there, trivy-operator's too, stay as they are."""
+    found: dict[str, object] = dict.fromkeys(row.crd_name for row in CATALOG[1:])
+    assert missing(found) == (CATALOG[0].crd_name,)
+
+
+# --- progress and signals
+
+
+def test_progress_is_one_line() -> None:
+    """It is overwritten in place."""
+    line = progress_line(
+        {
+            "coverage": {"workloads": 40, "true": 12},
+            "queue": {"scan": {"fresh": {"queued": 2}, "bulk": {"queued": 3}}},
+            "running": 1,
+            "delayed": 0,
+            "dead": 0,
+            "database": {"version": None, "age_s": None},
+        }
+    )
+    assert line == ("12/40 workloads true, 5 queued, 1 running, 0 delayed, 0 dead, no database yet")
+
+
+def test_a_signal_during_the_start_ends_the_start() -> None:
+    """Nobody looks at the event while children are waited for."""
+    with pytest.raises(KeyboardInterrupt):
+        Interrupts()(signal.SIGINT, None)
+
+
+def test_the_first_signal_asks_for_the_drain_and_the_second_for_the_end() -> None:
+    """A drain may take half a minute; who presses twice does not want it."""
+    handler = Interrupts()
+    until = handler.watched()
+    handler(signal.SIGTERM, None)
+    assert until.is_set()
+    with pytest.raises(KeyboardInterrupt):
+        handler(signal.SIGTERM, None)

@@ -1,0 +1,131 @@
+"""The ledger told in sentences: every kind of fact, whole ones and odd ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cli.story import sentence, told
+from common.model.facts import FACT_KINDS, Fact
+
+DIGEST = "sha256:" + "ab" * 32
+IMAGE = f"image/{DIGEST}/linux-amd64/0f0f"
+
+SENTENCES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "enqueued",
+        {"lane": "fresh", "how": "new", "cause": "image changed"},
+        "Queued, to run at once: image changed.",
+    ),
+    ("enqueued", {"lane": "bulk", "how": "new", "cause": ""},
+     "Queued, to run behind other bulk work."),
+    ("enqueued", {"lane": "fresh", "how": "woken", "cause": IMAGE},
+     f"Woken: {DIGEST} (linux/amd64)."),
+    ("enqueued", {"lane": "fresh", "how": "repaired", "cause": "sweep"},
+     "Queued again, because its entry had been lost from the queue: sweep."),
+    ("enqueued", {"how": "brand-new-verb"}, "Queued (brand-new-verb)."),
+    ("deduplicated", {}, "Changed again while it was queued: one run covers both."),
+    ("claimed", {"worker": "w1", "attempt": 1}, "Taken by w1."),
+    ("claimed", {"worker": "w1", "attempt": 3}, "Taken by w1, attempt 3."),
+    (
+        "converged",
+        {"outcome": "Converged", "written": 1, "unchanged": 2, "seconds": 0.123},
+        "Everything about it is true now: 1 report written, 2 unchanged, 0.12 s.",
+    ),
+    ("converged", {"outcome": "Partial:ImageNotFound"},
+     "Reports are true except for what failed (ImageNotFound)."),
+    ("converged", {"outcome": "Rest:Skipped"}, "Nothing to do (Skipped)."),
+    ("converged", {"outcome": "Gone"}, "It is gone: cleaned up."),
+    ("waiting", {"on": IMAGE}, f"Waits for image {DIGEST} (linux/amd64)."),
+    ("waiting", {"reason": "NoImageYet", "delay_s": 60}, "Waits 1m (NoImageYet)."),
+    (
+        "retried",
+        {"reason": "RateLimited", "message": "429 from docker.io.", "attempt": 2, "delay_s": 90},
+        "Failed (RateLimited): 429 from docker.io. Attempt 2; next try in 1m30s.",
+    ),
+    (
+        "parked",
+        {"reason": "Unauthorized", "message": "401.", "attempts": 1},
+        (
+            "Parked after 1 attempt (Unauthorized): 401. "
+            "It comes back by itself; `sluice rescan` brings it back now."
+        ),
+    ),
+    ("released", {"why": "lease ended"}, "Given back to the queue (lease ended)."),
+    (
+        "inventoried",
+        {"seconds": 3.21, "reference": "nginx:1", "secrets": 1, "covered": True},
+        "Inventory of nginx:1 taken in 3.2 s: 1 secret.",
+    ),
+    ("inventoried", {"covered": False},
+     "Inventory taken; Trivy knows no package database for it."),
+    (
+        "matched",
+        {"db_version": "2026-11-25T06:00:00Z", "findings": 2, "changed": True},
+        "2 findings, changed, by database 2026-11-25T06:00:00Z.",
+    ),
+    (
+        "written",
+        {"report": "SbomReport/shop/x", "how": "created", "bytes": 12},
+        "SbomReport/shop/x created (12 bytes).",
+    ),
+    (
+        "written",
+        {"report": "SbomReport/shop/x", "how": "deleted", "bytes": 0},
+        "SbomReport/shop/x deleted.",
+    ),
+    ("refused", {"what": "completion"},
+     "A completion was refused: somebody else owns it by now."),
+    (
+        "swept",
+        {"workloads": 40, "reports": 120, "enqueued": 0, "seconds": 0.26},
+        "Sweep: 40 workloads and 120 reports compared in 0.3 s, 0 keys queued.",
+    ),
+    ("relisted", {"resource": "pods", "reason": "Expired"}, "Listed pods anew (Expired)."),
+    ("undecodable", {"resource": "pods", "name": "shop/web"},
+     "pods shop/web could not be read; passed over."),
+    (
+        "database",
+        {"version": "B", "previous": "A"},
+        "Vulnerability database B is in use, before A.",
+    ),
+    ("database", {"version": "B", "previous": ""}, "Vulnerability database B is in use."),
+    ("started", {"component": "worker", "version": "1.0"}, "worker 1.0 started."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "data", "expected"), SENTENCES)
+def test_each_fact_is_told_as_a_sentence(kind: Any, data: dict[str, Any], expected: str) -> None:
+    """`history` is read by people who never saw a fact."""
+    assert sentence(Fact(kind=kind, data=data)) == expected
+
+
+def test_every_kind_of_fact_has_its_sentence() -> None:
+    """A kind that is added without one would break `history` on the first such fact."""
+    assert {kind for kind, _, _ in SENTENCES} == set(FACT_KINDS)
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@given(
+    st.sampled_from(FACT_KINDS),
+    st.dictionaries(
+        st.sampled_from(sorted({name for _, data, _ in SENTENCES for name in data})), values
+    ),
+    st.floats(0, 4e9),
+)
+def test_odd_data_is_told_as_far_as_it_goes(kind: Any, data: dict[str, Any], at: float) -> None:
+    """Facts of a newer version must not hide those of this one."""
+    line = told(Fact(kind=kind, data=data, at=at))
+    assert line.rstrip().endswith(".")
+
+
+def test_a_line_begins_with_the_time_in_utc() -> None:
+    """Two clusters' stories are laid side by side."""
+    fact = Fact(kind="deduplicated", at=1_795_600_862.5)
+    assert told(fact).startswith("2026-11-25 ")
+    assert told(fact)[19] == "Z"

@@ -1,0 +1,256 @@
+"""The command line's pure parts: columns, ages, coverage, spreading, what OBJECT means."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cli.ages import database_age_s
+from common.cli.coverage import coverage
+from common.cli.layout import age, columns, counted
+from common.cli.rescan import spread
+from common.cli.subject import (
+    Exactly,
+    Image,
+    Named,
+    images_of,
+    keys_meant,
+    read_wish,
+)
+from common.model.image import ImageUse
+from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
+from common.model.workload import Container, Fingerprint, WorkloadRow, fingerprint
+from common.queue.contract import Lane
+from common.state.settled import SettledRow
+
+# --- layout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "-"),
+        (-3, "0s"),
+        (0.4, "0s"),
+        (59, "59s"),
+        (60, "1m"),
+        (200, "3m20s"),
+        (7_500, "2h5m"),
+        (86_400, "1d"),
+        (97_200, "1d3h"),
+    ],
+)
+def test_an_age_has_at_most_two_units(seconds: float | None, expected: str) -> None:
+    """`97200.0` makes everybody count."""
+    assert age(seconds) == expected
+
+
+def test_columns_line_up_and_leave_no_blanks_at_the_end() -> None:
+    """Trailing blanks wrap on narrow terminals."""
+    assert columns([("a", "bb"), ("ccc", "")], head=("X", "Y")) == "X    Y\na    bb\nccc"
+    assert columns([]) == ""
+
+
+def test_counts_read_as_words() -> None:
+    """`1 keys` looks like a bug."""
+    assert (counted(1, "key"), counted(0, "key")) == ("1 key", "0 keys")
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2026-11-25T06:00:00Z", 3_600),
+        ("2026-11-25T06:00:00.123456789Z", 3_599.877),
+        ("2026-11-25T06:00:00", 3_600),
+        ("2026-11-25T08:00:00Z", 0),
+        ("latest", None),
+    ],
+)
+def test_a_databases_age_comes_from_its_version(version: str, expected: float | None) -> None:
+    """The version is the time it was made; one that is no time has no age, not a wrong one."""
+    now_s = 1_795_590_000.0  # 2026-11-25T07:00:00Z
+    found = database_age_s(version, now_s)
+    assert found == (None if expected is None else pytest.approx(expected, abs=0.01))
+
+
+# --- coverage
+
+
+def key(name: str) -> WorkloadKey:
+    """Return a workload's key."""
+    return WorkloadKey(kind="ReplicaSet", namespace="shop", name=name)
+
+
+def settled(want: str, outcome: str = "Converged", epoch: int = 3) -> SettledRow:
+    """Return what a run settled."""
+    return SettledRow(fingerprint=want, epoch=epoch, outcome=outcome)
+
+
+WANTED = {key(name): Fingerprint(f"f-{name}") for name in "abcde"}
+
+
+def test_true_means_converged_with_what_is_wanted_in_this_epoch() -> None:
+    """Coverage is the one number that people put on a wall: it may not flatter."""
+    rows: list[tuple[WorkKey, SettledRow]] = [
+        (key("a"), settled("f-a")),
+        (key("b"), settled("f-b", epoch=2)),
+        (key("c"), settled("old")),
+        (key("d"), settled("f-d", "Partial:ImageNotFound")),
+        (ClusterKey(what="database"), settled("")),
+        (key("gone"), settled("f-gone")),
+    ]
+    found = coverage(WANTED, rows, epoch=3)
+    assert (found.workloads, found.true, found.share) == (5, 1, 0.2)
+
+
+def test_what_rests_needs_no_reports() -> None:
+    """Skipped and retired workloads would keep the number below 100 % for ever."""
+    rows: list[tuple[WorkKey, SettledRow]] = [
+        (key(name), settled(f"f-{name}", "Rest:Skipped")) for name in "abcd"
+    ]
+    assert coverage(WANTED, rows, epoch=3).workloads == 1
+
+
+def test_an_empty_cluster_is_covered() -> None:
+    """0 of 0 is not a fault."""
+    assert coverage({}, [], epoch=0).share == 1.0
+
+
+# --- rescan
+
+
+@given(st.integers(1, 60), st.floats(0, 1e6))
+def test_runs_are_spread_evenly_and_end_in_time(count: int, over_s: float) -> None:
+    """`--over 2h` promises no burst and no run after two hours."""
+    adds = spread([key(str(n)) for n in range(count)], over_s=over_s, lane=Lane.BULK)
+    delays = [add.delay_s for add in adds]
+    assert delays == sorted(delays)
+    assert delays[0] == 0
+    assert max(delays) <= over_s
+    gaps = [after - before for before, after in itertools.pairwise(delays)]
+    assert all(abs(gap - over_s / count) <= 0.002 for gap in gaps)
+
+
+# --- what OBJECT means
+
+DIGEST = "sha256:" + "ab" * 32
+IMAGE = ImageKey(digest=DIGEST, platform="linux-amd64", options="0f")
+
+
+POD = WorkloadKey(kind="Pod", namespace="shop", name="web")
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("Deployment/shop/web", Named(kind="Deployment", namespace="shop", name="web")),
+        ("deploy/shop/web", Named(kind="Deployment", namespace="shop", name="web")),
+        ("pods/shop/web-1", Named(kind="Pod", namespace="shop", name="web-1")),
+        ("STATEFULSET/shop/db", Named(kind="StatefulSet", namespace="shop", name="db")),
+        ("Rollout/shop/web", Named(kind="Rollout", namespace="shop", name="web")),
+        ("docker.io/library/nginx", Image(text="docker.io/library/nginx")),
+        ("quay/team/app:1", Image(text="quay/team/app:1")),
+        ("nginx:1.27", Image(text="nginx:1.27")),
+        (DIGEST, Image(text=DIGEST)),
+        ("workload/Pod/shop/web", Exactly(key=POD)),
+        (str(IMAGE), Exactly(key=IMAGE)),
+        ("cluster/database", Exactly(key=ClusterKey(what="database"))),
+    ],
+)  # fmt: skip
+def test_an_object_is_read_as_its_user_means_it(text: str, wish: object) -> None:
+    """Nobody wants to learn a syntax to ask why."""
+    assert read_wish(text) == wish
+
+
+def row(name: str, *, current: bool = True, namespace: str = "shop") -> WorkloadRow:
+    """Return a ReplicaSet of Deployment web."""
+    return WorkloadRow(
+        kind="ReplicaSet",
+        namespace=namespace,
+        name=name,
+        uid=f"uid-{name}",
+        api_version="apps/v1",
+        created_at=0,
+        containers=(Container(name="app", role="container", image="app:1"),),
+        current=current,
+        top_kind="Deployment",
+        top_name="web",
+    )
+
+
+class FakeRows:
+    """The watcher's rows."""
+
+    def __init__(self, *rows: WorkloadRow) -> None:
+        self._rows = {each.key: each for each in rows}
+
+    def keys(self) -> Iterator[WorkloadKey]:
+        """Yield every key, and one whose row is gone by now."""
+        yield from self._rows
+        yield key("vanished")
+
+    def get(self, wanted: WorkloadKey) -> tuple[WorkloadRow, Fingerprint] | None:
+        """Return a row."""
+        found = self._rows.get(wanted)
+        return None if found is None else (found, fingerprint(found))
+
+
+class FakeImages:
+    """One image that one workload uses."""
+
+    def keys(self) -> list[ImageKey]:
+        """Return the image."""
+        return [IMAGE]
+
+    def uses(self, wanted: ImageKey) -> list[ImageUse]:
+        """Return its use."""
+        assert wanted == IMAGE
+        return [ImageUse(workload=str(key("web-new")), reference="app:1", namespace="shop")]
+
+
+ROWS = FakeRows(row("web-old", current=False), row("web-new"), row("web-x", namespace="other"))
+
+
+def meant(text: str) -> list[WorkKey]:
+    """Return the keys that a text means here."""
+    return keys_meant(read_wish(text), ROWS, FakeImages())
+
+
+def test_a_deployment_means_its_current_replicaset() -> None:
+    """The ledger knows ReplicaSets; users know Deployments."""
+    assert meant("Deployment/shop/web") == [key("web-new")]
+
+
+def test_a_deployment_without_a_current_replicaset_means_all_it_has() -> None:
+    """During a rollout there may be none; silence would be worse than the old story."""
+    rows = FakeRows(row("web-old", current=False))
+    assert keys_meant(read_wish("deploy/shop/web"), rows, FakeImages()) == [key("web-old")]
+
+
+def test_a_workload_is_meant_even_when_it_is_gone() -> None:
+    """Why a report vanished is asked after the workload did."""
+    assert meant("Pod/shop/long-gone") == [
+        WorkloadKey(kind="Pod", namespace="shop", name="long-gone")
+    ]
+
+
+@pytest.mark.parametrize("text", ["app:1", DIGEST, DIGEST[:19], f"registry/app@{DIGEST}"])
+def test_an_image_is_found_by_reference_and_by_digest(text: str) -> None:
+    """People copy whatever stands in their manifest or in `kubectl describe`."""
+    assert meant(text) == [IMAGE]
+
+
+@pytest.mark.parametrize("text", ["app:2", "sha256:00", "Deployment/shop/other"])
+def test_what_nobody_knows_means_nothing(text: str) -> None:
+    """Better no answer than somebody else's."""
+    assert meant(text) == []
+
+
+def test_a_workloads_images_are_found() -> None:
+    """Its own story is half the story."""
+    assert images_of(key("web-new"), FakeImages()) == [IMAGE]
+    assert images_of(key("web-old"), FakeImages()) == []
