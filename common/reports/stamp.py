@@ -102,7 +102,7 @@ def parse(annotations: Mapping[str, str]) -> Stamp | None:
     if hashed is None or text is None:
         return None
     try:
-        wire = _decoder.decode(text.encode("utf-8", "surrogatepass"))
+        wire = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return None
     known = _HASH.fullmatch(hashed)
