@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -122,7 +123,7 @@ class Feed:
             return not self._pending
         try:
             while self._pending:
-                self._send(list(self._pending.values())[:BATCH_KEYS])
+                self._send(list(islice(self._pending.values(), BATCH_KEYS)))
         except TransientError as exc:
             self._note_failure(exc, now_s=now_s, draw=draw)
             return False

@@ -92,8 +92,11 @@ class Rounds:
         return self._round is not None or self._pulse.monotonic() >= self._due_at_s
 
     def look(self) -> None:
-        """Look whether somebody asked for a sweep; raises TransientError."""
-        if self._ports.requests.sweep_requested() > self._answered:
+        """Look whether somebody asked for a sweep; raises TransientError.
+
+        One that goes on is not begun again: a request a second would keep it from ever ending.
+        """
+        if self._round is None and self._ports.requests.sweep_requested() > self._answered:
             self.demand()
 
     def demand(self) -> None:

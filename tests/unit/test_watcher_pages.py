@@ -1,0 +1,179 @@
+"""Findings metrics, probes' words, start-up checks and batches."""
+
+from __future__ import annotations
+
+import queue
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from common.kube.errors import NotFoundError
+from common.kube.session import Reply
+from common.model.errors import PreconditionError
+from common.reports.stamp import StampArtifact
+from tests import builders as b
+from watcher.exporter import label_name, render
+from watcher.fold.reports import ReportFact, read_report
+from watcher.inbox import BATCH_CHANGES, take_batch
+from watcher.preflight import check_definitions, check_peers
+from watcher.stream.catalog import ROWS
+from watcher.stream.change import Change, Op
+
+ARTIFACT = StampArtifact(registry="index.docker.io", repository="library/app", tag="1", digest="d")
+SUMMARY = {"criticalCount": 3, "highCount": 2, "mediumCount": 1, "lowCount": 0, "unknownCount": 4}
+
+
+def _report(kind: str, *modifiers: b.Modifier) -> ReportFact:
+    stamped = b.stamped(summary=SUMMARY, artifact=ARTIFACT)
+    made = b.report(kind, "replicaset-web-app", b.about("ReplicaSet", "web"), stamped, *modifiers)
+    return read_report(kind, made.metadata, copied=("team", "app.kubernetes.io/partOf"))
+
+
+def _rendered(*reports: ReportFact) -> dict[str, list[tuple[dict[str, str], float]]]:
+    text = b"".join(
+        render(reports, copied=("team", "app.kubernetes.io/partOf"), prefix="k8s_label_")
+    ).decode()
+    return {
+        family.name: [(dict(sample.labels), sample.value) for sample in family.samples]
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_a_vulnerability_report_is_a_series_per_severity_with_trivy_operators_labels() -> None:
+    """Dashboards select by these names; a count of 0 is a series too."""
+    found = _rendered(_report("VulnerabilityReport"))["trivy_image_vulnerabilities"]
+    assert [(labels["severity"], value) for labels, value in found] == [
+        ("Critical", 3),
+        ("High", 2),
+        ("Medium", 1),
+        ("Low", 0),
+        ("Unknown", 4),
+    ]
+    labels = found[0][0]
+    assert labels == {
+        "namespace": "shop",
+        "name": "replicaset-web-app",
+        "resource_kind": "ReplicaSet",
+        "resource_name": "web",
+        "container_name": "app",
+        "image_registry": "index.docker.io",
+        "image_repository": "library/app",
+        "image_tag": "1",
+        "image_digest": "d",
+        "severity": "Critical",
+        "k8s_label_team": "",
+        "k8s_label_app_kubernetes_io_part_of": "",
+    }
+
+
+def test_a_secret_report_has_four_severities() -> None:
+    """An unknown one is refused by the API server."""
+    found = _rendered(_report("ExposedSecretReport"))["trivy_image_exposedsecrets"]
+    assert [labels["severity"] for labels, _ in found] == ["Critical", "High", "Medium", "Low"]
+
+
+def test_copied_labels_are_metric_labels() -> None:
+    """`report.resourceLabels` with `metrics.resourceLabelsPrefix`."""
+    found = _rendered(_report("VulnerabilityReport", b.labelled({"team": "shop"})))
+    assert found["trivy_image_vulnerabilities"][0][0]["k8s_label_team"] == "shop"
+    assert label_name("k8s_label_", "app.kubernetes.io/managedBy") == (
+        "k8s_label_app_kubernetes_io_managed_by"
+    )
+
+
+def test_a_report_without_our_stamp_is_not_served() -> None:
+    """Nobody knows its counts without reading its body."""
+    foreign = read_report(
+        "VulnerabilityReport",
+        b.report("VulnerabilityReport", "r", b.about("ReplicaSet", "web")).metadata,
+        copied=(),
+    )
+    assert _rendered(foreign)["trivy_image_vulnerabilities"] == []
+
+
+def test_a_label_value_cannot_break_out_of_its_quotes() -> None:
+    """A tag is a tenant's text."""
+    wild = StampArtifact(tag='1",severity="None"} 9\n# x\\')
+    report = b.report(
+        "VulnerabilityReport",
+        "r",
+        b.about("ReplicaSet", "web"),
+        b.stamped(summary=SUMMARY, artifact=wild),
+    )
+    found = _rendered(read_report("VulnerabilityReport", report.metadata, copied=()))
+    assert len(found["trivy_image_vulnerabilities"]) == 5
+    assert found["trivy_image_vulnerabilities"][0][0]["image_tag"] == wild.tag
+
+
+# --- start-up -------------------------------------------------------------------------------------
+
+
+class _Api:
+    def __init__(self, *missing: str) -> None:
+        self._missing = missing
+
+    def request(self, method: str, path: str, *, query: object = (), accept: str = "") -> Reply:
+        if path.rpartition("/")[2] in self._missing:
+            raise NotFoundError(f"GET {path}: 404")
+        return Reply(status=200, headers={}, body=b"{}")
+
+
+class _Peer:
+    def __init__(self, ready: int) -> None:
+        self.namespace, self.name, self.ready = "trivy-system", "trivy-operator", ready
+
+
+def test_missing_definitions_are_named_with_the_remedy() -> None:
+    """An informer would wait for them for ever, and nobody would know why."""
+    check_definitions(_Api(), ROWS)
+    with pytest.raises(PreconditionError, match=r"SbomReport.*sluice crds --install"):
+        check_definitions(_Api("sbomreports"), ROWS)
+
+
+def test_a_running_trivy_operator_is_refused_with_the_remedy() -> None:
+    """Trap 36. Both would delete and rewrite each other's reports for ever."""
+    check_peers([])
+    check_peers([_Peer(ready=0)])
+    with pytest.raises(PreconditionError, match=r"kubectl scale .* --replicas=0"):
+        check_peers([_Peer(ready=1)])
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+class _Steps:
+    """A clock that moves a little with each look."""
+
+    def __init__(self, step_s: float) -> None:
+        self._now, self._step_s = 0.0, step_s
+
+    def __call__(self) -> float:
+        self._now += self._step_s
+        return self._now
+
+
+def _inbox(count: int) -> queue.Queue[Change]:
+    inbox: queue.Queue[Change] = queue.Queue()
+    for number in range(count):
+        inbox.put(Change(resource="pods", op=Op.DELETE, key=f"shop/p{number}"))
+    return inbox
+
+
+def test_a_burst_is_taken_in_batches_in_order() -> None:
+    """One call of Redis for hundreds of changes."""
+    inbox = _inbox(BATCH_CHANGES + 10)
+    first = take_batch(inbox, wait_s=0.0, monotonic=_Steps(0.0))
+    second = take_batch(inbox, wait_s=0.0, monotonic=_Steps(0.0))
+    assert [len(first), len(second)] == [BATCH_CHANGES, 10]
+    assert first[0].key == "shop/p0"
+
+
+def test_a_batch_that_is_old_takes_only_what_is_there() -> None:
+    """Changes that trickle in must not hold the first one up for long."""
+    assert len(take_batch(_inbox(3), wait_s=0.0, monotonic=_Steps(1.0))) == 3
+
+
+def test_nothing_comes_back_when_nothing_comes() -> None:
+    """The loop has other things to do."""
+    assert take_batch(_inbox(0), wait_s=0.0, monotonic=_Steps(0.0)) == []
+    assert take_batch(_inbox(0), wait_s=0.001, monotonic=_Steps(0.0)) == []

@@ -1,0 +1,300 @@
+"""Sweeps end to end over tables in memory: chunks, confirmations, rounds and Redis' lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from common.model.key import ClusterKey, WorkKey, WorkloadKey
+from common.queue.contract import Lane
+from common.state.settled import SettledRow
+from tests import builders as b
+from tests.fakes.watch_tables import FakeTables
+from tests.folding import folded
+from watcher.fold.cluster import Cluster
+from watcher.lead import Lead, LeadPorts
+from watcher.metrics import WatchMetrics
+from watcher.pulse import Pulse
+from watcher.rounds import RoundPorts, Rounds
+from watcher.stream.change import Change, Op
+from watcher.sweeper import CHUNK_KEYS, Ports, Sweep
+
+KIND = "VulnerabilityReport"
+HASH = "ab" * 16
+WEB = b.key("ReplicaSet", "web")
+
+
+def _workloads(count: int) -> list[Change]:
+    return [b.upsert(b.replica_set(f"web-{n}"), kind="ReplicaSet") for n in range(count)]
+
+
+def _ports(tables: FakeTables, cluster: Cluster) -> Ports:
+    return Ports(queue=tables, rows=tables, settled=tables, known=cluster)
+
+
+def _sweep(tables: FakeTables, cluster: Cluster) -> Sweep:
+    sweep = Sweep(_ports(tables, cluster), fence=tables.fence, epoch=tables.epoch, now_s=tables.now)
+    while sweep.step():
+        pass
+    return sweep
+
+
+def test_the_first_sweep_adds_everything_in_bulk_and_the_second_nothing() -> None:
+    """Law 1: unchanged input, the next pass does 0 enqueues."""
+    cluster, tables = folded(*_workloads(7)), FakeTables()
+    assert _sweep(tables, cluster).tally.enqueued == 7
+    assert {add.lane for add in tables.adds} == {Lane.BULK}
+    tables.work()
+    sent = len(tables.adds)
+    tally = _sweep(tables, cluster).tally
+    assert (tally.workloads, tally.enqueued, tally.stored, tally.forgotten) == (7, 0, 0, 0)
+    assert len(tables.adds) == sent
+
+
+def test_a_sweep_while_everything_waits_adds_nothing() -> None:
+    """A queue that is an hour behind must not grow by a cluster's size every ten minutes."""
+    cluster, tables = folded(*_workloads(5)), FakeTables()
+    _sweep(tables, cluster)
+    assert _sweep(tables, cluster).tally.enqueued == 0
+
+
+def test_a_restarted_watcher_stores_and_adds_nothing() -> None:
+    """Law 1, after a restart: another fold of the same cluster gives the same fingerprints."""
+    tables = FakeTables()
+    _sweep(tables, folded(*_workloads(5)))
+    tables.work()
+    tally = _sweep(tables, folded(*reversed(_workloads(5)))).tally
+    assert (tally.enqueued, tally.stored) == (0, 0)
+
+
+def test_large_clusters_are_swept_in_chunks() -> None:
+    """Between two chunks live changes are served."""
+    cluster, tables = folded(*_workloads(CHUNK_KEYS + 1)), FakeTables()
+    sweep = Sweep(_ports(tables, cluster), fence=0, epoch=0, now_s=0)
+    assert sweep.step()
+    assert len(tables.waiting) == CHUNK_KEYS
+    assert sweep.step()
+    assert len(tables.waiting) == CHUNK_KEYS + 1
+
+
+def test_rows_of_workloads_that_vanished_unwatched_are_forgotten_once() -> None:
+    """The namespace was deleted while no watcher ran; workers clean up, then nothing is left."""
+    tables = FakeTables()
+    _sweep(tables, folded(*_workloads(3)))
+    tables.work()
+    empty = folded()
+    assert _sweep(tables, empty).tally.forgotten == 3
+    assert _sweep(tables, empty).tally.forgotten == 0, "the clean-up waits already"
+    tables.work()
+    assert tables.settled_rows == {}
+    assert _sweep(tables, empty).tally.forgotten == 0
+
+
+def test_a_settled_run_without_a_row_is_forgotten_too() -> None:
+    """The row was deleted, and the queue lost the clean-up."""
+    tables = FakeTables()
+    _sweep(tables, folded(*_workloads(1)))
+    tables.work()
+    tables.stored.clear()
+    assert _sweep(tables, folded()).tally.forgotten == 1
+
+
+def test_what_cannot_be_decoded_is_not_forgotten() -> None:
+    """Trap 23. Its reports are good, only our decoder is not."""
+    tables = FakeTables()
+    _sweep(tables, folded(b.upsert(b.replica_set("web"), kind="ReplicaSet")))
+    tables.work()
+    blind = folded(Change(resource="replicasets", op=Op.UNDECODABLE, key="shop/web"))
+    assert _sweep(tables, blind).tally.forgotten == 0
+
+
+class _EndsBetweenReads(FakeTables):
+    """A run ends after the sweep read what is settled and before it asks who waits."""
+
+    def members(self, keys: Sequence[WorkKey]) -> list[bool]:
+        self.work()
+        return super().members(keys)
+
+
+def test_a_run_that_ends_between_two_reads_is_not_repeated() -> None:
+    """Not settled a moment ago, not waiting now: it has settled in between."""
+    cluster, tables = folded(*_workloads(3)), _EndsBetweenReads()
+    sweep = Sweep(_ports(tables, cluster), fence=0, epoch=0, now_s=tables.now)
+    for key in cluster.prints:
+        row = cluster.row(key)
+        assert row is not None
+        tables.stored[key] = row
+        tables.waiting[key] = None  # type: ignore[assignment] # only that it waits matters
+    while sweep.step():
+        pass
+    assert sweep.tally.enqueued == 0
+    assert tables.adds == []
+
+
+def test_a_deleted_report_is_found_by_the_next_sweep() -> None:
+    """Trap 11. Whatever the events said, the join tells."""
+    report = b.report(KIND, "r", b.about("ReplicaSet", "web"), b.stamped(HASH))
+    cluster = folded(b.upsert(b.replica_set("web"), kind="ReplicaSet"), b.upsert(report, kind=KIND))
+    tables = FakeTables(epoch=1)
+    _sweep(tables, cluster)
+    made: Mapping[WorkloadKey, Mapping[str, str]] = {WEB: {f"{KIND}/{b.NAMESPACE}/r": HASH}}
+    tables.work(made)
+    tables.now += 60
+    assert _sweep(tables, cluster).tally.enqueued == 0
+    cluster.apply([b.delete(report, kind=KIND)])
+    sweep = _sweep(tables, cluster)
+    assert sweep.tally.causes == {"ReportMissing": 1}
+
+
+# --- rounds and lead ------------------------------------------------------------------------------
+
+
+class _Time:
+    """A clock that a test turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class _Stage:
+    def __init__(self, *changes: Change) -> None:
+        self.time = _Time()
+        self.cluster, self.tables = folded(*changes), FakeTables()
+        self.pulse = Pulse(monotonic=self.time, draw=lambda: 0.5)
+        self.lead = self.take_lead()
+        self.rounds = Rounds(
+            RoundPorts(
+                tables=_ports(self.tables, self.cluster),
+                requests=self.tables,
+                ledger=self.tables,
+                clock=self.tables,
+                count_reports=lambda: len(self.cluster.reports),
+            ),
+            WatchMetrics(CollectorRegistry()),
+            interval_s=600.0,
+            pulse=self.pulse,
+        )
+
+    def take_lead(self, digest: str = "d") -> Lead:
+        ports = LeadPorts(fences=self.tables, epochs=self.tables, lives=self.tables)
+        return Lead(
+            ports,
+            digest=digest,
+            highest_stamp=lambda: max((one.epoch for one in self.cluster.reports), default=0),
+        )
+
+    def go_round(self) -> None:
+        """Step until nothing is due."""
+        for _ in range(100):
+            if not self.rounds.busy:
+                return
+            self.rounds.step(self.lead)
+        raise AssertionError("a sweep does not end")
+
+    def sweeps(self) -> int:
+        return sum(fact.kind == "swept" for fact in self.tables.facts)
+
+
+def test_a_sweep_begins_at_the_start_and_says_what_it_did() -> None:
+    """A fact in the ledger, so that `status` need not guess."""
+    stage = _Stage(*_workloads(3))
+    stage.go_round()
+    (fact,) = stage.tables.facts
+    assert fact.kind == "swept"
+    assert dict(fact.data) == {"workloads": 3, "reports": 0, "enqueued": 3, "seconds": 0.0}
+
+
+def test_a_sweep_comes_back_after_its_interval() -> None:
+    """Whatever was missed is found within ten minutes."""
+    stage = _Stage()
+    stage.go_round()
+    stage.time.now += 599
+    assert not stage.rounds.busy
+    stage.time.now += 2
+    stage.go_round()
+    assert stage.sweeps() == 2
+
+
+def test_a_request_is_answered_by_a_sweep_that_began_after_it() -> None:
+    """`sluice` waits for its number; a sweep that was under way may have passed its object."""
+    stage = _Stage(*_workloads(CHUNK_KEYS * 2))
+    stage.rounds.step(stage.lead)
+    stage.tables.requested = 7
+    stage.rounds.look()
+    stage.go_round()
+    assert (stage.tables.swept, stage.sweeps()) == (0, 1), "it began before the request"
+    stage.rounds.look()
+    stage.go_round()
+    assert (stage.tables.swept, stage.sweeps()) == (7, 2)
+    stage.rounds.look()
+    assert not stage.rounds.busy
+
+
+def test_a_sweep_that_redis_interrupts_begins_again_after_a_wait() -> None:
+    """Half a sweep proves nothing."""
+    stage = _Stage(*_workloads(CHUNK_KEYS * 2))
+    stage.rounds.step(stage.lead)
+    stage.tables.go_away()
+    stage.rounds.step(stage.lead)
+    assert not stage.rounds.busy, "it waits"
+    stage.tables.come_back()
+    stage.time.now += 10
+    stage.go_round()
+    assert stage.sweeps() == 1
+    assert stage.tables.facts[-1].data["workloads"] == CHUNK_KEYS * 2
+
+
+def test_a_lead_takes_fence_and_epoch_and_keeps_them_while_nothing_changes() -> None:
+    """The same digest keeps the epoch, also for the next watcher."""
+    stage = _Stage()
+    first = stage.lead
+    assert first.check() == ""
+    second = stage.take_lead()
+    assert second.fence > first.fence
+    assert second.epoch == first.epoch
+
+
+def test_settings_that_change_raise_the_epoch() -> None:
+    """Trap 26. Everything is looked at again, in bulk."""
+    stage = _Stage()
+    assert stage.take_lead("other settings").epoch == stage.lead.epoch + 1
+
+
+def test_the_epoch_goes_on_from_the_highest_stamp() -> None:
+    """Trap 32. After a loss of Redis' data a lower epoch would make every stamp a newer one."""
+    report = b.report(KIND, "r", b.about("ReplicaSet", "web"), b.stamped(HASH, epoch=9))
+    assert _Stage(b.upsert(report, kind=KIND)).lead.epoch == 9
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_redis_that_is_another_than_before_is_noticed_once(*, flushed: bool) -> None:
+    """A flush keeps the run id and loses the epoch; a restart changes it and may lose a second."""
+    stage = _Stage()
+    epoch = stage.lead.epoch
+    if flushed:
+        stage.tables.flush()
+    else:
+        stage.tables.life = "life-2"
+    assert stage.lead.check() == ("DataLost" if flushed else "Restarted")
+    assert stage.lead.check() == ""
+    assert stage.lead.epoch == stage.tables.epoch == epoch, "the same settings, the same epoch"
+
+
+def test_a_newer_watchers_epoch_is_left_standing() -> None:
+    """Trap 25. The older one is refused at its next write; it must not fight."""
+    stage = _Stage()
+    newer = stage.take_lead("newer version")
+    assert stage.lead.check() == ""
+    assert stage.tables.epoch == newer.epoch
+
+
+def test_a_settled_run_of_another_pool_is_none_of_a_sweeps_business() -> None:
+    """Image and cluster keys settle too; they have no row."""
+    tables = FakeTables()
+    tables.settled_rows[ClusterKey(what="x")] = SettledRow(fingerprint="", epoch=0, outcome="x")
+    assert _sweep(tables, folded()).tally.forgotten == 0
