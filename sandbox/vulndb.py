@@ -90,21 +90,29 @@ def build_java(folder: Path, *, updated_at: datetime, valid_for: timedelta = VAL
 
 def push(address: str, folder: Path, *, repository: str = REPOSITORY, tag: str = TAG) -> str:
     """Publish the database in `folder` to the registry at `address`; return the digest."""
-    files = {name: (folder / "db" / name).read_bytes() for name in ("trivy.db", "metadata.json")}
-    published = _artifact(files, kind="db", config=f"{_MEDIA}config.v1+json")
     with Registry(address) as registry:
-        return registry.push(repository, published, tag)
+        return registry.push(repository, artifact(folder), tag)
 
 
 def push_java(
     address: str, folder: Path, *, repository: str = JAVA_REPOSITORY, tag: str = JAVA_TAG
 ) -> str:
     """Publish the Java index in `folder` to the registry at `address`; return the digest."""
+    with Registry(address) as registry:
+        return registry.push(repository, java_artifact(folder), tag)
+
+
+def artifact(folder: Path) -> oci.Image:
+    """Return the database in `folder` as it is published."""
+    files = {name: (folder / "db" / name).read_bytes() for name in ("trivy.db", "metadata.json")}
+    return _artifact(files, kind="db", config=f"{_MEDIA}config.v1+json")
+
+
+def java_artifact(folder: Path) -> oci.Image:
+    """Return the Java index in `folder` as it is published."""
     place = folder / "java-db"
     files = {name: (place / name).read_bytes() for name in ("trivy-java.db", "metadata.json")}
-    published = _artifact(files, kind="javadb", config=f"{_MEDIA}javadb.config.v1+json")
-    with Registry(address) as registry:
-        return registry.push(repository, published, tag)
+    return _artifact(files, kind="javadb", config=f"{_MEDIA}javadb.config.v1+json")
 
 
 def _artifact(files: oci.Files, *, kind: str, config: str) -> oci.Image:
