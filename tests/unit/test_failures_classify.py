@@ -55,6 +55,8 @@ WANTED: dict[str, tuple[type[SluiceError], str]] = {
     "truncated layer": (TransientError, "TransferDamaged"),
     "corrupt layer (checksum)": (TransientError, "TransferDamaged"),
     "config blob bad json": (DamagedImageError, "DamagedImage"),
+    "config blob 404": (ImageNotFoundError, "ImageNotFound"),
+    "config blob cut off": (TransientError, "TransferDamaged"),
     "no DB": (SourceUnavailableError, "DatabaseUnusable"),
     "no DB, no network": (SourceUnavailableError, "DatabaseDownloadFailed"),
     "DB schema 1": (SourceUnavailableError, "DatabaseUnusable"),

@@ -97,6 +97,17 @@ REGISTRY: Sequence[Rule] = (
     ),
 )
 
+# The image's configuration was being read: fetched like anything else, then parsed.
+CONFIGURATION: Sequence[Rule] = (
+    *REGISTRY,
+    _rule(
+        r"invalid character|cannot unmarshal",
+        DamagedImageError,
+        "DamagedImage",
+        "its configuration is not JSON",
+    ),
+)
+
 # A layer was being read. Damage in transit and damage at the source look the same, so it is tried
 # again a few times; text that only broken content produces is final.
 LAYER: Sequence[Rule] = (
@@ -213,7 +224,7 @@ WORKER: Sequence[Rule] = (
         "no such archive",
     ),
     _rule(
-        r"unable to open \S+ as a Docker image|unable to get the image ID",
+        r"unable to open \S+ as a Docker image",
         DamagedImageError,
         "DamagedImage",
         "its content is not an image",
@@ -233,6 +244,7 @@ WORKER: Sequence[Rule] = (
 PARTS: Sequence[tuple[str, Sequence[Rule]]] = (
     ("remote error: ", REGISTRY),
     ("failed to get the layer content", REGISTRY),
+    ("unable to get the image ID: ", CONFIGURATION),
     ("walk error: ", LAYER),
     ("post analysis error: ", LAYER),
 )
