@@ -24,7 +24,7 @@ _KIND = "VulnerabilityReport"
 
 
 class _World:
-    """Deployments with one ReplicaSet, two Pods and one report each, and what can happen to them."""
+    """Deployments with a ReplicaSet, two Pods and a report each, and what happens to them."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -116,7 +116,7 @@ class _World:
 @pytest.mark.parametrize("hidden", [0, 1, 37])
 def test_a_stream_that_hides_k_relevant_changes_gives_exactly_k_keys(hidden: int) -> None:
     """No key too many: each is a run. No key too few: each is a report that is not true."""
-    chance = random.Random(hidden)
+    chance = random.Random(hidden)  # noqa: S311 # the same stream every time
     world, cluster = _World(chance), empty()
     cluster.load(world.everything())
     cluster.settle()
@@ -131,7 +131,7 @@ def test_a_stream_that_hides_k_relevant_changes_gives_exactly_k_keys(hidden: int
             batch = []
     counted = Counter(wish.key for wish in wishes)
     wanted = {WorkloadKey(kind="ReplicaSet", namespace=b.NAMESPACE, name=name) for name in names}
-    assert counted.keys() == wanted
+    assert counted == dict.fromkeys(wanted, 1)
 
 
 subjects = st.builds(
