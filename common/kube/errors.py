@@ -12,8 +12,11 @@
     └── InvalidError                400, 422 and every other 4xx           a TerminalError
         └── NotAcceptableError      406, 415: ask for another encoding
 
-A broken connection has no status: it is a plain SourceUnavailableError. Callers that do not care
-for codes catch the classes of `common.model.errors`. Pure.
+    SourceUnavailableError          no answer at all: there is no status
+    ├── IdleStreamError             a stream was silent for too long
+    └── TornStreamError             a stream broke before its end
+
+Callers that do not care for codes catch the classes of `common.model.errors`. Pure.
 """
 
 from __future__ import annotations
@@ -95,6 +98,18 @@ class NotAcceptableError(InvalidError):
     """The server does not speak the encoding that was asked for."""
 
     reason = "NotAcceptable"
+
+
+class IdleStreamError(SourceUnavailableError):
+    """No byte came for longer than a living server is silent."""
+
+    reason = "IdleStream"
+
+
+class TornStreamError(SourceUnavailableError):
+    """The connection broke before the body's end."""
+
+    reason = "TornStream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,44 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Protocol, Self
+from typing import Self
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from common.kube.errors import Call
-from common.model.errors import SourceUnavailableError, shorten
+from common.kube.errors import Call, IdleStreamError, TornStreamError
+from common.model.errors import shorten
 
 # A body that is not chunked comes in pieces of this size.
 _PIECE_BYTES = 64 * 1024
-
-
-class IdleStreamError(SourceUnavailableError):
-    """No byte came for longer than a living server is silent."""
-
-    reason = "IdleStream"
-
-
-class TornStreamError(SourceUnavailableError):
-    """The connection broke before the body's end."""
-
-    reason = "TornStream"
-
-
-class Chunks(Protocol):
-    """A body in pieces, as its readers see it: a context manager that `close` ends from outside."""
-
-    def __enter__(self) -> Self:
-        """Start reading."""
-
-    def __exit__(self, *raised: object) -> None:
-        """Give the connection back, or close it if the body is not at its end."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces as they come."""
-
-    def close(self) -> None:
-        """End the iteration; any thread may call it."""
 
 
 class Stream:

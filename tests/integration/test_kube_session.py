@@ -18,9 +18,15 @@ from kubernetes.client.configuration import Configuration
 from common.kube import connect
 from common.kube.connect import Connector
 from common.kube.credentials import Credentials, PullSecret
-from common.kube.errors import DeniedError, NotFoundError, ThrottledError, UnavailableError
+from common.kube.errors import (
+    DeniedError,
+    IdleStreamError,
+    NotFoundError,
+    ThrottledError,
+    TornStreamError,
+    UnavailableError,
+)
 from common.kube.session import Session
-from common.kube.stream import IdleStreamError, TornStreamError
 from common.model.errors import PreconditionError, SourceUnavailableError
 from tests.fakes.kube_api import FakeKubeApi
 from tests.fakes.kube_faults import cut, cut_mid_line, hang, refuse

@@ -24,9 +24,10 @@ from watcher.stream.ask import Scope
 from watcher.stream.catalog import BY_RESOURCE, ROWS
 from watcher.stream.change import Change, Op
 from watcher.stream.fleet import Fleet
-from watcher.stream.informer import Informer, Outlet, Source
+from watcher.stream.informer import Informer, Outlet
 from watcher.stream.meter import NoMeter
 from watcher.stream.signals import Note
+from watcher.stream.source import Source
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import Row
 from watcher.stream.change import Change
-from watcher.stream.informer import Informer, Outlet, Source
+from watcher.stream.informer import Informer, Outlet
 from watcher.stream.meter import Meter
+from watcher.stream.source import Source
 
 # First readings at once. With two, one reading's burst delays the other streams by 3 ms; with ten
 # by 50 ms, and the buffers of all of them stand in memory together.

@@ -14,12 +14,9 @@ import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from common.kube.errors import ApiError
+from common.kube.errors import ApiError, IdleStreamError
 from common.kube.negotiate import Offer, offers
-from common.kube.session import Query
-from common.kube.stream import Chunks, IdleStreamError
 from common.model.errors import SluiceError, TransientError
 from watcher.stream.ask import Scope, list_query, watch_query
 from watcher.stream.catalog import Row
@@ -46,6 +43,7 @@ from watcher.stream.signals import (
     Started,
     Wait,
 )
+from watcher.stream.source import Chunks, Source
 
 # Two of the server's bookmarks, which come every minute, and half of one more.
 IDLE_TIMEOUT_S = 150.0
@@ -55,13 +53,6 @@ _QUEUE_POLL_S = (
     0.2  # how late a stop may be noticed by a thread that waits for room, or for its turn
 )
 _EXPIRED = ("Expired", "Gone")
-
-
-class Source(Protocol):
-    """Where streams come from: `common.kube.session.Session`."""
-
-    def stream(self, path: str, *, query: Query, accept: str, idle_timeout_s: float) -> Chunks:
-        """Open a GET; raises a SluiceError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
