@@ -1,8 +1,8 @@
 """What the workqueue promises, as values: adds, claims and the outcomes of a run.
 
 client-go's semantics: a key stands in the queue at most once, is worked by at most one live claim,
-and a change during that work leads to exactly one more run. The promise itself is `model.step`; the
-Redis scripts are checked against it. Pure.
+and a change during that work leads to exactly one more run. The promise itself is
+`common.queue.step`; the Redis scripts are checked against it. Pure.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from common.model.workload import WorkloadRow
 
 # Bulk gets at least every eighth claim, so that neither lane starves the other.
 BULK_EVERY = 8
+
+# A key whose runs killed its workers waits this long for its slow probe.
+CRASH_PROBE_S = 1800.0
 
 
 class Lane(enum.IntEnum):

@@ -16,6 +16,7 @@ from common.model.key import WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow, encode_row, fingerprint
 from common.queue.contract import (
     BULK_EVERY,
+    CRASH_PROBE_S,
     Add,
     AddResult,
     Claim,
@@ -31,8 +32,6 @@ from common.state.ledger import packed
 from common.state.names import POOLS, RQ, Names
 from common.state.scripts import Scripts
 
-# A key whose runs killed its workers waits this long for its slow probe.
-CRASH_PROBE_S = 1800.0
 # As long as rq itself keeps a worker without a heartbeat: 420 s and a minute.
 WORKER_TTL_S = 480
 # BLPOP must end before the client's socket timeout does.

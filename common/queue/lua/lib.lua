@@ -272,7 +272,7 @@ local function add_absent(text, id, lane, due, h)
   return 'new'
 end
 
--- The state table of the queue: what an add does to a key in each state (model.py says the same).
+-- The state table of the queue: what an add does to a key in each state (step.py says the same).
 local function add(text, lane, due, cause)
   local id = job_id(text)
   local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')

@@ -1,0 +1,332 @@
+"""The queue's promise as a pure function: `step(state, op) -> (state, result)`.
+
+The Redis scripts are checked against it with random operations, and the fake queue of the tests is
+a shell around it. What it leaves out: tables, facts, waiters, and everything that rq's own commands
+or people do to the keys. Pure, total.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import assert_never
+
+from common.model.key import WorkKey, pool_of
+from common.queue.contract import (
+    BULK_EVERY,
+    CRASH_PROBE_S,
+    Add,
+    AddResult,
+    After,
+    Claim,
+    Lane,
+    Outcome,
+    Park,
+    Retry,
+    Settled,
+    Waiting,
+)
+from common.queue.model import (
+    Adds,
+    Beat,
+    End,
+    Job,
+    Op,
+    Reap,
+    Recover,
+    Release,
+    Result,
+    State,
+    Take,
+    Tick,
+)
+
+# Operations follow each other by at least this; it orders what is due.
+_INSTANT_S = 1e-6
+
+
+def step(state: State, op: Op) -> tuple[State, Result]:
+    """Return what the queue is after `op`, and what the caller is told. Total."""
+    work = _Work(state)
+    result = work.do(op)
+    return work.state(), result
+
+
+class _Work:
+    """One operation on copies of the state's parts."""
+
+    def __init__(self, state: State) -> None:
+        self.now = state.now + _INSTANT_S
+        self.jobs = dict(state.jobs)
+        self.lists = {name: list(keys) for name, keys in state.lists.items()}
+        self.leases = dict(state.leases)
+        self.running = dict(state.running)
+        self.token = state.token
+        self.turns = dict(state.turns)
+
+    def state(self) -> State:
+        return State(
+            now=self.now,
+            jobs=self.jobs,
+            lists={name: tuple(keys) for name, keys in self.lists.items() if keys},
+            leases=self.leases,
+            running=self.running,
+            token=self.token,
+            turns=self.turns,
+        )
+
+    def do(self, op: Op) -> Result:
+        result: Result = None
+        match op:
+            case Adds(adds=adds):
+                result = AddResult(**Counter(self.add(add) for add in adds))
+            case Take():
+                result = self.take(op)
+            case End(worker=worker, done=done, running=running):
+                result = [self.end(claim, outcome) for claim, outcome in done]
+                self.mark(worker, running.key if running else None)
+            case Release(worker=worker, claims=claims):
+                result = [self.end(claim, None) for claim in reversed(claims)][::-1]
+                self.mark(worker, None)
+            case Beat(worker=worker, lease_s=lease_s):
+                result = worker in self.leases
+                self.leases[worker] = self.now + lease_s
+            case Reap(max_crashes=max_crashes):
+                result = self.reap_all(max_crashes)
+            case Recover(worker=worker, holding=holding):
+                result = self.recover(worker, {claim.token for claim in holding})
+            case Tick(seconds=seconds):
+                self.now += seconds
+            case _:
+                assert_never(op)
+        return result
+
+    # --- places
+
+    def queue(self, key: WorkKey, job: Job, *, lane: Lane, front: bool = False) -> None:
+        """Put the key at the end, or the front, of a lane."""
+        self.jobs[key] = replace(
+            job, state="queued", lane=lane, due=0.0, token=0, worker="", dirty=None
+        )
+        entries = self.lists.setdefault((pool_of(key), lane), [])
+        entries.insert(0 if front else len(entries), key)
+
+    def give_back(self, key: WorkKey, job: Job) -> None:
+        """Back to the front of its lane, or of the more urgent one that a change asked for."""
+        lane = job.lane if job.dirty is None else min(job.lane, job.dirty)
+        self.queue(key, job, lane=lane, front=True)
+
+    def delay(self, key: WorkKey, job: Job, *, due: float) -> None:
+        self.jobs[key] = replace(job, state="delayed", due=due, token=0, worker="", dirty=None)
+
+    def mark(self, worker: str, key: WorkKey | None) -> None:
+        if key is None:
+            self.running.pop(worker, None)
+        else:
+            self.running[worker] = key
+
+    def held(self, worker: str) -> list[tuple[WorkKey, Job]]:
+        """Return the claims of a worker, the last one first."""
+        found = [
+            (key, job)
+            for key, job in self.jobs.items()
+            if job.state == "running" and job.worker == worker
+        ]
+        return sorted(found, key=lambda pair: -pair[1].token)
+
+    # --- the state table: add
+
+    def add(self, add: Add) -> str:
+        job = self.jobs.get(add.key)
+        due = self.now + add.delay_s if add.delay_s > 0 else None
+        if job is None:
+            fresh = Job(state="queued", lane=add.lane)
+            if due is None:
+                self.queue(add.key, fresh, lane=add.lane)
+            else:
+                self.delay(add.key, fresh, due=due)
+            return "new"
+        match job.state:
+            case "running":
+                dirty = add.lane if job.dirty is None else min(job.dirty, add.lane)
+                self.jobs[add.key] = replace(job, dirty=dirty)
+                return "dirty"
+            case "queued":
+                if due is not None or add.lane >= job.lane:
+                    return "duplicate"
+                self.queue(add.key, job, lane=add.lane)
+                return "promoted"
+            case "delayed":
+                return self.add_delayed(add, job, due)
+            case "parked":
+                return self.add_parked(add, job, due)
+
+    def add_delayed(self, add: Add, job: Job, due: float | None) -> str:
+        if due is not None:
+            self.jobs[add.key] = replace(job, due=min(job.due, due))
+            return "duplicate"
+        if add.lane is Lane.BULK:
+            return "duplicate"  # a sweep does not shorten a backoff
+        self.queue(add.key, job, lane=add.lane)
+        return "promoted"
+
+    def add_parked(self, add: Add, job: Job, due: float | None) -> str:
+        if add.lane is Lane.BULK and due is None:
+            return "duplicate"  # the slow probe revives it
+        forgiven = _forgiven(job)
+        if due is None:
+            self.queue(add.key, forgiven, lane=add.lane)
+        else:
+            self.delay(add.key, replace(forgiven, lane=add.lane), due=due)
+        return "revived"
+
+    # --- claims
+
+    def take(self, op: Take) -> list[Claim]:
+        self.leases[op.worker] = self.now + op.lease_s
+        self.promote(op.pool)
+        claims: list[Claim] = []
+        while len(claims) < op.limit:
+            found = self.next_live(op.pool)
+            if found is None:
+                break
+            key, job = found
+            if job.suspect and claims:
+                self.queue(key, job, lane=job.lane, front=True)
+                break
+            claims.append(self.claim(key, job, op.worker))
+            if job.suspect:
+                break
+        self.mark(op.worker, claims[0].key if len(claims) == 1 else None)
+        return claims
+
+    def promote(self, pool: str) -> None:
+        """Queue delayed keys that are due, then parked ones whose probe is (in bulk)."""
+        due = [
+            (job.state == "parked", _lane_of_turn(job), job.due, str(key), key)
+            for key, job in self.jobs.items()
+            if job.state in ("delayed", "parked") and job.due <= self.now and pool_of(key) == pool
+        ]
+        for parked, _, _, _, key in sorted(due, key=lambda entry: entry[:4]):
+            job = self.jobs[key]
+            self.queue(key, job, lane=Lane.BULK if parked else job.lane)
+
+    def next_live(self, pool: str) -> tuple[WorkKey, Job] | None:
+        """Take the next key that is really queued: bulk first at every eighth turn."""
+        first = Lane.BULK if self.turns.get(pool, 0) % BULK_EVERY == BULK_EVERY - 1 else Lane.FRESH
+        for lane in (first, Lane(1 - first)):
+            entries = self.lists.get((pool, lane), [])
+            while entries:
+                key = entries.pop(0)
+                job = self.jobs.get(key)
+                if job is not None and job.state == "queued" and job.lane == lane:
+                    return key, job
+        return None
+
+    def claim(self, key: WorkKey, job: Job, worker: str) -> Claim:
+        pool = pool_of(key)
+        self.turns[pool] = self.turns.get(pool, 0) + 1
+        self.token += 1
+        self.jobs[key] = replace(job, state="running", token=self.token, worker=worker, dirty=None)
+        return Claim(
+            key=key,
+            token=self.token,
+            attempts=job.attempts,
+            first_failed_ago_s=0.0 if job.failed_at is None else self.now - job.failed_at,
+            crashes=job.crashes,
+            lane=job.lane,
+        )
+
+    # --- ends
+
+    def end(self, claim: Claim, outcome: Outcome | None) -> bool:
+        """End a claim with an outcome, or (None) give it back; False: it is not current."""
+        job = self.jobs.get(claim.key)
+        if job is None or job.state != "running" or job.token != claim.token:
+            return False
+        if outcome is None:
+            self.give_back(claim.key, job)
+            return True
+        job = replace(job, suspect=False)
+        match outcome:
+            case Settled() | Waiting():
+                self.rest(claim.key, job)
+            case After(delay_s=delay_s):
+                self.again(claim.key, job, delay_s)
+            case Retry(delay_s=delay_s):
+                self.again(claim.key, self.failed(job), delay_s)
+            case Park(probe_after_s=probe_after_s):
+                if job.dirty is not None:  # the change may be the fix: dirty wins over dead
+                    self.queue(claim.key, _forgiven(job), lane=job.dirty)
+                else:
+                    self.park(claim.key, self.failed(job), probe_after_s)
+            case _:
+                assert_never(outcome)
+        return True
+
+    def rest(self, key: WorkKey, job: Job) -> None:
+        if job.dirty is None:
+            del self.jobs[key]
+        else:
+            self.queue(key, _forgiven(job), lane=job.dirty)
+
+    def again(self, key: WorkKey, job: Job, delay_s: float) -> None:
+        if job.dirty is None:
+            self.delay(key, job, due=self.now + delay_s)
+        else:
+            self.queue(key, job, lane=job.dirty)
+
+    def failed(self, job: Job) -> Job:
+        failed_at = self.now if job.failed_at is None else job.failed_at
+        return replace(job, attempts=job.attempts + 1, failed_at=failed_at)
+
+    def park(self, key: WorkKey, job: Job, probe_after_s: float) -> None:
+        due = self.now + probe_after_s
+        self.jobs[key] = replace(job, state="parked", due=due, token=0, worker="", dirty=None)
+
+    # --- crashes
+
+    def reap_all(self, max_crashes: int) -> int:
+        ended = sorted(
+            (until, worker) for worker, until in self.leases.items() if until <= self.now
+        )
+        return sum(self.reap(worker, max_crashes) for _, worker in ended)
+
+    def reap(self, worker: str, max_crashes: int) -> int:
+        """Give back a dead worker's claims; charge the one it ran, or make all of them suspects."""
+        held = self.held(worker)
+        culprit = self.running.get(worker)
+        if culprit is None and len(held) == 1:
+            culprit = held[0][0]
+        for key, job in held:
+            if key == culprit:
+                self.crash(key, job, max_crashes)
+            else:
+                self.give_back(key, replace(job, suspect=job.suspect or culprit is None))
+        self.leases.pop(worker)
+        self.mark(worker, None)
+        return len(held)
+
+    def crash(self, key: WorkKey, job: Job, max_crashes: int) -> None:
+        crashes = job.crashes + 1
+        if job.dirty is not None:  # dirty wins over dead
+            self.give_back(key, replace(job, crashes=0, suspect=True))
+        elif crashes < max_crashes:
+            self.give_back(key, replace(job, crashes=crashes, suspect=True))
+        else:
+            self.park(key, replace(job, crashes=0, suspect=True), CRASH_PROBE_S)
+
+    def recover(self, worker: str, holding: set[int]) -> int:
+        lost = [pair for pair in self.held(worker) if pair[1].token not in holding]
+        for key, job in lost:
+            self.give_back(key, job)
+        return len(lost)
+
+
+def _forgiven(job: Job) -> Job:
+    return replace(job, attempts=0, failed_at=None, crashes=0, suspect=False)
+
+
+def _lane_of_turn(job: Job) -> Lane:
+    """Return the lane whose due keys are promoted first; probes come after both."""
+    return job.lane if job.state == "delayed" else Lane.BULK
