@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM for a command that owns children.
 
-The first one ends the start, or asks for the drain; a second one does not wait for the drain.
+The first one ends the start, or asks for the drain; a second one does not wait for the drain. What
+follows within a second is an echo: `timeout`, `make` and shells signal a whole group and its leader.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
+_ECHO_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
     """Turns signals into an event, or into KeyboardInterrupt where nobody looks at the event."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.until = threading.Event()
+        self._clock = clock
+        self._first_at_s = 0.0
         self._watched = False
 
     def watched(self) -> threading.Event:
@@ -28,9 +33,13 @@ class Interrupts:
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Handle one signal."""
-        first = not self.until.is_set()
-        self.until.set()
-        if not (first and self._watched):
+        now_s = self._clock()
+        if not self.until.is_set():
+            self._first_at_s = now_s
+            self.until.set()
+            if not self._watched:
+                raise KeyboardInterrupt
+        elif now_s - self._first_at_s > _ECHO_S:
             raise KeyboardInterrupt
 
 

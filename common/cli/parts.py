@@ -77,23 +77,23 @@ def noted(settings: Settings, note: RunNote | None) -> Iterator[None]:
 
 
 def start_components(owner: Supervisor, around: pipeline.Surroundings) -> dict[str, pipeline.Ports]:
-    """Start scanner, matcher, watcher and workers; return the ports of those that serve pages.
+    """Start scanner, matcher, watcher and workers at once, and wait until they are ready.
 
-    The matcher is not waited for: it may fetch a database for minutes, and keys wait for it.
-    Raises SourceUnavailableError or PreconditionError when another one does not get ready.
+    Returns the ports of those that serve pages. Each one waits by itself for what it needs of the
+    others. Raises SourceUnavailableError or PreconditionError when one does not get ready.
     """
-    socket = around.overrides["SLUICE_SCANNER_SOCKET"]
-    owner.start(pipeline.scanner(around, lambda: unix_answers(socket)))
     names = pipeline.names(around)
     free = iter(free_ports(2 * len(names)))
     ports = {name: pipeline.Ports(metrics=next(free), health=next(free)) for name in names}
-    for name, its_ports in ports.items():
-        spec = pipeline.child(name, its_ports, around, lambda url: fetch(url) is not None)
-        if name == "matcher":
-            owner.begin(spec)
-        else:
-            owner.start(spec)
+    specs = [pipeline.scanner(around)]
+    specs += [pipeline.child(name, ports[name], around, _answers) for name in names]
+    for child in [owner.begin(spec) for spec in specs]:
+        child.wait_ready()
     return ports
+
+
+def _answers(url: str) -> bool:
+    return fetch(url) is not None
 
 
 @contextlib.contextmanager
@@ -115,10 +115,12 @@ def serve(served: Served, ports: Mapping[str, pipeline.Ports]) -> Iterator[Serve
 
 
 def scanner_socket(settings: Settings) -> str:
-    """Return where the scanner listens, in a folder that exists."""
-    path = short_enough(settings.trivy.scanner_socket)
-    Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return path
+    """Return where the scanner will listen, in a folder that exists, with nothing left there."""
+    path = Path(short_enough(settings.trivy.scanner_socket))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not unix_answers(str(path)):
+        path.unlink(missing_ok=True)  # its appearance says that the scanner is ready
+    return str(path)
 
 
 def _reachable(address: BindAddress) -> BindAddress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from common.cli.components import SCANNER, WATCHER, WORKER, module_argv
 from common.ops.process import ChildSpec, Forward
@@ -54,7 +55,6 @@ class Surroundings:
 
 
 Ask = Callable[[str], bool]  # whether a page answers with success
-Connects = Callable[[], bool]  # whether the scanner's socket takes connections
 
 
 def names(around: Surroundings) -> list[str]:
@@ -63,8 +63,9 @@ def names(around: Surroundings) -> list[str]:
     return [*(["matcher"] if around.own_matcher else []), "watcher", *workers]
 
 
-def scanner(around: Surroundings, connects: Connects) -> ChildSpec:
-    """Return how to start the scanner."""
+def scanner(around: Surroundings) -> ChildSpec:
+    """Return how to start the scanner; it is ready when its socket is there."""
+    socket = Path(around.overrides["SLUICE_SCANNER_SOCKET"])
     environ = {
         name: value
         for name, value in {**around.environ, **around.overrides}.items()
@@ -75,7 +76,7 @@ def scanner(around: Surroundings, connects: Connects) -> ChildSpec:
         argv=module_argv(SCANNER),
         output=Forward(line=around.line),
         env=environ,
-        ready=connects,
+        ready=socket.is_socket,
         ready_s=_READY_S,
         stop_s=around.drain_s + _GRACE_S,
     )

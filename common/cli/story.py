@@ -45,6 +45,12 @@ def _number(data: Data, name: str, default: float = 0) -> float:
     return value if isinstance(value, int | float) else default
 
 
+def _said(data: Data) -> str:
+    """Return the message as a sentence that ends."""
+    text = str(data.get("message") or "no message")
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def _count(data: Data, name: str, noun: str) -> str:
     return counted(round(_number(data, name)), noun)
 
@@ -107,7 +113,7 @@ def _waiting(data: Data) -> str:
 
 def _retried(data: Data) -> str:
     return (
-        f"Failed ({data.get('reason', 'Unknown')}): {data.get('message', 'no message')} "
+        f"Failed ({data.get('reason', 'Unknown')}): {_said(data)} "
         f"Attempt {data.get('attempt', '?')}; next try in {age(_number(data, 'delay_s'))}."
     )
 
@@ -115,7 +121,7 @@ def _retried(data: Data) -> str:
 def _parked(data: Data) -> str:
     return (
         f"Parked after {_count(data, 'attempts', 'attempt')} "
-        f"({data.get('reason', 'Unknown')}): {data.get('message', 'no message')} "
+        f"({data.get('reason', 'Unknown')}): {_said(data)} "
         "It comes back by itself; `sluice rescan` brings it back now."
     )
 

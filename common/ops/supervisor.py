@@ -88,7 +88,7 @@ class Supervisor:
             for child in together:
                 child.ask_to_stop()
             for child in together:
-                child.stop()
+                _stop(child)
         self._slots.clear()
 
     def _tend(self, name: str, slot: _Slot, now_s: float) -> None:
@@ -110,6 +110,17 @@ class Supervisor:
             slot.child = Child(slot.child.spec)
             slot.due_at_s = None
             _log.info("child restarted", child=name, crashes=slot.crashes)
+
+
+def _stop(child: Child) -> None:
+    began_s = time.monotonic()
+    status = child.stop()
+    _log.info(
+        "child stopped",
+        child=child.spec.name,
+        status="still there" if status is None else status_text(status),
+        seconds=round(time.monotonic() - began_s, 3),
+    )
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def made(name: str) -> ChildSpec:
 
 def test_the_scanner_knows_neither_cluster_nor_redis() -> None:
     """Law 9: the process that parses what strangers built holds no way into anything."""
-    environ = environ_of(scanner(around(), lambda: True))
+    environ = environ_of(scanner(around()))
     assert not {name for name in environ if "KUBE" in name or "REDIS" in name}
     assert "SLUICE_CLUSTER" not in environ
     assert environ["SLUICE_SCANNER_SOCKET"] == "/data/scanner.sock"
@@ -227,9 +227,20 @@ def test_a_signal_during_the_start_ends_the_start() -> None:
 
 def test_the_first_signal_asks_for_the_drain_and_the_second_for_the_end() -> None:
     """A drain may take half a minute; who presses twice does not want it."""
-    handler = Interrupts()
+    now_s = [100.0]
+    handler = Interrupts(lambda: now_s[0])
     until = handler.watched()
     handler(signal.SIGTERM, None)
     assert until.is_set()
+    now_s[0] += 3
     with pytest.raises(KeyboardInterrupt):
         handler(signal.SIGTERM, None)
+
+
+def test_an_echo_of_the_first_signal_does_not_cut_the_drain_short() -> None:
+    """`timeout` and `make` signal the process and its group: one wish, two signals."""
+    handler = Interrupts(lambda: 100.0)
+    until = handler.watched()
+    handler(signal.SIGINT, None)
+    handler(signal.SIGTERM, None)
+    assert until.is_set()

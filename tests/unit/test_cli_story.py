@@ -48,7 +48,7 @@ SENTENCES: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "parked",
-        {"reason": "Unauthorized", "message": "401.", "attempts": 1},
+        {"reason": "Unauthorized", "message": "401", "attempts": 1},
         (
             "Parked after 1 attempt (Unauthorized): 401. "
             "It comes back by itself; `sluice rescan` brings it back now."
