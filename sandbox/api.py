@@ -108,10 +108,9 @@ class Api:
         return Watch(connection, answer)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        for connection in self._all:
+        """Close the connections of all threads; a later request opens its own again."""
+        for connection in tuple(self._all):
             connection.close()
-        self._all.clear()
 
     def _connection(self) -> http.client.HTTPSConnection:
         known: http.client.HTTPSConnection | None = getattr(self._own, "connection", None)

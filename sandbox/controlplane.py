@@ -34,7 +34,7 @@ class ControlPlane:
     """One control plane in one place. `start` it, use `kubeconfig` or `api`, `stop` it."""
 
     def __init__(self, place: Place, programs: Mapping[str, Path], stack: Stack) -> None:
-        """Write keys and configuration; nothing runs before `start`."""
+        """Make keys, unless the place has some; nothing else is written or runs before `start`."""
         self._stack = stack
         pki = certificates.make(place.sub("pki"), names=components.NAMES)
         self._layout = layout = components.Layout(
@@ -52,8 +52,6 @@ class ControlPlane:
         self.kubeconfig = layout.kubeconfig
         self.server = f"https://127.0.0.1:{layout.server_port}"
         self.admin_token = secrets.token_hex(16)
-        _write_private(layout.tokens, f'{self.admin_token},admin,admin,"system:masters"\n'.encode())
-        _write_private(layout.kubeconfig, kubeconfig(self.server, self.admin_token, pki.ca))
         self.api = Api(self.server, self.admin_token, self.ca)
         self._apiserver = Process(components.apiserver(layout))
         self._controllers = Process(components.controllers(layout))
@@ -66,9 +64,13 @@ class ControlPlane:
         Raises PreconditionError when a program fails, or when another etcd lives on this data.
         """
         self._stack.push(self)
-        lock = self._layout.place.claim("etcd")
+        layout = self._layout
+        lock = layout.place.claim("etcd")
         try:
-            self._etcd = Process(components.etcd(self._layout, lock=lock)).start()
+            token = f'{self.admin_token},admin,admin,"system:masters"\n'
+            _write_private(layout.tokens, token.encode())
+            _write_private(layout.kubeconfig, kubeconfig(self.server, self.admin_token, self.ca))
+            self._etcd = Process(components.etcd(layout, lock=lock)).start()
         finally:
             os.close(lock)
         self.start_apiserver()  # it waits for etcd by itself
@@ -116,6 +118,8 @@ class ControlPlane:
             if error.status != _CONFLICT:
                 raise
         self.api.patch(f"/api/v1/nodes/{name}/status", {"status": node["status"]})
+        # Admission taints every new node as not ready, and DaemonSets keep away from it.
+        self.api.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
 
     def create_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         """Create a namespace and wait until Pods can be made in it.

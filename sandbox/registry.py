@@ -21,6 +21,8 @@ class Registry:
     """One registry in one place, at `address` ("127.0.0.1:PORT"), plain HTTP.
 
     Choose `port` when image references must stay valid over restarts; 0 takes a free one.
+    crane keeps blobs on disk and manifests in memory: after a restart push again, which then
+    uploads no blob.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Registry:
         return self
 
     def stop(self) -> None:
-        """Stop both; what was pushed, and what was logged, stays."""
+        """Stop both; the blobs, and what was logged, stay."""
         if self._proxy is not None:
             self._proxy.stop()
             self._proxy = None
