@@ -1,0 +1,409 @@
+"""The queue's promises, one test a sentence, on the fake and on the real queue.
+
+`step` is the contract in code; these are its sentences, so that a reader need not run it in the
+head. Random sequences are compared in tests/integration/test_queue_model.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from common.model.key import WorkKey
+from common.queue.contract import Add, AddResult, After, Claim, Lane, Park, Retry, Waiting
+from common.queue.workqueue import WorkQueue
+from common.state.names import Names
+from tests.fakes.work_queue import FakeWorkQueue
+from tests.fixtures_queue import forget, pass_time
+from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
+
+
+@dataclass
+class Subject:
+    """A queue and its clock."""
+
+    queue: Any  # FakeWorkQueue or WorkQueue
+    later: Callable[[float], None]
+
+    def add(self, *keys: WorkKey, lane: Lane = Lane.FRESH, delay_s: float = 0.0) -> AddResult:
+        result: AddResult = self.queue.add(
+            [Add(key=key, lane=lane, delay_s=delay_s, cause="test") for key in keys]
+        )
+        return result
+
+    def claim(self, worker: str = "w1", *, limit: int = 16, pool: str = "reconcile") -> list[Claim]:
+        claims: list[Claim] = self.queue.claim(pool, worker, limit=limit, lease_s=LEASE_S)
+        return claims
+
+    def one(self, worker: str = "w1") -> Claim:
+        (claim,) = self.claim(worker, limit=1)
+        return claim
+
+    def end(self, claim: Claim, outcome: Any, worker: str = "w1") -> bool:
+        (valid,) = self.queue.complete(worker, [(claim, outcome)])
+        return bool(valid)
+
+    def die(self) -> int:
+        """Let all leases end and reap."""
+        self.later(LEASE_S + 1)
+        return int(self.queue.reap(3))
+
+
+@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.integration)])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Give the fake, then the real one."""
+    if request.param == "fake":
+        fake = FakeWorkQueue()
+        yield Subject(fake, fake.pass_time)
+        return
+    client: Redis = request.getfixturevalue("redis_client")
+    names: Names = request.getfixturevalue("names")
+    yield Subject(WorkQueue(client, names), lambda s: pass_time(client, names, s))
+    forget(client, names)
+
+
+KEY = workload()
+
+
+# --- what an add does in each state
+
+
+def test_an_absent_key_is_queued_once(subject: Subject) -> None:
+    """However often it is added, it stands in the queue once."""
+    assert subject.add(KEY).new == 1
+    assert subject.add(KEY, KEY) == AddResult(duplicate=2)
+    assert [claim.key for claim in subject.claim()] == [KEY]
+    assert subject.claim() == []
+
+
+def test_a_change_during_processing_leads_to_exactly_one_more_run(subject: Subject) -> None:
+    """Law 2: the run may have read the old state, so one more must follow; one is enough."""
+    subject.add(KEY)
+    claim = subject.one()
+    assert subject.add(KEY, KEY) == AddResult(dirty=2)
+    assert subject.claim("w2") == []
+    assert subject.end(claim, converged())
+    again = subject.one("w2")
+    assert again.key == KEY
+    assert subject.end(again, converged(), "w2")
+    assert subject.claim() == []
+
+
+def test_the_more_urgent_lane_of_two_changes_counts(subject: Subject) -> None:
+    """A sweep that comes after a change must not send the change to the bulk lane."""
+    subject.add(KEY)
+    claim = subject.one()
+    subject.add(KEY, lane=Lane.BULK)
+    subject.add(KEY)
+    subject.add(KEY, lane=Lane.BULK)
+    subject.end(claim, converged())
+    assert subject.one().lane is Lane.FRESH
+
+
+def test_a_fresh_add_promotes_a_bulk_key(subject: Subject) -> None:
+    """A change overtakes the sweep that had queued the same key."""
+    others = workloads(40)
+    subject.add(*others, lane=Lane.BULK)
+    assert subject.add(others[-1]) == AddResult(promoted=1)
+    assert subject.one().key == others[-1]
+    rest = {claim.key for _ in range(4) for claim in subject.claim()}
+    assert rest == set(others[:-1])  # the entry that stayed behind is passed over
+
+
+def test_a_fresh_add_ends_a_backoff(subject: Subject) -> None:
+    """What changed may be what failed: waiting for the backoff would be waiting for nothing."""
+    subject.add(KEY)
+    subject.end(subject.one(), Retry(delay_s=300, reason="R", message="m"))
+    assert subject.add(KEY, lane=Lane.BULK) == AddResult(duplicate=1)
+    assert subject.claim() == []
+    assert subject.add(KEY) == AddResult(promoted=1)
+    claim = subject.one()
+    assert (claim.attempts, claim.key) == (1, KEY)
+
+
+def test_a_delayed_add_waits_and_the_earlier_due_time_wins(subject: Subject) -> None:
+    """AddAfter: two wishes for later are one run, at the earlier time."""
+    subject.add(KEY, delay_s=500)
+    assert subject.add(KEY, delay_s=100) == AddResult(duplicate=1)
+    assert subject.add(KEY, delay_s=900) == AddResult(duplicate=1)
+    subject.later(50)
+    assert subject.claim() == []
+    subject.later(60)
+    assert subject.one().key == KEY
+
+
+def test_a_parked_key_is_revived_by_a_change_and_left_alone_by_a_sweep(subject: Subject) -> None:
+    """A dead letter costs nothing per sweep, and a change gives it all its tries again."""
+    subject.add(KEY)
+    subject.end(subject.one(), parked())
+    assert subject.add(KEY, lane=Lane.BULK) == AddResult(duplicate=1)
+    assert subject.claim() == []
+    assert subject.add(KEY) == AddResult(revived=1)
+    assert subject.one().attempts == 0
+
+
+def test_a_parked_key_comes_back_by_itself(subject: Subject) -> None:
+    """Trap 18. pull secret is fixed after a 401: slow probe revives, in bulk, tries not reset."""
+    subject.add(KEY)
+    subject.end(subject.one(), Retry(delay_s=0, reason="R", message="m"))
+    subject.end(subject.one(), parked(probe_after_s=900))
+    subject.later(800)
+    assert subject.claim() == []
+    subject.later(200)
+    claim = subject.one()
+    assert (claim.lane, claim.attempts) == (Lane.BULK, 2)
+    assert claim.first_failed_ago_s > 900
+
+
+# --- ends
+
+
+def test_a_run_that_converged_forgets_its_failures(subject: Subject) -> None:
+    """The next failure starts at the first, short wait again; also when the key was dirty."""
+    subject.add(KEY)
+    subject.end(subject.one(), Retry(delay_s=0, reason="R", message="m"))
+    claim = subject.one()
+    assert claim.attempts == 1
+    subject.add(KEY)
+    subject.end(claim, converged())
+    again = subject.one()
+    assert (again.attempts, again.first_failed_ago_s) == (0, 0.0)
+
+
+def test_a_failed_run_comes_back_after_its_delay_and_counts(subject: Subject) -> None:
+    """Tenacity decides by the count and the time of the first failure, so both are kept."""
+    subject.add(KEY)
+    subject.end(subject.one(), Retry(delay_s=30, reason="R", message="m"))
+    assert subject.claim() == []
+    subject.later(40)
+    claim = subject.one()
+    assert claim.attempts == 1
+    assert 39 < claim.first_failed_ago_s < 60
+
+
+def test_a_failed_run_of_a_changed_key_comes_back_at_once(subject: Subject) -> None:
+    """The change is not made to wait for a backoff that the old state earned."""
+    subject.add(KEY)
+    claim = subject.one()
+    subject.add(KEY)
+    subject.end(claim, Retry(delay_s=300, reason="R", message="m"))
+    assert subject.one().attempts == 1
+
+
+def test_a_run_that_asks_for_later_is_not_a_failure(subject: Subject) -> None:
+    """Waiting for a kubelet must not use up the tries."""
+    subject.add(KEY)
+    subject.end(subject.one(), After(delay_s=10, reason="WaitingForKubelet"))
+    assert subject.claim() == []
+    subject.later(11)
+    assert subject.one().attempts == 0
+
+
+def test_a_run_that_waits_for_another_key_leaves_the_queue(subject: Subject) -> None:
+    """Its registration as a waiter brings it back; the queue must not spin on it meanwhile."""
+    subject.add(KEY)
+    subject.end(subject.one(), Waiting(on=str(image())))
+    assert subject.queue.members([KEY]) == [False]
+
+
+def test_the_fixing_change_survives_the_death_of_its_key(subject: Subject) -> None:
+    """Trap 20. dirty wins over dead."""
+    subject.add(KEY)
+    claim = subject.one()
+    subject.add(KEY)
+    assert subject.end(claim, parked())
+    again = subject.one()
+    assert (again.key, again.attempts) == (KEY, 0)
+
+
+# --- tokens and leases
+
+
+def test_a_completion_with_an_old_token_changes_nothing(subject: Subject) -> None:
+    """Trap 9. token per claim: the first run of the same worker may have read older state."""
+    subject.add(KEY)
+    first = subject.one()
+    assert subject.die() == 1
+    second = subject.one()
+    assert second.token > first.token
+    subject.add(KEY)
+    assert not subject.end(first, converged())
+    assert subject.claim() == []  # still held by the second claim, still dirty
+    assert subject.end(second, converged())
+    assert subject.one().key == KEY
+
+
+def test_a_completion_counts_once(subject: Subject) -> None:
+    """A reply that was lost is sent again; the key may have been queued and claimed since."""
+    subject.add(KEY)
+    claim = subject.one()
+    assert subject.end(claim, converged())
+    assert not subject.end(claim, converged())
+    subject.add(KEY)
+    assert not subject.end(claim, parked())
+    assert subject.one().attempts == 0
+
+
+def test_what_was_not_started_goes_back_to_the_front_in_its_order(subject: Subject) -> None:
+    """A shutdown must not send keys that waited long to the end of the queue."""
+    keys = workloads(6)
+    subject.add(*keys)
+    claims = subject.claim(limit=4)
+    subject.end(claims[0], converged())
+    subject.queue.release("w1", claims[1:])
+    assert [claim.key for claim in subject.claim("w2")] == keys[1:]
+
+
+def test_claims_of_a_dead_worker_go_back_to_the_front(subject: Subject) -> None:
+    """Its lease ends, and the work goes on where it stood."""
+    keys = workloads(6)
+    subject.add(*keys)
+    subject.claim(limit=4)
+    assert subject.queue.reap(3) == 0  # the lease still runs
+    assert subject.die() == 4
+    found = [subject.one("w2").key for _ in range(6)]
+    assert found == keys
+
+
+def test_a_heartbeat_keeps_the_claims(subject: Subject) -> None:
+    """A long run is not a dead worker."""
+    subject.add(KEY)
+    claim = subject.one()
+    subject.later(LEASE_S - 10)
+    assert subject.queue.heartbeat("w1", lease_s=LEASE_S)
+    subject.later(LEASE_S - 10)
+    assert subject.queue.reap(3) == 0
+    assert subject.end(claim, converged())
+
+
+def test_a_heartbeat_says_when_the_claims_are_gone(subject: Subject) -> None:
+    """The worker stops what it has not started; others do it already."""
+    subject.add(KEY)
+    subject.one()
+    subject.die()
+    assert not subject.queue.heartbeat("w1", lease_s=LEASE_S)
+
+
+def test_a_lost_reply_loses_no_key(subject: Subject) -> None:
+    """The claims are on record for a worker that never heard of them; recover gives them back."""
+    keys = workloads(3)
+    subject.add(*keys)
+    subject.claim(limit=2)  # the reply was lost
+    held = subject.claim(limit=1)
+    assert subject.queue.recover("w1", held) == 2
+    assert subject.queue.recover("w1", held) == 0
+    assert [claim.key for claim in subject.claim("w2")] == keys[:2]
+    assert subject.end(held[0], converged())
+
+
+# --- crashes
+
+
+def test_the_crash_is_charged_to_the_running_key_only(subject: Subject) -> None:
+    """Trap 19. SIGKILL of a worker that held a batch of 16, three times: no innocent is charged."""
+    keys = workloads(16)
+    subject.add(*keys)
+    charged: Counter[WorkKey] = Counter()
+    for _ in range(3):
+        batch = subject.claim(limit=16)
+        culprit = batch[-1]
+        subject.queue.complete("w1", [], running=culprit)
+        subject.die()
+        charged[culprit.key] += 1
+    crashes: dict[WorkKey, int] = {}
+    while batch := subject.claim("w2"):
+        crashes |= {claim.key: claim.crashes for claim in batch}
+    assert crashes == {key: charged[key] for key in keys}
+
+
+def test_a_key_that_kills_its_workers_is_parked_after_three(subject: Subject) -> None:
+    """One image that takes the process down must not take it down for ever."""
+    subject.add(KEY)
+    for crashes in range(3):
+        assert subject.one().crashes == crashes
+        assert subject.die() == 1
+    assert subject.claim() == []
+    assert subject.queue.members([KEY]) == [True]
+    subject.later(3600)
+    assert subject.one().crashes == 0  # its probe
+
+
+def test_after_a_crash_without_a_mark_every_suspect_runs_alone(subject: Subject) -> None:
+    """So the next crash has one culprit, and a killer that dies at once is found as well."""
+    keys = workloads(4)
+    subject.add(*keys)
+    subject.claim(limit=3)
+    subject.queue.complete("w1", [])  # no mark
+    subject.die()
+    batches = [[claim.key for claim in subject.claim(f"w{n}")] for n in range(4)]
+    assert batches == [[keys[0]], [keys[1]], [keys[2]], [keys[3]]]
+
+
+def test_a_change_saves_a_key_from_its_last_crash(subject: Subject) -> None:
+    """Trap 20. dirty wins over dead, for crashes too."""
+    subject.add(KEY)
+    for _ in range(2):
+        subject.one()
+        subject.die()
+    subject.one()
+    subject.add(KEY)
+    subject.die()
+    assert subject.one().crashes == 0
+
+
+def test_a_run_that_ended_is_no_suspect_any_more(subject: Subject) -> None:
+    """Suspicion must not slow a key down for ever."""
+    keys = workloads(2)
+    subject.add(*keys)
+    subject.claim()
+    subject.die()
+    for _ in keys:
+        subject.end(subject.one(), Retry(delay_s=0, reason="R", message="m"))
+    assert len(subject.claim()) == 2
+
+
+# --- lanes
+
+
+@pytest.mark.parametrize("limit", [1, 5, 16])
+def test_each_lane_has_its_share(subject: Subject, limit: int) -> None:
+    """Bulk gets at least every eighth claim, fresh at least seven of eight: nobody starves."""
+    subject.add(*workloads(120, "fresh"))
+    subject.add(*workloads(120, "bulk"), lane=Lane.BULK)
+    lanes: list[Lane] = []
+    while len(lanes) < 80:
+        lanes += [claim.lane for claim in subject.claim(limit=limit)]
+    for start in range(len(lanes) - 8):
+        window = lanes[start : start + 8]
+        assert window.count(Lane.BULK) == 1
+
+
+def test_an_empty_lane_leaves_its_share_to_the_other(subject: Subject) -> None:
+    """No turn is wasted while there is work."""
+    subject.add(*workloads(20), lane=Lane.BULK)
+    assert len(subject.claim(limit=16)) == 16
+
+
+def test_pools_do_not_see_each_other(subject: Subject) -> None:
+    """Scans take minutes; reconciles must not wait behind them."""
+    subject.add(KEY, image())
+    assert [claim.key for claim in subject.claim(pool="scan")] == [image()]
+    assert [claim.key for claim in subject.claim()] == [KEY]
+
+
+def test_membership_is_true_in_every_state(subject: Subject) -> None:
+    """The sweep enqueues what is no member; queued, running, delayed and parked keys are."""
+    queued, running, delayed, dead, absent = workloads(5)
+    subject.add(dead, running)
+    for claim in subject.claim():
+        if claim.key == dead:
+            subject.end(claim, Park(reason="P", message="m", probe_after_s=10))
+    subject.add(queued)
+    subject.add(delayed, delay_s=100)
+    found = subject.queue.members([queued, running, delayed, dead, absent])
+    assert found == [True, True, True, True, False]
