@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -240,7 +241,7 @@ def own(registry: Registry, request: pytest.FixtureRequest) -> Pushed:
         [oci.layer(base, "ADD base / # test"), oci.layer(mark, "COPY own / # test")],
         entrypoint=["/none"],
     )
-    name = f"own-{abs(hash(request.node.name)) % 10**8}"
+    name = f"own-{zlib.crc32(request.node.name.encode()):08x}"
     one = Sample(name=name, tags=("1",), build=lambda: content)
     return push(registry.address, [one])[name]
 

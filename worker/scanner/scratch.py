@@ -35,11 +35,11 @@ class Workshop:
         folder = f"sluice-scanner-{os.getuid()}-{name}"
         self._files = Path(tempfile.gettempdir()) / folder
         memory = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-        self._secrets = memory / f"{folder}-secrets"
+        self.secrets_root = memory / f"{folder}-secrets"
 
     def wipe(self) -> None:
         """Remove what a killed predecessor left. Call it only while holding the socket."""
-        for root in (self._files, self._secrets):
+        for root in (self._files, self.secrets_root):
             shutil.rmtree(root, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -47,7 +47,7 @@ class Workshop:
         """Yield fresh folders for one job and remove them afterwards."""
         with contextlib.ExitStack() as stack:
             files = self._folder(self._files, stack)
-            secrets = self._folder(self._secrets, stack)
+            secrets = self._folder(self.secrets_root, stack)
             scratch = Scratch(cwd=files / "cwd", files=files / "tmp", secrets=secrets)
             scratch.cwd.mkdir()
             scratch.files.mkdir()
