@@ -25,6 +25,9 @@ class Leases(Protocol):
     def reap(self, max_crashes: int) -> int:
         """Give back what dead workers had claimed."""
 
+    def leave(self, worker: str) -> int:
+        """End the lease."""
+
 
 class Registrar(Protocol):
     """rq's record of the loop."""
@@ -72,6 +75,10 @@ class Lease:
         """Stop the heartbeat and unregister."""
         self._stopping.set()
         self._thread.join()
+        try:
+            self._leases.leave(self._worker)
+        except SluiceError as error:
+            self._log.warning("lease not ended; it ends by itself", error=str(error))
         self._registrar.death()
 
     def renewed(self, began_s: float) -> None:

@@ -70,6 +70,9 @@ class Hooks(Protocol):
     def refused(self, pool: str, keys: int) -> None:
         """Say that completions came too late."""
 
+    def count(self, facts: Sequence[Fact]) -> None:
+        """Say what a run did besides ending."""
+
 
 class Silent:
     """Hooks for who does not listen."""
@@ -81,6 +84,9 @@ class Silent:
         """Do nothing."""
 
     def refused(self, pool: str, keys: int) -> None:
+        """Do nothing."""
+
+    def count(self, facts: Sequence[Fact]) -> None:
         """Do nothing."""
 
 
@@ -214,6 +220,7 @@ class Loop:
         now_s = self._ports.monotonic_s()
         done.runs.append((claim, finished.outcome))
         done.facts.extend(finished.facts)
+        self._ports.hooks.count(finished.facts)
         self._mean_s += (now_s - began_s - self._mean_s) / 4
         self._note(claim, finished.outcome, now_s - began_s)
         if following and now_s - done.since_s < FLUSH_S:

@@ -61,6 +61,16 @@ class AddResult:
     revived: int = 0  # was parked
     repaired: int = 0  # said to be waiting, but stood in no list
 
+    def __add__(self, other: AddResult) -> AddResult:
+        return AddResult(
+            new=self.new + other.new,
+            duplicate=self.duplicate + other.duplicate,
+            dirty=self.dirty + other.dirty,
+            promoted=self.promoted + other.promoted,
+            revived=self.revived + other.revived,
+            repaired=self.repaired + other.repaired,
+        )
+
     @property
     def enqueued(self) -> int:
         """How many keys got a place in a queue that they did not have."""

@@ -6,7 +6,8 @@ of rq or redis-py leaves it, and their errors leave as ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from redis import Redis
 
@@ -34,8 +35,19 @@ from common.state.scripts import Scripts
 
 # As long as rq itself keeps a worker without a heartbeat: 420 s and a minute.
 WORKER_TTL_S = 480
+# Keys per script: 500 adds hold Redis up for about 5 ms.
+_CHUNK = 500
 # BLPOP must end before the client's socket timeout does.
 _MAX_WAIT_S = 5.0
+
+
+T = TypeVar("T")
+
+
+def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield `items` in parts of at most `size`, in order."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 class WorkQueue:
@@ -48,24 +60,30 @@ class WorkQueue:
     # --- the watcher's side
 
     def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
-        """Queue keys, and store the rows that come with them, in one step.
+        """Queue keys, each in one step with the row that comes with it.
+
+        Large calls go in parts, so that no script holds Redis up for more than milliseconds.
 
         Raises StaleFenceError when another watcher took a higher fence; ValueError for rows
         without a fence.
         """
-        rows = [add.row for add in adds if add.row is not None]
-        if rows and fence is None:
+        if fence is None and any(add.row is not None for add in adds):
             raise ValueError("rows need the watcher's fence")
-        return self._add(adds, rows=rows, fence=fence)
+        result = AddResult()
+        for part in chunked(adds, _CHUNK):
+            rows = [add.row for add in part if add.row is not None]
+            result += self._add(part, rows=rows, fence=fence)
+        return result
 
     def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
         """Delete the rows of workloads that are gone; queue them, so that a worker cleans up."""
-        adds = [Add(key=key, cause="gone") for key in keys]
-        self._add(adds, gone=keys, fence=fence)
+        for part in chunked(keys, _CHUNK):
+            self._add([Add(key=key, cause="gone") for key in part], gone=part, fence=fence)
 
     def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
         """Store rows without queueing their keys."""
-        self._add((), rows=rows, fence=fence)
+        for part in chunked(rows, _CHUNK):
+            self._add((), rows=part, fence=fence)
 
     def _add(
         self,
@@ -101,9 +119,10 @@ class WorkQueue:
 
         A key whose hash says so while it stands in no list is not; adding it repairs it.
         """
-        if not keys:
-            return []
-        found = self.scripts.run("members", {"keys": [str(key) for key in keys]}, repeatable=True)
+        found: list[int] = []
+        for part in chunked(keys, _CHUNK):
+            payload = {"keys": [str(key) for key in part]}
+            found += self.scripts.run("members", payload, repeatable=True)
         return [bool(member) for member in found]
 
     # --- the workers' side
@@ -203,7 +222,15 @@ class WorkQueue:
 
     def recover(self, worker: str, holding: Sequence[Claim]) -> int:
         """Give back the claims on record for `worker` that it does not hold; return how many."""
-        payload = {"worker": worker, "holding": [str(claim.token) for claim in holding]}
+        return self._recover(worker, holding, leaving=False)
+
+    def leave(self, worker: str) -> int:
+        """End the lease of a worker that ends, and give back what it still holds."""
+        return self._recover(worker, (), leaving=True)
+
+    def _recover(self, worker: str, holding: Sequence[Claim], *, leaving: bool) -> int:
+        tokens = [str(claim.token) for claim in holding]
+        payload = {"worker": worker, "holding": tokens, "leaving": leaving}
         return int(self.scripts.run("recover", payload, repeatable=True))
 
     def wait(self, pool: str, timeout_s: float) -> None:

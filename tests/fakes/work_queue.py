@@ -36,6 +36,7 @@ class FakeWorkQueue:
         self.outcomes: list[tuple[WorkKey, Outcome]] = []
         self.fault: Exception | None = None
         self.waits = 0
+        self.left: list[str] = []
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass."""
@@ -85,6 +86,10 @@ class FakeWorkQueue:
 
     def recover(self, worker: str, holding: Sequence[Claim]) -> int:
         return int(self._do(Recover(worker=worker, holding=tuple(holding))))
+
+    def leave(self, worker: str) -> int:
+        self.left.append(worker)
+        return self.recover(worker, ())
 
     def wait(self, pool: str, timeout_s: float) -> None:
         """Return at once, counted: nothing in the fake comes by itself."""

@@ -132,7 +132,9 @@ for i, d in ipairs(P.done) do
     end
   end
 end
-for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
+if not P.resent or succeeded + failed > 0 then -- else the first call has written them
+  for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
+end
 mark(P.worker, P.running)
 tell_rq(P.worker, nil, succeeded, failed)
 finish()

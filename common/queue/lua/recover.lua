@@ -1,5 +1,5 @@
 -- RECOVER: after a lost reply, give back the claims on record that the worker does not hold.
--- ARGV[2]  {worker, holding (list of tokens)}
+-- ARGV[2]  {worker, holding (list of tokens), leaving (true: the worker ends, and so does its lease)}
 -- Result   number of keys given back
 local holding = {}
 for _, token in ipairs(P.holding) do holding[token] = true end
@@ -18,6 +18,10 @@ for _, claim in ipairs(lost) do
   else
     call('HDEL', C.own .. 'claims:' .. P.worker, id)
   end
+end
+if P.leaving then
+  call('ZREM', K.leases, P.worker)
+  call('HDEL', K.running, P.worker)
 end
 finish()
 return #lost
