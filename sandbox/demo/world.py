@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from common.model.errors import PreconditionError
 from sandbox import controlplane, registry
-from sandbox.api import Api
+from sandbox.api import Api, ApiError
 from sandbox.controlplane import ControlPlane
 from sandbox.demo.proof import Seen
 from sandbox.images import Pushed, push_samples
 from sandbox.kubelet import Kubelet
 from sandbox.metrics import RequestCount
 from sandbox.place import Place
-from sandbox.processes import Stack
+from sandbox.processes import POLL_S, Stack
 from sandbox.programs import find
+from sandbox.pull import USER_AGENT as PULLER
 from sandbox.registry import Registry
 from sandbox.valkey import Valkey
 
@@ -28,7 +31,9 @@ REPORTS = {
 }
 _WRITES = ("POST", "PUT", "PATCH", "APPLY", "DELETE")
 # Who pulls for a kubelet: containerd on a real node, the stand-in elsewhere.
-_KUBELETS = ("containerd", "sandbox-kubelet")
+_KUBELETS = ("containerd", PULLER)
+_RUNNING_S = 60.0
+_NOT_YET = (404, 429)
 
 
 class Plane(Protocol):
@@ -44,6 +49,9 @@ class Plane(Protocol):
 
     def metrics(self) -> list[RequestCount]:
         """What the API server counted."""
+
+    def create_namespace(self, name: str) -> None:
+        """Create one that Pods can be made in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +91,39 @@ class World:
                 counted[digest] += 1
         return counted
 
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace and wait until Pods can be made in it."""
+        self.plane.create_namespace(name)
+
+    def await_running(self, namespace: str, pod: str) -> None:
+        """Wait until a Pod runs; raises PreconditionError after a minute."""
+        deadline = time.monotonic() + _RUNNING_S
+        while time.monotonic() < deadline:
+            found = self.plane.api.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")
+            if found["status"].get("phase") == "Running":
+                return
+            time.sleep(POLL_S)
+        raise PreconditionError(f"Pod {namespace}/{pod} does not run after {_RUNNING_S:g} s")
+
     def reports(self) -> list[Mapping[str, Any]]:
         """Return every stored report of the three kinds."""
         return [
             {**item, "kind": kind}
             for kind, plural in REPORTS.items()
-            for item in self.plane.api.get(f"/apis/{GROUP}/v1alpha1/{plural}")["items"]
+            for item in self._items(f"/apis/{GROUP}/v1alpha1/{plural}")
         ]
 
+    def _items(self, path: str) -> list[Mapping[str, Any]]:
+        """List; a definition that was installed this second has no storage yet."""
+        try:
+            return list(self.plane.api.get(path)["items"])
+        except ApiError as error:
+            if error.status in _NOT_YET:
+                return []
+            raise
 
-def build(place: Place, stack: Stack, *, say: Callable[[str], None]) -> World:
+
+def build(place: Place, stack: Stack, *, node: bool = False, say: Callable[[str], None]) -> World:
     """Bring up a control plane with a stand-in for the kubelet, and everything else."""
     programs = find((*controlplane.PROGRAMS, *registry.PROGRAMS), say=say)
     say("starting etcd, kube-apiserver and kube-controller-manager (about 4 s)")

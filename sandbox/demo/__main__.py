@@ -1,0 +1,127 @@
+"""`python -m sandbox.demo`: the main job on a real cluster, with progress and a proof.
+
+Exit status: 0 everything holds, 1 something in the proof does not, 3 a precondition is not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+
+from common.model.errors import PreconditionError
+from sandbox import vulndb
+from sandbox.demo import shown
+from sandbox.demo.product import Product
+from sandbox.demo.proof import Measured, document, faults
+from sandbox.demo.stage import FIRST_DATABASE, Stage
+from sandbox.demo.world import World, build
+from sandbox.place import Place
+from sandbox.processes import Stack
+
+_FAILED, _PRECONDITION = 1, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        with Place(parsed.keep, keep=parsed.keep is not None) as place, Stack() as stack:
+            return _play(place, stack, parsed)
+    except PreconditionError as error:
+        say(f"error: {error}")
+        for note in getattr(error, "__notes__", ()):
+            say(note)
+        return _PRECONDITION
+    except KeyboardInterrupt:
+        say("stopped")
+        return _FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.demo",
+        description="Scans about forty sample workloads of a real cluster and proves the laws.",
+        epilog="example: make demo ONCE=1 JSON=out.json",
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the proof")
+    parser.add_argument("--json", type=Path, help="write the measurements to this file")
+    parser.add_argument("--node", action="store_true", help="a real kubelet runs the workloads")
+    parser.add_argument("--keep", type=Path, help="keep logs and data in this folder")
+    parser.add_argument("--context", help="an existing cluster of your kubeconfig instead")
+    return parser
+
+
+def say(text: str) -> None:
+    """Tell progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
+    began = time.monotonic()
+    world = build(place, stack, node=parsed.node, say=say)
+    product = Product(place, stack, redis_url=world.valkey.socket_url, environ=_settings(world))
+    stage = Stage(place=place, world=world, product=product, say=say)
+    stage.publish_database(1, at=FIRST_DATABASE)
+    say("starting sluice run; creating the sample workloads")
+    product.start()
+    stage.create_workloads()
+    measured = _measure(stage, began)
+    found = faults(measured)
+    if parsed.json is not None:
+        parsed.json.write_bytes(orjson.dumps(document(measured), option=orjson.OPT_INDENT_2))
+    print(shown.table(world))
+    print(shown.summary(measured, found))
+    if not parsed.once:
+        _stay(world, product)
+    return _FAILED if found else 0
+
+
+def _settings(world: World) -> dict[str, str]:
+    """Return the product's environment: this world, and no port that others may hold."""
+    registry = world.registry.address
+    return {
+        "KUBECONFIG": str(world.plane.kubeconfig),
+        "TRIVY_DB_REPOSITORY": f"{registry}/{vulndb.REPOSITORY}:{vulndb.TAG}",
+        "TRIVY_JAVA_DB_REPOSITORY": f"{registry}/{vulndb.JAVA_REPOSITORY}:{vulndb.JAVA_TAG}",
+        "TRIVY_INSECURE": "true",
+        "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
+        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+        "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
+        "SLUICE_MATCHER_ADDRESS": "127.0.0.1:0",
+        "SLUICE_LOG_FORMAT": "json",
+    }
+
+
+def _measure(stage: Stage, began: float) -> Measured:
+    """Play every phase."""
+    titles = {
+        "first": ("the first pass", stage.first_pass),
+        "second_pass": ("a second pass (forced sweep)", stage.second_pass),
+        "after_restart": ("restarting every process", stage.restart),
+        "after_redis_restart": ("restarting Redis with its data", stage.restart_redis),
+        "after_db_update": ("publishing a later vulnerability database", stage.update_database),
+    }
+    phases = {}
+    for name, (title, play) in titles.items():
+        say(f"{title} …")
+        phases[name] = play()
+        stage.seconds[name] = phases[name].seconds
+        say(f"  {shown.phase(phases[name])}")
+    stage.seconds["total"] = round(time.monotonic() - began, 1)
+    return stage.measured(phases)
+
+
+def _stay(world: World, product: Product) -> None:
+    """Stay up until Ctrl-C."""
+    print(shown.next_steps(world, product))
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
