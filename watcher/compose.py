@@ -35,7 +35,7 @@ from watcher.stream.ask import Scope
 from watcher.stream.catalog import ROWS, Row
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
-from watcher.stream.informer import Source
+from watcher.stream.source import Source
 from watcher.sweeper import Ports
 from watcher.watch import Parts, Watcher
 

@@ -1,0 +1,531 @@
+"""The watcher between a real control plane and a real Valkey."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from redis import Redis
+
+from common.kube.cluster import Cluster
+from common.kube.session import Session
+from common.model.errors import SluiceError, StaleFenceError
+from common.model.key import WorkloadKey
+from common.model.workload import WorkloadRow
+from common.queue.contract import Settled
+from common.queue.workqueue import WorkQueue
+from common.reports.crds import definitions
+from common.reports.stamp import Stamp, StampArtifact, render
+from common.settings.parse import parse
+from common.state.control import Control
+from common.state.ledger import Ledger
+from common.state.names import Names
+from common.state.rows import RowTable
+from sandbox.controlplane import ControlPlane
+from sandbox.place import Place
+from sandbox.processes import Stack
+from sandbox.valkey import Valkey
+from tests import builders as b
+from tests.waiting import eventually
+from watcher.compose import compose
+from watcher.pulse import Pulse
+
+pytestmark = pytest.mark.integration
+
+GROUP = "/apis/aquasecurity.github.io/v1alpha1"
+HASH = "ab" * 16
+WORKER = "test-worker"
+
+
+@pytest.fixture(scope="module")
+def session(controlplane: ControlPlane) -> Iterator[Session]:
+    """Give an admin's session, with our CRDs in the cluster."""
+    with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
+        Cluster(session).install_crds(definitions())
+        yield session
+
+
+class Live:
+    """One namespace, one key space, and watchers that come and go."""
+
+    def __init__(
+        self, controlplane: ControlPlane, session: Session, redis: Redis, names: Names
+    ) -> None:
+        self.api, self.session = controlplane.api, session
+        self.redis, self.names = redis, names
+        self.queue, self.rows = WorkQueue(redis, names), RowTable(redis, names)
+        self.ledger, self.control = Ledger(redis, names), Control(redis, names)
+        self.namespace = ""
+
+    # --- the watcher ----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def watching(self, **environ: str) -> Iterator[CollectorRegistry]:
+        """Run a watcher of the namespace on a thread; raises what it ended with."""
+        settings = parse({"OPERATOR_TARGET_NAMESPACES": self.namespace, **environ})
+        registry, stop, ended = CollectorRegistry(), threading.Event(), list[SluiceError]()
+        running = compose(
+            settings,
+            self.session,
+            (self.redis, self.names),
+            registry=registry,
+            pulse=Pulse(monotonic=time.monotonic, draw=lambda: 0.5),
+        )
+
+        def run() -> None:
+            try:
+                running.watcher.run(stop)
+            except SluiceError as exc:
+                ended.append(exc)
+
+        thread = threading.Thread(target=run, name="watcher")
+        running.fleet.start(running.streams)
+        thread.start()
+        try:
+            assert eventually(lambda: running.watcher.ready or ended)
+            yield registry
+        finally:
+            stop.set()
+            thread.join()
+            running.fleet.stop(timeout_s=30.0)
+        if ended:
+            raise ended[0]
+
+    def sweeps(self) -> int:
+        """Return how many sweeps were done."""
+        return self.ledger.counts()["swept"]
+
+    def swept_once_more(self) -> dict[str, Any]:
+        """Ask for a sweep, wait for it, and return its fact."""
+        number = self.control.request_sweep()
+        assert eventually(lambda: self.control.swept() >= number)
+        facts = [fact for _, fact in self.ledger.tail(1000) if fact.kind == "swept"]
+        return dict(facts[-1].data)
+
+    # --- the workers ----------------------------------------------------------------------------
+
+    def work(self) -> list[str]:
+        """Claim and settle everything that is due, as workers do; return the names."""
+        done: list[str] = []
+        while claims := self.queue.claim("reconcile", WORKER, limit=64, lease_s=60):
+            outcomes = []
+            for claim in claims:
+                assert isinstance(claim.key, WorkloadKey)
+                found = self.rows.get(claim.key)
+                outcome = Settled(fingerprint="", epoch=0, outcome="Gone")
+                if found is not None:
+                    outcome = Settled(
+                        fingerprint=found[1], epoch=1, outcome="Converged", reports=self.reports()
+                    )
+                outcomes.append((claim, outcome))
+                done.append(claim.key.name)
+            assert all(self.queue.complete(WORKER, outcomes))
+        return done
+
+    def reports(self) -> dict[str, str]:
+        """Return what a run must have made: the one report of these tests, if it is there."""
+        found = self.api.get(f"{GROUP}/namespaces/{self.namespace}/vulnerabilityreports")
+        return {
+            f"VulnerabilityReport/{self.namespace}/{item['metadata']['name']}": HASH
+            for item in found["items"]
+        }
+
+    def worked(self, name: str) -> bool:
+        """Say whether a key of that name came and was worked on."""
+        return eventually(lambda: name in self.work())
+
+    def quiet(self) -> None:
+        """Work until two sweeps in a row find nothing."""
+        assert eventually(lambda: not self.work() and self.swept_once_more()["enqueued"] == 0)
+
+    # --- the cluster ----------------------------------------------------------------------------
+
+    def row(self, kind: str, name: str) -> WorkloadRow | None:
+        """Return the row that workers would read."""
+        found = self.rows.get(WorkloadKey(kind=kind, namespace=self.namespace, name=name))
+        return None if found is None else found[0]
+
+    def digests(self, kind: str, name: str) -> list[str]:
+        """Return the running digests of a workload's first container."""
+        row = self.row(kind, name)
+        return [one.digest for one in row.containers[0].running] if row else []
+
+    def create_pod(self, name: str) -> dict[str, Any]:
+        """Create a bare Pod."""
+        spec = {"containers": [{"name": "app", "image": "app:1"}]}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        return self.api.create(f"/api/v1/namespaces/{self.namespace}/pods", body)
+
+    def tell(self, pod: str, digest: str, **status: Any) -> None:
+        """Write what a kubelet writes."""
+        told = {
+            "name": "app",
+            "image": "app:1",
+            "imageID": f"registry.example/app@{digest}",
+            "ready": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-11-25T10:00:00Z"}},
+        }
+        self.api.patch(
+            f"/api/v1/namespaces/{self.namespace}/pods/{pod}/status",
+            {"status": {"phase": "Running", "containerStatuses": [told], **status}},
+        )
+
+    def create_deployment(self, name: str) -> None:
+        """Create a Deployment of one replica."""
+        labels = {"app": name}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        }
+        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
+        self.api.create(
+            f"/apis/apps/v1/namespaces/{self.namespace}/deployments", {**body, "spec": spec}
+        )
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """Return the objects of a collection of the namespace."""
+        root, _, resource = path.rpartition("/")
+        items: list[dict[str, Any]] = self.api.get(
+            f"{root}/namespaces/{self.namespace}/{resource}"
+        )["items"]
+        return items
+
+    def write_report(self, owner: dict[str, Any]) -> str:
+        """Create a VulnerabilityReport as a worker would; return its path."""
+        name = f"pod-{owner['metadata']['name']}-app"
+        stamp = Stamp(
+            content_hash=HASH,
+            epoch=1,
+            generation=1,
+            summary={"criticalCount": 2},
+            artifact=StampArtifact(repository="app", tag="1"),
+        )
+        meta = {
+            "name": name,
+            "labels": {"trivy-operator.container.name": "app"},
+            "annotations": render(stamp),
+            "ownerReferences": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": owner["metadata"]["name"],
+                    "uid": owner["metadata"]["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        }
+        counts = dict.fromkeys(
+            ("criticalCount", "highCount", "mediumCount", "lowCount", "unknownCount"), 0
+        )
+        report = {
+            "artifact": {"repository": "app", "tag": "1"},
+            "os": {"family": "", "name": ""},
+            "registry": {"server": "registry.example"},
+            "scanner": {"name": "Trivy", "vendor": "Aqua Security", "version": "0.76.0"},
+            "summary": counts,
+            "updateTimestamp": "2026-11-25T10:00:00Z",
+            "vulnerabilities": [],
+        }
+        path = f"{GROUP}/namespaces/{self.namespace}/vulnerabilityreports"
+        body = {"apiVersion": "aquasecurity.github.io/v1alpha1", "kind": "VulnerabilityReport"}
+        self.api.create(path, {**body, "metadata": meta, "report": report})
+        return f"{path}/{name}"
+
+
+@pytest.fixture
+def live(
+    controlplane: ControlPlane, session: Session, redis_client: Redis, names: Names, namespace: str
+) -> Live:
+    """Give a namespace and an empty key space."""
+    live = Live(controlplane, session, redis_client, names)
+    live.namespace = namespace
+    return live
+
+
+def test_a_deployments_replica_set_is_enqueued_and_again_when_its_image_id_is_told(
+    live: Live,
+) -> None:
+    """Trap 3 and 40. The real deployment controller, a real status, one row that follows both."""
+    with live.watching():
+        live.create_deployment("web")
+        assert eventually(lambda: live.listed("/apis/apps/v1/replicasets"))
+        (replica_set,) = live.listed("/apis/apps/v1/replicasets")
+        name = replica_set["metadata"]["name"]
+        assert live.worked(name)
+        row = live.row("ReplicaSet", name)
+        assert row is not None
+        assert (row.current, row.top_kind, row.top_name) == (True, "Deployment", "web")
+        assert eventually(lambda: live.listed("/api/v1/pods"))
+        (pod,) = live.listed("/api/v1/pods")
+        live.tell(pod["metadata"]["name"], b.digest("a"))
+        assert live.worked(name)
+        assert live.digests("ReplicaSet", name) == [b.digest("a")]
+
+
+def test_a_rollout_makes_the_old_replica_set_name_its_successor(live: Live) -> None:
+    """Trap 5 and 6. The real controllers' order of events."""
+    with live.watching():
+        live.create_deployment("web")
+        assert eventually(lambda: live.listed("/api/v1/pods"))
+        (pod,) = live.listed("/api/v1/pods")
+        live.tell(pod["metadata"]["name"], b.digest("a"))
+        (old,) = [one["metadata"]["name"] for one in live.listed("/apis/apps/v1/replicasets")]
+        assert eventually(lambda: live.digests("ReplicaSet", old))
+        live.api.patch(
+            f"/apis/apps/v1/namespaces/{live.namespace}/deployments/web",
+            {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "app:2"}]}}}},
+        )
+
+        def successor() -> str:
+            row = live.row("ReplicaSet", old)
+            return row.successor if row is not None and not row.current else ""
+
+        assert eventually(successor)
+        new = live.row("ReplicaSet", successor())
+        assert new is not None
+        assert new.current
+        assert new.containers[0].image == "app:2"
+        assert live.digests("ReplicaSet", old) == [b.digest("a")], "what runs keeps its row"
+
+
+def test_after_a_restart_nothing_is_enqueued(live: Live) -> None:
+    """Law 1: unchanged input, 0 enqueues; also after a restart of the watcher."""
+    with live.watching():
+        for number in range(5):
+            live.create_pod(f"tool-{number}")
+            live.tell(f"tool-{number}", b.digest("a"))
+        for number in range(5):
+            assert eventually(lambda name=f"tool-{number}": live.digests("Pod", name))  # type: ignore[misc] # bound early
+        live.quiet()
+    before = live.ledger.counts()
+    with live.watching():
+        assert live.swept_once_more()["workloads"] == 5
+    assert {**live.ledger.counts(), "swept": 0} == {**before, "swept": 0}
+
+
+def test_reports_that_others_touch_bring_their_workload_back_and_our_own_do_not(
+    live: Live,
+) -> None:
+    """Trap 12 and 13. The API server's own generations, our own stamps."""
+    with live.watching() as registry:
+        pod = live.create_pod("tool")
+        live.tell("tool", b.digest("a"))
+        assert eventually(lambda: live.digests("Pod", "tool"))
+        live.work()
+        passed = registry.get_sample_value("sluice_watcher_keys_passed_total")
+        path = live.write_report(pod)
+
+        def seen() -> bool:
+            return registry.get_sample_value("sluice_watcher_reports") == 1
+
+        assert eventually(seen)
+        assert registry.get_sample_value("sluice_watcher_keys_passed_total") == passed
+        live.api.patch(path, {"metadata": {"labels": {"team": "shop"}}})
+        live.api.patch(path, {"report": {"summary": {"criticalCount": 9}}})
+        assert live.worked("tool")
+        live.api.delete(path)
+        assert live.worked("tool")
+        causes = [
+            fact.data["cause"] for _, fact in live.ledger.tail(100) if fact.kind == "enqueued"
+        ]
+        assert causes[-2:] == ["ReportEdited", "ReportDeleted"]
+
+
+def test_a_workload_that_is_deleted_is_forgotten(live: Live) -> None:
+    """Its row goes, its key is worked on once more, and nothing of it is left."""
+    with live.watching():
+        live.create_pod("tool")
+        assert live.worked("tool")
+        live.api.delete(f"/api/v1/namespaces/{live.namespace}/pods/tool", grace_s=0)
+        assert live.worked("tool")
+        assert live.row("Pod", "tool") is None
+        live.quiet()
+        assert live.swept_once_more()["workloads"] == 0
+
+
+def test_a_workload_deleted_while_no_watcher_ran_is_forgotten_by_the_first_sweep(
+    live: Live,
+) -> None:
+    """No event tells; the join does."""
+    with live.watching():
+        live.create_pod("tool")
+        assert live.worked("tool")
+    live.api.delete(f"/api/v1/namespaces/{live.namespace}/pods/tool", grace_s=0)
+    with live.watching():
+        assert live.worked("tool")
+        assert live.row("Pod", "tool") is None
+
+
+def test_a_second_watcher_takes_over_and_the_first_is_refused(live: Live) -> None:
+    """Trap 24. For a moment both see the same change; only the newer one's write counts."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.raises(StaleFenceError))
+        stack.enter_context(live.watching())
+        with live.watching():
+            live.create_pod("tool")
+            assert live.worked("tool")
+
+
+def test_what_a_crash_of_redis_lost_is_swept_up(
+    controlplane: ControlPlane,
+    session: Session,
+    namespace: str,
+    sandbox_place: Place,
+    sandbox_stack: Stack,
+) -> None:
+    """Trap 1 and 2. Redis is killed and comes back as another run: everything is compared again."""
+    valkey = Valkey(sandbox_place, sandbox_stack, name="valkey-watcher").start()
+    with Redis.from_url(valkey.socket_url) as redis:
+        live = Live(controlplane, session, redis, Names("crash"))
+        live.namespace = namespace
+        with live.watching():
+            live.create_pod("tool")
+            assert live.worked("tool")
+            sweeps = live.sweeps()
+            valkey.kill()
+            live.create_pod("other")
+            valkey.restart()
+            assert live.worked("other")
+            assert eventually(lambda: live.sweeps() > sweeps)
+            redis.flushall()
+            assert eventually(lambda: live.row("Pod", "tool"))
+            assert sorted(live.work()) == ["other", "tool"]
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+
+def _environ(controlplane: ControlPlane, valkey: Valkey, namespace: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "SLUICE_KUBECONFIG": str(controlplane.kubeconfig),
+        "SLUICE_REDIS_URL": valkey.url,
+        "SLUICE_LOG_FORMAT": "json",
+        "OPERATOR_TARGET_NAMESPACES": namespace,
+        "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
+        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+    }
+
+
+@contextlib.contextmanager
+def _process(environ: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """Run `python -m watcher`; its log lines come on the list."""
+    lines: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "watcher"], env=environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        stderr = process.stderr
+        reader = threading.Thread(target=lambda: lines.extend(stderr))
+        reader.start()
+        try:
+            yield process, lines
+        finally:
+            process.kill()
+            reader.join()
+
+
+def _port(lines: list[str], route: str) -> int:
+    for line in list(lines):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if route in entry.get("routes", ()):
+                return int(entry["port"])
+    return 0
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_the_process_serves_its_pages_and_ends_when_told(
+    live: Live, controlplane: ControlPlane, valkey: Valkey
+) -> None:
+    """What the chart runs: ready only when loaded, findings from stamps, status 0 at the end."""
+    live.write_report(live.create_pod("tool"))
+    environ = {
+        **_environ(controlplane, valkey, live.namespace),
+        "SLUICE_CLUSTER": live.names.cluster,
+    }
+    with _process(environ) as (process, lines):
+        assert eventually(lambda: _port(lines, "/readyz") and _port(lines, "/metrics")), lines
+        probes, metrics = _port(lines, "/readyz"), _port(lines, "/metrics")
+        assert eventually(lambda: _get(probes, "/readyz")[0] == 200), lines
+        assert _get(probes, "/healthz/") == (200, "loop: ok\n")
+        _, text = _get(metrics, "/metrics")
+        assert 'sluice_watcher_events_total{resource="pods"}' in text
+        assert "sluice_watcher_workloads 1.0" in text
+        assert (
+            f'trivy_image_vulnerabilities{{namespace="{live.namespace}",name="pod-tool-app",'
+            'resource_kind="Pod",resource_name="tool",container_name="app",image_registry="",'
+            'image_repository="app",image_tag="1",image_digest="",severity="Critical"} 2' in text
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert live.ledger.counts()["started"] == 1
+
+
+def _wait_ended(environ: dict[str, str]) -> tuple[int, str]:
+    with _process(environ) as (process, lines):
+        status = process.wait(timeout=60)
+    return status, "".join(lines)
+
+
+def test_a_running_trivy_operator_is_refused_by_the_process(
+    live: Live, controlplane: ControlPlane, valkey: Valkey
+) -> None:
+    """Trap 36. Status 3, and the command that stops the other one."""
+    live.create_deployment("scanner")
+    path = f"/apis/apps/v1/namespaces/{live.namespace}/deployments/scanner"
+    live.api.patch(path, {"metadata": {"labels": {"app.kubernetes.io/name": "trivy-operator"}}})
+    assert eventually(lambda: live.listed("/api/v1/pods"))
+    (pod,) = live.listed("/api/v1/pods")
+    ready = [{"type": "Ready", "status": "True"}]
+    live.tell(pod["metadata"]["name"], b.digest("a"), conditions=ready)
+    assert eventually(lambda: live.api.get(path)["status"].get("readyReplicas") == 1)
+    try:
+        status, said = _wait_ended(_environ(controlplane, valkey, live.namespace))
+    finally:
+        live.api.delete(path)  # other tests' watchers must not meet it
+    assert status == 3, said
+    assert f"--namespace {live.namespace} deployment/scanner --replicas=0" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda environ: environ.pop("SLUICE_REDIS_URL"), "SLUICE_REDIS_URL"),
+        (lambda environ: environ.update(SLUICE_NONSENSE="1"), "SLUICE_NONSENSE"),
+        (lambda environ: environ.update(SLUICE_KUBECONFIG="/nowhere"), "/nowhere"),
+    ],
+    ids=["no Redis", "unknown setting", "no kubeconfig"],
+)
+def test_a_precondition_that_is_not_met_is_named_with_status_3(
+    change: Callable[[dict[str, str]], object],
+    word: str,
+    controlplane: ControlPlane,
+    valkey: Valkey,
+) -> None:
+    """Scripts tell it from a failure."""
+    environ = _environ(controlplane, valkey, "default")
+    change(environ)
+    status, said = _wait_ended(environ)
+    assert (status, word in said) == (3, True), said
