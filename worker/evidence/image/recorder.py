@@ -112,6 +112,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """One kept-alive connection of the run, and its own to the server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: 40 ms per call otherwise
     server: _Server
 
     def setup(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
 import re
@@ -88,10 +89,12 @@ class RegistryHttp:
         request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 # http(s) alone: callers build the URL
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                return Reply(status=answer.status, headers=answer.headers, body=_body(answer))
+                return Reply(
+                    status=answer.status, headers=answer.headers, body=_body(answer, answer.headers)
+                )
         except urllib.error.HTTPError as exc:
             with exc:
-                return Reply(status=exc.code, headers=exc.headers, body=_body(exc))
+                return Reply(status=exc.code, headers=exc.headers, body=_said(exc))
         except (OSError, http.client.HTTPException) as exc:
             raise _unanswered(self._host, exc) from exc
 
@@ -120,14 +123,25 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return following
 
 
-def _body(answer: IO[bytes]) -> bytes:
+def _body(answer: IO[bytes], headers: Message) -> bytes:
+    """Return the whole body; `read` with a limit would take a broken connection for its end."""
     content = answer.read(_BODY_LIMIT_BYTES + 1)
     if len(content) > _BODY_LIMIT_BYTES:
         raise TerminalError(
             f"the registry's answer is larger than {_BODY_LIMIT_BYTES} bytes",
             reason="ManifestTooLarge",
         )
+    announced = headers.get("Content-Length") or ""
+    if content and announced.isdecimal() and len(content) < int(announced):
+        raise http.client.IncompleteRead(content, int(announced) - len(content))
     return content
+
+
+def _said(refusal: urllib.error.HTTPError) -> bytes:
+    """Return what a refusal says, as far as it came: its status is what counts."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return refusal.read(_BODY_LIMIT_BYTES)
+    return b""
 
 
 def _unanswered(host: str, exc: Exception) -> SourceUnavailableError | TerminalError:

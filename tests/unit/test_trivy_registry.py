@@ -1,0 +1,265 @@
+"""References are resolved as registries want to be asked, and nothing is given away on the way."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from common.model.errors import (
+    ImageNotFoundError,
+    RateLimitedError,
+    SluiceError,
+    SourceUnavailableError,
+    TerminalError,
+    UnauthorizedError,
+)
+from common.model.refs import parse_reference
+from tests.fakes.web import Asked, Say, Script, Web, web
+from worker.evidence.image.match_process import free_port
+from worker.evidence.image.registry import HttpRegistry
+from worker.evidence.image.registry_http import is_local
+
+DIGEST = "sha256:" + "ab" * 32
+FOUND = Say(headers={"Docker-Content-Digest": DIGEST})
+MANIFEST = b'{"schemaVersion": 2}'
+MANIFEST_DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
+DATE = "Wed, 25 Nov 2026 06:00:00 GMT"
+
+
+def config(server: Web, user: str = "bob", password: str = "builder") -> bytes:  # noqa: S107 - made up
+    """Return a docker config for the server."""
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return json.dumps({"auths": {server.address: {"auth": pair}}}).encode()
+
+
+def resolve(server: Web, docker_config: bytes | None = None, *, rest: str = "team/app:1.0") -> str:
+    """Ask the server what a reference means."""
+    reference = parse_reference(f"{server.address}/{rest}")
+    return HttpRegistry().resolve(reference, docker_config, insecure=False)
+
+
+def test_a_tag_is_resolved_by_one_head() -> None:
+    """HEAD is no pull where pulls are counted."""
+    with web(lambda _: FOUND) as server:
+        assert resolve(server) == DIGEST
+    assert server.paths() == ["HEAD /v2/team/app/manifests/1.0"]
+    accepted = server.asked[0].headers["accept"]
+    assert "application/vnd.oci.image.index.v1+json" in accepted
+    assert "application/vnd.docker.distribution.manifest.v2+json" in accepted
+
+
+def test_a_digest_is_asked_for_too() -> None:
+    """The answer proves that these credentials may pull it."""
+    with web(lambda _: Say()) as server:
+        assert resolve(server, rest=f"team/app@{DIGEST}") == DIGEST
+    assert server.paths() == [f"HEAD /v2/team/app/manifests/{DIGEST}"]
+
+
+@pytest.mark.parametrize(
+    "head", [Say(status=405), Say(status=501), Say(), Say(headers={"Docker-Content-Digest": "x"})]
+)
+def test_where_head_does_not_tell_the_manifest_does(head: Say) -> None:
+    """Old registries and odd proxies; the digest is that of the bytes."""
+    with web(lambda asked: head if asked.method == "HEAD" else Say(body=MANIFEST)) as server:
+        assert resolve(server) == MANIFEST_DIGEST
+    assert [asked.method for asked in server.asked] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (401, UnauthorizedError, "Unauthorized"),
+        (403, UnauthorizedError, "Unauthorized"),
+        (404, ImageNotFoundError, "ImageNotFound"),
+        (429, RateLimitedError, "RateLimited"),
+        (500, SourceUnavailableError, "RegistryUnavailable"),
+        (503, SourceUnavailableError, "RegistryUnavailable"),
+        (418, TerminalError, "RegistryRefused"),
+    ],
+)
+def test_every_refusal_has_its_class(status: int, error: type[SluiceError], reason: str) -> None:
+    """The class decides about retries, probes and circuits."""
+    with web(lambda _: Say(status=status)) as server, pytest.raises(error) as caught:
+        resolve(server)
+    assert (type(caught.value), caught.value.reason) == (error, reason)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"Retry-After": "30"}, 30.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "1795586460"}, 3600.0),
+        ({"Retry-After": "Wed, 25 Nov 2026 06:01:30 GMT", "Date": DATE}, 90.0),
+        ({"Retry-After": "Wed, 25 Nov 2026 05:00:00 GMT", "Date": DATE}, 0.0),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_registry_asks_for_is_told(
+    headers: Mapping[str, str], wait_s: float | None
+) -> None:
+    """Seconds, a date by its own clock, or a Unix time as Docker Hub has sent."""
+    with (
+        web(lambda _: Say(status=429, headers=headers)) as server,
+        pytest.raises(RateLimitedError) as caught,
+    ):
+        resolve(server)
+    assert caught.value.retry_after_s == wait_s
+
+
+def test_basic_authentication_answers_a_challenge_only() -> None:
+    """A password is sent to who asks for it, and once."""
+    wanted = "Basic " + base64.b64encode(b"bob:builder").decode()
+
+    def script(asked: Asked) -> Say:
+        if asked.headers.get("authorization") == wanted:
+            return FOUND
+        return Say(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+
+    with web(script) as server:
+        assert resolve(server, config(server)) == DIGEST
+        assert "authorization" not in server.asked[0].headers
+        assert len(server.asked) == 2
+        with pytest.raises(UnauthorizedError):
+            resolve(server)
+        with pytest.raises(UnauthorizedError):
+            resolve(server, config(server, password="wrong"))  # noqa: S106 - made up
+
+
+def bearer(server: Callable[[], Web], *, token_status: int = 200) -> Script:
+    """Return a registry with a token service of its own."""
+
+    def script(asked: Asked) -> Say:
+        if asked.path.startswith("/token"):
+            return Say(status=token_status, body=b'{"token": "good"}')
+        if asked.headers.get("authorization") == "Bearer good":
+            return FOUND
+        realm = f'Bearer realm="{server().url}/token",service="s",scope="repository:team/app:pull"'
+        return Say(status=401, headers={"WWW-Authenticate": realm})
+
+    return script
+
+
+def test_bearer_tokens_are_fetched_and_sent() -> None:
+    """Docker Hub and most others; anonymous pulls need one too."""
+    running: list[Web] = []
+    with web(bearer(lambda: running[0])) as server:
+        running.append(server)
+        assert resolve(server) == DIGEST
+        assert resolve(server, config(server)) == DIGEST
+    assert server.paths()[:3] == [
+        "HEAD /v2/team/app/manifests/1.0",
+        "GET /token?service=s&scope=repository%3Ateam%2Fapp%3Apull",
+        "HEAD /v2/team/app/manifests/1.0",
+    ]
+    assert "authorization" not in server.asked[1].headers
+    basic = "Basic " + base64.b64encode(b"bob:builder").decode()
+    assert server.asked[4].headers["authorization"] == basic
+    assert server.asked[5].headers["authorization"] == "Bearer good"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, UnauthorizedError), (429, RateLimitedError), (502, SourceUnavailableError)],
+)
+def test_a_token_service_refuses_in_the_registrys_name(
+    status: int, error: type[SluiceError]
+) -> None:
+    """Wrong passwords show up there."""
+    running: list[Web] = []
+    with web(bearer(lambda: running[0], token_status=status)) as server:
+        running.append(server)
+        with pytest.raises(error):
+            resolve(server, config(server))
+
+
+def test_a_redirection_is_followed_without_the_credential() -> None:
+    """registry.k8s.io sends its clients to mirrors; a password must not go along."""
+    with web(lambda _: FOUND) as mirror:
+
+        def script(asked: Asked) -> Say:
+            if "authorization" not in asked.headers:
+                return Say(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+            return Say(status=307, headers={"Location": f"{mirror.url}{asked.path}"})
+
+        with web(script) as server:
+            assert resolve(server, config(server)) == DIGEST
+    assert mirror.paths() == ["HEAD /v2/team/app/manifests/1.0"]
+    assert "authorization" not in mirror.asked[0].headers
+
+
+def test_a_credential_of_another_registry_is_never_sent() -> None:
+    """A config may hold several."""
+    entries = {"other.example": {"auth": base64.b64encode(b"eve:x").decode()}}
+    other = json.dumps({"auths": entries}).encode()
+    challenge = Say(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+    with web(lambda _: challenge) as server, pytest.raises(UnauthorizedError):
+        resolve(server, other)
+    assert all("authorization" not in asked.headers for asked in server.asked)
+
+
+def test_a_refusal_that_breaks_off_is_still_a_refusal() -> None:
+    """Its status came; half a page of HTML behind it must not crash the worker."""
+    cut = Say(status=503, body=b"<html>", cut=True)
+
+    def script(asked: Asked) -> Say:
+        return Say(status=405) if asked.method == "HEAD" else cut
+
+    with web(script) as server, pytest.raises(SourceUnavailableError, match="answers 503"):
+        resolve(server)
+
+
+@pytest.mark.parametrize("say", [Say(hang_up=True), Say(cut=True, body=MANIFEST)])
+def test_a_broken_answer_is_an_unavailable_registry(say: Say) -> None:
+    """Half a manifest must not become a digest."""
+
+    def script(asked: Asked) -> Say:
+        return Say(status=405) if asked.method == "HEAD" and say.cut else say
+
+    with web(script) as server, pytest.raises(SourceUnavailableError) as caught:
+        resolve(server)
+    assert caught.value.reason == "RegistryUnavailable"
+
+
+def test_nobody_listening_is_an_unavailable_registry() -> None:
+    """The message names the host, and no stack of causes."""
+    reference = parse_reference(f"127.0.0.1:{free_port('127.0.0.1', 0)}/a:1")
+    with pytest.raises(SourceUnavailableError, match="does not answer: ConnectionRefusedError"):
+        HttpRegistry().resolve(reference, insecure=False)
+
+
+def test_an_endless_manifest_is_refused() -> None:
+    """Memory is ours; four megabytes are what registries accept."""
+    body = b"x" * (4 * 1024 * 1024 + 1)
+    with (
+        web(lambda asked: Say(status=405) if asked.method == "HEAD" else Say(body=body)) as server,
+        pytest.raises(TerminalError) as caught,
+    ):
+        resolve(server)
+    assert caught.value.reason == "ManifestTooLarge"
+
+
+@pytest.mark.parametrize(
+    ("registry", "local"),
+    [
+        ("localhost", True),
+        ("localhost:5000", True),
+        ("127.0.0.1:5000", True),
+        ("[::1]:5000", True),
+        ("registry.local:5000", True),
+        ("127.0.0.1.evil.test", False),
+        ("localhost.evil.test", False),
+        ("r.example", False),
+        ("index.docker.io", False),
+    ],
+)
+def test_plain_http_needs_permission_unless_the_registry_is_here(
+    registry: str, *, local: bool
+) -> None:
+    """The same rule as in Trivy's library; a look-alike name must not lower the guard."""
+    assert is_local(registry) is local
