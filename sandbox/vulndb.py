@@ -17,16 +17,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from sandbox import bolt, oci
-from sandbox.advisories import (
-    ADVISORIES,
-    UNKNOWN,
-    VULNERABILITIES,
-    Advisory,
-    LibraryAdvisory,
-    OsAdvisory,
-    Vulnerability,
-)
+from sandbox.advisories import ADVISORIES, Advisory, LibraryAdvisory, OsAdvisory
 from sandbox.upload import Registry
+from sandbox.vulnerabilities import UNKNOWN, VULNERABILITIES, Vulnerability
 
 Level = Literal[1, 2]
 

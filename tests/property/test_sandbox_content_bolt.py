@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ _TREES: st.SearchStrategy[bolt.Tree] = st.recursive(
     max_leaves=12,
 )
 
+# 120 such entries fill a leaf and 185 leaves a branch: one more would stand alone in the next.
+_LARGE = st.sampled_from([1, 120, 121, 22_200, 22_201]).map(
+    lambda count: {f"{number:06}": bytes(12) for number in range(count)}
+)
+
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=_TREES)
@@ -29,6 +35,79 @@ def test_a_tree_reads_back_as_it_was_written(tmp_path: Path, tree: bolt.Tree) ->
     assert bolt.read(tmp_path / "t.db") == tree
     assert size == (tmp_path / "t.db").stat().st_size
     assert size % bolt.PAGE_BYTES == 0
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=_TREES | _LARGE)
+def test_pages_obey_the_rules_of_bbolts_checker(tmp_path: Path, tree: bolt.Tree) -> None:
+    """Reading back proves nothing about another reader; bbolt relies on these rules."""
+    bolt.write(tmp_path / "t.db", tree)
+    file = _File((tmp_path / "t.db").read_bytes())
+    file.walk_bucket(file.root)
+    assert file.seen == set(range(3, file.pages)), "each page is reached once, none is lost"
+
+
+class _File:
+    """A second reader, written from the format's rules alone."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.root, _, self.freelist, self.pages = struct.unpack_from("<QQQQ", content, 4096 + 32)
+        self.seen: set[int] = set()
+        assert self.freelist == 2
+        assert len(content) == self.pages * 4096
+
+    def walk_bucket(self, page: int) -> list[bytes]:
+        """Check all below one page and return its keys."""
+        start = page * 4096
+        number, flags, count, overflow = struct.unpack_from("<QHHI", self.content, start)
+        own = set(range(page, page + overflow + 1))
+        assert number == page
+        assert not own & self.seen
+        self.seen |= own
+        body = self.content[start : start + 4096 * (overflow + 1)]
+        if flags == 1:
+            return self._branch(body, count, overflow)
+        assert flags == 2
+        assert not overflow or count == 1, "only a single large value may take more pages"
+        return self._leaf(body, count)
+
+    def _branch(self, body: bytes, count: int, overflow: int) -> list[bytes]:
+        assert count > 1
+        assert not overflow
+        keys: list[bytes] = []
+        for at in range(16, 16 + 16 * count, 16):
+            distance, size, child = struct.unpack_from("<IIQ", body, at)
+            below = self.walk_bucket(child)
+            assert body[at + distance : at + distance + size] == below[0]
+            assert not keys or keys[-1] < below[0]
+            keys += below
+        return keys
+
+    def _leaf(self, body: bytes, count: int) -> list[bytes]:
+        keys = []
+        for at in range(16, 16 + 16 * count, 16):
+            flags, distance, key_size, size = struct.unpack_from("<IIII", body, at)
+            end = at + distance + key_size + size
+            assert end <= len(body)
+            keys.append(body[at + distance : end - size])
+            if flags == 1:
+                self._nested(body[end - size : end])
+        assert keys == sorted(set(keys))
+        return keys
+
+    def _nested(self, value: bytes) -> None:
+        root = struct.unpack_from("<Q", value)[0]
+        if root:
+            self.walk_bucket(root)
+            return
+        inline = value[16:]
+        _, flags, count, overflow = struct.unpack_from("<QHHI", inline)
+        assert (flags, overflow) == (2, 0)
+        assert len(inline) <= 1024
+        elements = range(16, 16 + 16 * count, 16)
+        assert not any(struct.unpack_from("<I", inline, at)[0] for at in elements)
+        self._leaf(inline, count)
 
 
 @pytest.mark.parametrize("count", [1, 2, 120, 121, 5_000, 60_000])
@@ -76,3 +155,18 @@ def test_one_damaged_meta_is_survived_and_two_are_not(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is no BoltDB file"):
         bolt.read(path)
+
+
+def test_the_newer_of_two_valid_metas_counts(tmp_path: Path) -> None:
+    """After an odd number of transactions the newer one is the first: Trivy's files may be so."""
+    path = tmp_path / "t.db"
+    bolt.write(path, {"x": b"1"})
+    content = bytearray(path.read_bytes())
+    root = 16 + 16
+    struct.pack_into("<Q", content, 4096 + root, 2)  # the older one leads to the freelist
+    struct.pack_into("<Q", content, 16 + 48, 9)  # transaction
+    for page in (0, 4096):
+        body = bytes(content[page + 16 : page + 72])
+        struct.pack_into("<Q", content, page + 72, bolt._fnv1a_64(body))
+    path.write_bytes(content)
+    assert bolt.read(path) == {"x": b"1"}

@@ -109,6 +109,7 @@ def test_go_build_info_has_the_layout_that_go_reads() -> None:
     info = go_build_info("example.com/app", version="v1.0.0", go="go1.20.1", needs={"a.b/c": "v1"})
     assert info.startswith(b"\xff Go buildinf:\x08\x02")
     assert info[32:41] == b"\x08go1.20.1"
+    assert info[41] & 0x80, "more bytes of the length follow"
     length = (info[41] & 0x7F) + (info[42] << 7)
     assert length == len(info) - 43
     assert info[43 + 16 : -16].splitlines()[2] == b"dep\ta.b/c\tv1\th1:" + b"A" * 43 + b"="
