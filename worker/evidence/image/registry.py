@@ -36,6 +36,7 @@ _MANIFEST_TYPES = (
 # Docker Hub's images carry one host in their names, its API has another.
 _API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
 _OK, _UNAUTHORIZED, _SERVER = 200, 401, 500
+_BASIC = Challenge(scheme="basic")
 _NO_HEAD = (400, 405, 501)  # what HEAD gets where only GET is served
 
 
@@ -99,8 +100,10 @@ class _Inquiry:
     def ask(self, method: str) -> Reply:
         reply = self._send(method)
         if reply.status == _UNAUTHORIZED and not self._authorization:
-            challenge = parse_challenge(reply.headers.get("WWW-Authenticate") or "")
-            self._authorization = self._proof(challenge) if challenge else ""
+            # Without a challenge (nginx in front of a registry) go-containerregistry, and so
+            # Trivy, sends user and password; the two must agree on who may pull.
+            header = reply.headers.get("WWW-Authenticate") or ""
+            self._authorization = self._proof(parse_challenge(header) or _BASIC)
             if self._authorization:
                 return self._send(method)
         return reply
