@@ -40,7 +40,7 @@ class Registrar(Protocol):
 
 
 class Lease:
-    """One worker's lease. `renewed`, `held` and the heartbeat are thread-safe."""
+    """One worker's lease. `renewed` and `held` may be called while the heartbeat runs."""
 
     def __init__(  # noqa: PLR0913 # the composition root names each part once
         self,
@@ -97,26 +97,18 @@ class Lease:
             if self._until_s == before_s:
                 self._until_s = float("-inf")
 
-    def _beat_on(self) -> None:
-        while True:
-            try:
-                self._beat()
-                self._outage.over()
-            except SluiceError as error:
-                # Everybody's lease may have ended while Redis was away. Whoever lives renews it
-                # within a lease; only then may the silent be taken for dead.
-                self._reap_from_s = self._monotonic_s() + self.length_s
-                if not self._outage.again(error):
-                    return
-                continue
-            if self._stopping.wait(self.length_s / 3):
-                return
-
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Renew, register and reap once. Raises what Redis' absence raises."""
         with self._lock:
             before_s = self._until_s
         began_s = self._monotonic_s()
-        leased, registered = self._leases.beat(self._worker, lease_s=self.length_s)
+        try:
+            leased, registered = self._leases.beat(self._worker, lease_s=self.length_s)
+        except SluiceError:
+            # Everybody's lease may have ended while Redis was away. Whoever lives renews it
+            # within a lease; only then may the silent be taken for dead.
+            self._reap_from_s = self._monotonic_s() + self.length_s
+            raise
         if leased:
             self.renewed(began_s)
         else:
@@ -127,3 +119,18 @@ class Lease:
             reaped = self._leases.reap(self._max_crashes)
             if reaped:
                 self._log.warning("gave back claims of dead workers", keys=reaped)
+
+    def _beat_on(self) -> None:
+        while True:
+            try:
+                self.beat()
+            except SluiceError as error:
+                if not self._outage.again(error):
+                    return
+                continue
+            except Exception:  # the thread must live: without it every claim here is lost
+                self._log.exception("heartbeat failed")
+            else:
+                self._outage.over()
+            if self._stopping.wait(self.length_s / 3):
+                return

@@ -115,6 +115,7 @@ class _Done:
     runs: list[tuple[Claim, Outcome]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     since_s: float = 0.0
+    marked: bool = False  # Redis names the next key as running: the mark must move when it ends
 
 
 class Loop:
@@ -139,7 +140,7 @@ class Loop:
         self._stopping = threading.Event()
         self._log = structlog.get_logger("worker.loop").bind(pool=pool, worker=settings.worker)
         self._outage = Outage(self._stopping, ports.monotonic_s, self._log)
-        self._mean_s = BATCH_S  # of recent runs; the first claim takes one key
+        self._mean_s: float | None = None  # of recent runs; None: nobody knows yet
 
     def stop(self) -> None:
         """Ask the loop to end: it finishes the running key and gives back the others."""
@@ -183,7 +184,7 @@ class Loop:
             return claims
 
     def _limit(self) -> int:
-        if self._pool == "scan":
+        if self._pool == "scan" or self._mean_s is None:
             return 1
         return batch_for(self._mean_s, self._settings.batch)
 
@@ -221,12 +222,12 @@ class Loop:
         done.runs.append((claim, finished.outcome))
         done.facts.extend(finished.facts)
         self._ports.hooks.count(finished.facts)
-        self._mean_s += (now_s - began_s - self._mean_s) / 4
-        self._note(claim, finished.outcome, now_s - began_s)
-        if following and now_s - done.since_s < FLUSH_S:
+        took_s = now_s - began_s
+        self._mean_s = took_s if self._mean_s is None else (3 * self._mean_s + took_s) / 4
+        self._note(claim, finished.outcome, took_s)
+        if following and not done.marked and now_s - done.since_s < FLUSH_S:
             return
-        slow = now_s - began_s >= FLUSH_S
-        self._report(done, running=following[0] if following and slow else None)
+        self._report(done, running=following[0] if following and took_s >= FLUSH_S else None)
 
     def _run(self, claim: Claim) -> Finished:
         """Reconcile; an exception becomes what its class's policy says."""
@@ -273,6 +274,7 @@ class Loop:
             break
         done.runs.clear()
         done.facts.clear()
+        done.marked = running is not None
 
     def _release(self, claims: Sequence[Claim]) -> None:
         try:
