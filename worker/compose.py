@@ -13,7 +13,7 @@ from common.kube.credentials import Credentials
 from common.kube.events import Events
 from common.kube.resources import Reports
 from common.kube.session import Session
-from common.model.errors import SluiceError, SourceUnavailableError
+from common.model.errors import DatabaseNotReadyError, SluiceError
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from common.queue.contract import Claim, Park, Retry
 from common.queue.policy import decide
@@ -182,10 +182,9 @@ def match_server(settings: Settings, store: Store) -> Callable[[], str]:
     def find() -> str:
         row = read()
         if row is None:
-            raise SourceUnavailableError(
+            raise DatabaseNotReadyError(
                 "no match server has announced a vulnerability database yet; "
-                "is a worker of pool `match` running?",
-                reason="DatabaseNotReady",
+                "is a worker of pool `match` running?"
             )
         return row.server_url
 

@@ -3,6 +3,7 @@
     SluiceError
     ├── TransientError            worth another try; the class's policy says when
     │   ├── RateLimitedError      a source asks us to slow down (carries retry_after_s)
+    │   ├── DatabaseNotReadyError no vulnerability database was ever announced
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
     │   ├── ConflictError         somebody wrote in between: read again, plan again
     │   ├── ScanTimeoutError      our own deadline ended the scanner
@@ -71,6 +72,12 @@ class SourceUnavailableError(TransientError):
     """A registry, API server, match server or Redis does not answer."""
 
     reason = "SourceUnavailable"
+
+
+class DatabaseNotReadyError(TransientError):
+    """No vulnerability database was ever announced; announcing one queues every image."""
+
+    reason = "DatabaseNotReady"
 
 
 class ConflictError(TransientError):

@@ -8,6 +8,7 @@ import pytest
 
 from common.model.errors import (
     DamagedImageError,
+    DatabaseNotReadyError,
     ImageNotFoundError,
     LayerCacheMissingError,
     SluiceError,
@@ -16,7 +17,7 @@ from common.model.errors import (
 )
 from common.model.image import ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Finished, Park, Retry, Settled
+from common.queue.contract import Claim, Finished, Park, Retry, Settled, Waiting
 from tests.fakes.tables import FakeImages, NoKeys
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.subject.image.plan import attempts
@@ -77,7 +78,7 @@ class World:
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
 
     def run(
-        self, *uses: ImageUse, record: ImageRecord | None = None, attempts: int = 0
+        self, *uses: ImageUse, record: ImageRecord | None = None, failed_for_s: float = 0.0
     ) -> Finished:
         self.images.users[KEY] = {one.workload: one for one in uses}
         if record is not None:
@@ -94,7 +95,7 @@ class World:
             now_s=lambda: 5.0,
             epoch=lambda: 1,
         )
-        return reconciler(Claim(key=KEY, token=1, attempts=attempts))
+        return reconciler(Claim(key=KEY, token=1, first_failed_ago_s=failed_for_s))
 
 
 def decide(error: SluiceError, claim: Claim) -> Retry | Park:
@@ -198,16 +199,23 @@ def test_a_failed_match_takes_nothing_from_the_record(world: World) -> None:
 
 
 def test_a_part_of_ours_that_restarts_is_not_told_to_every_workload(world: World) -> None:
-    """A cold start finds no database for seconds: no Event may stand on every workload for it."""
-    world.matcher.faults = [SourceUnavailableError("none yet", reason="DatabaseNotReady")] * 2
+    """A restart of the match server must not put an Event on every workload of the cluster."""
+    away = SourceUnavailableError("no server", reason="MatchServerUnavailable")
+    world.matcher.faults = [away] * 2
     first = world.run(use())
     assert isinstance(first.outcome, Retry)
     assert first.outcome.image is not None
     assert first.outcome.image.failure is None
-    later = world.run(use(), attempts=5)
+    later = world.run(use(), failed_for_s=61)
     assert isinstance(later.outcome, Retry)
     assert later.outcome.image is not None
     assert later.outcome.image.failure is not None
+
+
+def test_before_the_first_database_an_image_waits_for_it(world: World) -> None:
+    """Announcing a database queues every image: polling would burn the key's backoff for nothing."""
+    world.matcher.faults = [DatabaseNotReadyError("none yet")]
+    assert world.run(use()).outcome == Waiting(on="cluster/database")
 
 
 def test_lost_layers_are_analysed_again_at_once(world: World) -> None:

@@ -18,7 +18,13 @@ for i, text in ipairs(P.keys) do
       call('SADD', waiters, P.workload)
       call('EXPIRE', waiters, C.image_ttl_s)
     end
-    add(text, fresh and 0 or 1, nil, 'used by ' .. P.workload)
+    -- A key that runs, or waits out a backoff, comes back by itself: another user of the image is
+    -- no reason to run it once more, or sooner. Other credentials after a failure are.
+    local status, token = unpack(call('HMGET', C.job .. job_id(text), 'status', 's_token'))
+    local sooner = fresh and h[3]
+    if not token and (status ~= 'scheduled' or sooner) then
+      add(text, fresh and 0 or 1, nil, 'used by ' .. P.workload)
+    end
   end
   out[i] = { h[1] or '', h[2] or '', h[3] or '' }
 end

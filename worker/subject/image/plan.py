@@ -18,7 +18,6 @@ OUR_PARTS = frozenset(
         "CacheLocked",
         "DatabaseChanging",
         "DatabaseDownloadFailed",
-        "DatabaseNotReady",
         "DatabaseUnusable",
         "JavaDatabaseMissing",
         "LayerCacheUnavailable",
@@ -30,8 +29,8 @@ OUR_PARTS = frozenset(
         "ScratchFull",
     }
 )
-# From the sixth failure in a row on (half a minute or more) it is no restart: then users must see.
-_PATIENCE = 5
+# After this it is no restart any more: then users must see.
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +87,10 @@ def pull_name(key: ImageKey, use: ImageUse) -> str:
     return f"{reference.registry}/{reference.repository}@{key.digest}"
 
 
-def is_told(reason: str, *, attempts: int) -> bool:
+def is_told(reason: str, *, failed_for_s: float) -> bool:
     """Whether a failure belongs on the record, where it wakes waiters and reaches users.
 
-    `attempts` counts the failures before this one. One of our own parts that restarts must not
-    put an Event on every workload of the cluster.
+    `failed_for_s` is the time since the first failure in a row. One of our own parts that restarts
+    must not put an Event on every workload of the cluster.
     """
-    return reason not in OUR_PARTS or attempts >= _PATIENCE
+    return reason not in OUR_PARTS or failed_for_s >= _PATIENCE_S

@@ -8,6 +8,7 @@ from typing import Protocol, assert_never
 
 from common.model.errors import (
     BadReferenceError,
+    DatabaseNotReadyError,
     ImageNotFoundError,
     LayerCacheMissingError,
     SluiceError,
@@ -16,7 +17,7 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Finished, ImageUpdate, Park, Retry, Settled
+from common.queue.contract import Claim, Finished, ImageUpdate, Park, Retry, Settled, Waiting
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.options import ScanOptions
@@ -88,6 +89,9 @@ class ImageReconciler:
         done = _Progress()
         try:
             return self._run(key, record, done)
+        except DatabaseNotReadyError:
+            # Nothing is wrong with the image, and publishing a database queues every image.
+            return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
         except SluiceError as error:
             outcome = self._failed(claim, error, done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
@@ -175,7 +179,7 @@ class ImageReconciler:
         failure = Failure(
             reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
         )
-        told = is_told(error.reason, attempts=claim.attempts)
+        told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         update = ImageUpdate(inventory=inventory, failure=failure if told else None)
         return _storing(self.decide(error, claim), update)
 
