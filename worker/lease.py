@@ -128,7 +128,7 @@ class Lease:
                 if not self._outage.again(error):
                     return
                 continue
-            except Exception:  # the thread must live: without it every claim here is lost
+            except Exception:  # noqa: BLE001 # without this thread every claim here is lost
                 self._log.exception("heartbeat failed")
             else:
                 self._outage.over()

@@ -6,10 +6,13 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from common.model.errors import SourceUnavailableError
 from tests.fakes.clock import FakeClock
 from worker.lease import Lease
+from worker.outage import Outage
 
 LENGTH_S = 15.0
 
@@ -48,9 +51,11 @@ class Registrar:
 
     births: int = 0
     deaths: int = 0
+    born: threading.Event = field(default_factory=threading.Event)
 
     def birth(self) -> None:
         self.births += 1
+        self.born.set()
 
     def death(self) -> None:
         self.deaths += 1
@@ -176,14 +181,54 @@ def test_the_heartbeat_thread_survives_an_outage(
 ) -> None:
     """It is the thread that ends outages for the whole process."""
     monkeypatch.setattr("worker.outage._FIRST_S", 0.0001)
-    case.leases.answers = [SourceUnavailableError("Redis: gone")] * 5 + [
-        (True, False),
-        (True, True),
-    ]
+    gone: list[tuple[bool, bool] | Exception] = [SourceUnavailableError("Redis: gone")] * 5
+    case.leases.answers = [*gone, (True, False), (True, True)]
     with case.lease:
-        for _ in range(6):
-            assert case.leases.beaten.wait(5)
-            case.leases.beaten.clear()
-            if case.leases.beats >= 6:
-                break
+        assert case.registrar.born.wait(5)
+    assert case.leases.beats >= 6
     assert case.registrar.births == 1
+
+
+def test_the_heartbeat_thread_survives_what_nobody_foresaw(case: Case) -> None:
+    """Without it every claim of the process is lost, over and over."""
+    case.leases.answers = [ZeroDivisionError("odd")]
+    with capture_logs() as lines, case.lease:
+        assert case.leases.beaten.wait(5)
+    assert [line["event"] for line in lines] == ["heartbeat failed"]
+
+
+def test_an_outage_is_tried_again_ever_more_slowly_and_said_once() -> None:
+    """Twenty loops that hammer a Redis which loads its data keep it from loading it."""
+
+    class Sleeps(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slept: list[float] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.slept.append(timeout or 0.0)
+            return False
+
+    sleeps, clock = Sleeps(), FakeClock()
+    outage = Outage(sleeps, clock, structlog.get_logger("test"))
+    with capture_logs() as lines:
+        for _ in range(10):
+            assert outage.again(SourceUnavailableError("Redis: gone"))
+        clock.advance(12)
+        outage.over()
+        outage.over()
+    assert sleeps.slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    assert [(line["event"], line.get("seconds")) for line in lines] == [
+        ("redis away", None),
+        ("redis back", 12.0),
+    ]
+    outage.again(SourceUnavailableError("Redis: gone"))
+    assert sleeps.slept[-1] == 0.05
+
+
+def test_a_stop_ends_the_wait_for_redis() -> None:
+    """A process must be able to end while Redis is away."""
+    stopping = threading.Event()
+    stopping.set()
+    outage = Outage(stopping, FakeClock(), structlog.get_logger("test"))
+    assert not outage.again(SourceUnavailableError("Redis: gone"))
