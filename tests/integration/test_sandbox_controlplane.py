@@ -230,6 +230,18 @@ def test_a_second_one_in_the_same_place_is_refused(
     assert controlplane.api.get("/version")
 
 
+def test_a_delete_with_another_s_uid_is_refused(controlplane: ControlPlane, namespace: str) -> None:
+    """A Pod of the same name may be a new one: a StatefulSet makes it within milliseconds."""
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    uid = controlplane.api.create(maps, config_map("mine"))["metadata"]["uid"]
+    with pytest.raises(ApiError) as caught:
+        controlplane.api.delete(f"{maps}/mine", uid="another")
+    assert caught.value.status == 409
+    controlplane.api.delete(f"{maps}/mine", uid=uid)
+    controlplane.api.delete(f"{maps}/mine", uid=uid)  # gone is no error
+    assert "mine" not in names(controlplane.api, maps)
+
+
 def test_a_watch_can_be_ended_from_another_thread(controlplane: ControlPlane) -> None:
     """The kubelet stand-in stops at once although its stream is silent."""
     listed = controlplane.api.get("/api/v1/namespaces")
