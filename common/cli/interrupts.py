@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM for a command that owns children.
 
-The first one ends the start, or asks for the drain; a second one does not wait for the drain. What
-follows within a second is an echo: `timeout`, `make` and shells signal a whole group and its leader.
+The first one ends the start, or asks for the drain; a second one does not wait for the drain.
+What follows within a second is an echo: `timeout`, `make` and shells signal a group and its leader.
 """
 
 from __future__ import annotations

@@ -33,6 +33,11 @@ def key_shown(text: str) -> str:
     return key.shown if key is not None else text
 
 
+def _keys_shown(text: str) -> str:
+    """Return the text with every word that is a key as people write it."""
+    return " ".join(key_shown(word) for word in text.split(" "))
+
+
 def _key(text: str) -> WorkKey | None:
     try:
         return parse_key(text)
@@ -67,7 +72,7 @@ def _enqueued(data: Data) -> str:
         "probed": "Came back by itself for its slow probe",
     }.get(str(data.get("how", "new")), f"Queued ({data.get('how')})")
     cause = data.get("cause")
-    return f"{how}: {key_shown(str(cause))}." if cause else f"{how}."
+    return f"{how}: {_keys_shown(str(cause))}." if cause else f"{how}."
 
 
 def _deduplicated(_data: Data) -> str:

@@ -1,0 +1,106 @@
+"""`sluice doctor` and `sluice crds` against real parts, well and ill."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from redis import Redis
+
+from common.cli.main import main
+from common.state.names import Names
+from sandbox.controlplane import ControlPlane
+from sandbox.registry import Registry
+from sandbox.valkey import Valkey
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _settings(
+    monkeypatch: pytest.MonkeyPatch, controlplane: ControlPlane, valkey: Valkey, names: Names
+) -> None:
+    """Point the command at the session's parts."""
+    monkeypatch.setenv("SLUICE_REDIS_URL", valkey.socket_url)
+    monkeypatch.setenv("SLUICE_CLUSTER", names.cluster)
+    monkeypatch.setenv("SLUICE_KUBECONFIG", str(controlplane.kubeconfig))
+    # Nothing may leave this machine: an address where nobody listens.
+    monkeypatch.setenv("TRIVY_DB_REPOSITORY", "127.0.0.1:1/aqua/trivy-db:2")
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, list[dict[str, str]]]:
+    """Run the doctor and return what it found, by topic."""
+    assert main(["doctor", "--json"]) in (0, 1)
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in json.loads(capsys.readouterr().out):
+        found.setdefault(finding["topic"], []).append(finding)
+    return found
+
+
+def test_real_parts_are_recognised(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is well is told as well, with versions."""
+    monkeypatch.setenv("TRIVY_DB_REPOSITORY", f"{registry.address}/aqua/trivy-db:2")
+    monkeypatch.setenv("TRIVY_INSECURE", "true")
+    assert main(["crds", "--install"]) == 0
+    capsys.readouterr()
+    found = findings(capsys)
+    assert {each["state"] for topic in found if topic != "database" for each in found[topic]} == {
+        "good"
+    }
+    assert "Trivy" in found
+    assert "sandbox" in found["cluster"][0]["said"]
+    assert found["definitions"][0]["said"] == "12 of 12 installed by kube-sluice"
+
+
+def test_a_fault_makes_the_exit_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that runs the doctor before an upgrade looks at nothing else."""
+    assert main(["crds", "--install"]) == 0
+    capsys.readouterr()
+    assert main(["doctor"]) == 1
+    out, err = capsys.readouterr()
+    assert "FAULT  database: no matcher" in out
+    assert "FAULT  registry: 127.0.0.1:1" in out
+    assert out.count("remedy: ") == out.count("FAULT ")
+    assert "2 faults" in err
+
+
+def test_every_ill_part_is_told_even_when_all_are_ill(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is away must not hide the state of the others."""
+    monkeypatch.setenv("SLUICE_REDIS_URL", "redis://:hunter2@127.0.0.1:1")
+    monkeypatch.setenv("SLUICE_KUBECONFIG", "/nowhere/kubeconfig")
+    monkeypatch.setenv("SLUICE_TRIVY_PATH", "/nowhere/trivy")
+    found = findings(capsys)
+    ill = {topic for topic, each in found.items() if each[0]["state"] == "fault"}
+    assert ill == {"Redis", "cluster", "Trivy", "registry"}
+    assert all(each[0]["remedy"] for topic, each in found.items() if topic in ill)
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_a_redis_that_may_evict_is_a_fault(
+    redis_client: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trap 2 begins with an eviction."""
+    before = {"maxmemory": "0", "maxmemory-policy": "noeviction"}
+    try:
+        redis_client.config_set("maxmemory", "1gb")
+        redis_client.config_set("maxmemory-policy", "allkeys-lru")
+        (fault,) = findings(capsys)["Redis eviction"]
+    finally:
+        for name, text in before.items():
+            redis_client.config_set(name, text)
+    assert fault["state"] == "fault"
+    assert "noeviction" in fault["remedy"]
+
+
+def test_definitions_are_installed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The second run finds them all there, whoever made them."""
+    assert main(["crds", "--install"]) == 0
+    capsys.readouterr()
+    assert main(["crds", "--install"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "0 definitions created, 12 there already" in err

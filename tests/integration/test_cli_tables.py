@@ -1,0 +1,351 @@
+"""The commands that look at the tables and act on them, on a real Valkey."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from common.cli.main import main
+from common.cli.tables import Tables, tables_on
+from common.model.facts import Fact
+from common.model.image import Failure, ImageUse
+from common.model.key import ImageKey, WorkloadKey
+from common.model.redis_address import parse_redis_url
+from common.model.workload import Container, WorkloadRow, fingerprint
+from common.queue.contract import Add, ImageUpdate, Lane, Park, Settled
+from common.state.database import DatabaseRow
+from common.state.database_check import DatabaseCheck
+from common.state.fence import FenceTable
+from common.state.names import Names
+from sandbox.valkey import Valkey
+
+pytestmark = pytest.mark.integration
+
+DIGEST = "sha256:" + "ab" * 32
+IMAGE = ImageKey(digest=DIGEST, platform="linux-amd64", options="0f")
+
+
+@pytest.fixture
+def tables(
+    monkeypatch: pytest.MonkeyPatch, valkey: Valkey, redis_client: Redis, names: Names
+) -> Tables:
+    """Give the tables of a cluster of the test's own, and point the commands at it."""
+    monkeypatch.setenv("SLUICE_REDIS_URL", valkey.socket_url)
+    monkeypatch.setenv("SLUICE_CLUSTER", names.cluster)
+    return tables_on(redis_client, parse_redis_url(valkey.socket_url), names.cluster)
+
+
+def row(name: str, *, current: bool = True) -> WorkloadRow:
+    """Return a ReplicaSet of Deployment web."""
+    return WorkloadRow(
+        kind="ReplicaSet",
+        namespace="shop",
+        name=name,
+        uid=f"uid-{name}",
+        api_version="apps/v1",
+        created_at=0,
+        containers=(Container(name="app", role="container", image="app:1"),),
+        current=current,
+        top_kind="Deployment",
+        top_name="web",
+    )
+
+
+def add_rows(tables: Tables, *rows: WorkloadRow) -> None:
+    """Store rows and queue their keys, as the watcher does."""
+    fence = FenceTable(tables.client, tables.names).take()
+    tables.queue.add(
+        [Add(key=each.key, row=each, cause="PodChanged") for each in rows], fence=fence
+    )
+
+
+def converge(tables: Tables, each: WorkloadRow) -> None:
+    """Work the queue's next reconcile key to its end."""
+    (claim,) = tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    assert claim.key == each.key
+    facts = [Fact(kind="written", key=str(each.key), data={"report": "R/shop/r", "how": "created"})]
+    outcome = Settled(fingerprint=fingerprint(each), epoch=0, outcome="Converged")
+    assert tables.queue.complete("w1", [(claim, outcome)], facts) == [True]
+
+
+def use_image(tables: Tables, each: WorkloadRow) -> None:
+    """Let a workload look its image up, which queues the image."""
+    use = ImageUse(workload=str(each.key), reference="app:1", namespace="shop")
+    tables.images.lookup(use, [IMAGE])
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run a command that must succeed and return its result."""
+    assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the status as scripts read it."""
+    found = json.loads(said(capsys, "status", "--json"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_status_of_an_empty_cluster_has_every_key(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script may not have to guess which keys appear later."""
+    found = status(capsys)
+    assert found["coverage"] == {"workloads": 0, "true": 0, "share": 1.0}
+    assert found["queue"]["reconcile"]["fresh"] == {"queued": 0, "oldest_age_s": 0.0}
+    assert (found["running"], found["delayed"], found["dead"]) == (0, 0, 0)
+    assert found["circuits"] == []
+    assert found["database"] == {"version": None, "age_s": None}
+    assert found["last_event_age_s"] is None
+    assert found["workers"] == []
+
+
+def test_the_status_follows_what_happens(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Queued, covered, alive: each number from the table that owns it."""
+    web, db = row("web-1"), row("db-1")
+    add_rows(tables, web, db)
+    before = status(capsys)
+    assert before["queue"]["reconcile"]["fresh"]["queued"] == 2
+    assert before["coverage"] == {"workloads": 2, "true": 0, "share": 0.0}
+    converge(tables, web)
+    tables.database.publish(DatabaseRow(version="2026-11-25T06:00:00Z", server_url="http://x:1"))
+    after = status(capsys)
+    assert after["coverage"] == {"workloads": 2, "true": 1, "share": 0.5}
+    assert after["workers"] == ["w1"]
+    assert after["database"]["age_s"] is not None
+    assert 0 <= after["last_event_age_s"] < 60
+
+
+def test_the_status_reads_as_text_too(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
+    """People do not read JSON."""
+    add_rows(tables, row("web-1"))
+    tables.queue.pause()
+    text = said(capsys, "status")
+    assert "0 of 1 workloads (0%)" in text
+    assert "PAUSED" in text
+    assert "1 fresh" in text
+
+
+def test_a_deployments_story_is_that_of_its_replicaset_and_its_image(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Why is there no report? The answer often lies with the image."""
+    web = row("web-1")
+    add_rows(tables, web, row("web-0", current=False))
+    converge(tables, web)
+    use_image(tables, web)
+    text = said(capsys, "history", "Deployment/shop/web")
+    lines = text.splitlines()
+    assert lines[0] == "ReplicaSet/shop/web-1"
+    told = [line.partition("Z  ")[2] for line in lines if "Z  " in line]
+    assert told == [
+        "Queued, to run at once: PodChanged.",
+        "Taken by w1.",
+        "Everything about it is true now.",
+        "R/shop/r created.",
+        f"Queued, to run at once: used by {web.key.shown}.",
+    ]
+    assert f"{DIGEST} (linux/amd64)" in text
+    assert "web-0" not in text
+
+
+def test_a_story_is_told_to_scripts_as_facts(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentences may change; the facts have names."""
+    add_rows(tables, row("web-1"))
+    (chapter,) = json.loads(said(capsys, "history", "rs/shop/web-1", "--json", "--limit", "1"))
+    assert chapter["key"] == "workload/ReplicaSet/shop/web-1"
+    (fact,) = chapter["facts"]
+    assert fact["kind"] == "enqueued"
+    assert fact["at"] > 0
+
+
+def test_a_story_of_nothing_is_a_failure_with_a_hint(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty answer looks like `all is well`."""
+    assert main(["history", "Pod/shop/nobody"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nothing is known about Pod/shop/nobody" in err
+
+
+def test_parked_keys_are_listed_with_reason_and_next_probe(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`dead` is where an operator looks first."""
+    web = row("web-1")
+    add_rows(tables, web)
+    use_image(tables, web)
+    (claim,) = tables.queue.claim("scan", "w1", limit=1, lease_s=60)
+    failure = Failure(reason="Unauthorized", message="401 from registry", at=0)
+    park = Park(
+        reason="Unauthorized",
+        message="401 from registry",
+        probe_after_s=600,
+        image=ImageUpdate(failure=failure),
+    )
+    tables.queue.complete("w1", [(claim, park)])
+    text = said(capsys, "queue", "dead")
+    assert str(IMAGE) in text
+    assert "Unauthorized: 401 from registry" in text
+    (entry,) = json.loads(said(capsys, "queue", "dead", "--json"))
+    assert entry["key"] == str(IMAGE)
+    assert entry["state"] == "parked"
+    assert status(capsys)["dead"] == 1
+
+
+def test_the_queue_lists_all_states_or_one(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What runs is as interesting as what waits."""
+    add_rows(tables, row("web-1"), row("web-2"))
+    tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    assert len(json.loads(said(capsys, "queue", "ls", "--json"))) == 2
+    (running,) = json.loads(said(capsys, "queue", "ls", "--json", "--state", "running"))
+    assert running["worker"] == "w1"
+    assert len(json.loads(said(capsys, "queue", "ls", "--json", "--limit", "1"))) == 1
+
+
+def test_a_key_is_dropped_and_requeued(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
+    """By hand, when nothing else helps; a second drop says that there was nothing."""
+    web = row("web-1")
+    add_rows(tables, web)
+    assert main(["queue", "drop", str(web.key)]) == 0
+    assert main(["queue", "drop", str(web.key)]) == 1
+    assert main(["queue", "requeue", str(web.key)]) == 0
+    assert tables.queue.members([web.key]) == [True]
+    assert capsys.readouterr().out == ""
+
+
+def test_pause_stops_claims_and_resume_lets_them_go_on(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An incident at a registry is a good moment to hold still."""
+    add_rows(tables, row("web-1"))
+    said(capsys, "queue", "pause")
+    assert tables.queue.claim("reconcile", "w1", limit=1, lease_s=60) == []
+    said(capsys, "queue", "resume")
+    assert len(tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)) == 1
+
+
+def test_a_rescan_brings_a_parked_image_back_at_once(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trap 18. The slow probe revives it; `sluice rescan` at once."""
+    web = row("web-1")
+    add_rows(tables, web)
+    converge(tables, web)
+    use_image(tables, web)
+    (claim,) = tables.queue.claim("scan", "w1", limit=1, lease_s=60)
+    tables.queue.complete(
+        "w1", [(claim, Park(reason="Unauthorized", message="401", probe_after_s=3600))]
+    )
+    assert tables.queue.claim("scan", "w1", limit=1, lease_s=60) == []
+    said(capsys, "rescan", "Deployment/shop/web")
+    assert [each.key for each in tables.queue.claim("scan", "w1", limit=9, lease_s=60)] == [IMAGE]
+    again = tables.queue.claim("reconcile", "w1", limit=9, lease_s=60)
+    assert web.key in [each.key for each in again]
+
+
+def test_a_rescan_of_everything_is_bulk_and_spread(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thousand workloads at once would be the herd that the design forbids."""
+    rows = [row(f"web-{number}") for number in range(4)]
+    add_rows(tables, *rows)
+    for each in rows:
+        converge(tables, each)
+    said(capsys, "rescan", "--all", "--over", "1h")
+    found = json.loads(said(capsys, "queue", "ls", "--json"))
+    assert {entry["lane"] for entry in found} == {Lane.BULK.label}
+    assert sorted(entry["state"] for entry in found) == ["delayed"] * 3 + ["queued"]
+
+
+def test_a_rescan_of_nothing_is_a_failure(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`queued` would be a lie."""
+    assert main(["rescan", "nginx:9"]) == 1
+    assert "nothing is known about nginx:9" in capsys.readouterr().err
+
+
+def test_the_database_in_use_is_shown(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
+    """Version, age, and when somebody looked last."""
+    assert main(["database"]) == 1
+    assert "no matcher" in capsys.readouterr().err
+    tables.database.publish(
+        DatabaseRow(
+            version="2026-11-25T06:00:00Z",
+            server_url="http://127.0.0.1:4954",
+            trivy_version="0.76.0",
+            checked_at=tables.clock.now_s(),
+        )
+    )
+    found = json.loads(said(capsys, "database", "status", "--json"))
+    assert found["version"] == "2026-11-25T06:00:00Z"
+    assert found["trivy"] == "0.76.0"
+    assert found["checked_age_s"] < 60
+    assert "served by  http://127.0.0.1:4954" in said(capsys, "database")
+
+
+def test_a_check_waits_for_the_matchers_look(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer is about the database after the look, not before it."""
+    requests = DatabaseCheck(tables.client, tables.names)
+    over = threading.Event()
+
+    def matcher() -> None:
+        while not over.wait(0.02):
+            number = requests.requested()
+            if number > requests.answered():
+                tables.database.publish(DatabaseRow(version="2026-11-25T12:00:00Z", server_url="u"))
+                requests.answer(number)
+
+    thread = threading.Thread(target=matcher)
+    thread.start()
+    try:
+        assert main(["database", "check", "--json"]) == 0
+        assert main(["database", "check", "--json"]) == 0
+    finally:
+        over.set()
+        thread.join()
+    out, err = capsys.readouterr()
+    assert "2026-11-25T12:00:00Z" in out
+    assert err.splitlines() == ["a newer database is in use", "no newer database"]
+
+
+def test_a_check_without_a_matcher_names_what_is_missing(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It must not wait for ever for a process that nobody started."""
+    assert main(["database", "check", "--timeout-s", "0.1"]) == 1
+    assert "worker of pool `match`" in capsys.readouterr().err
+
+
+def test_workers_whose_lease_ended_are_not_alive(
+    tables: Tables, redis_client: Redis, names: Names
+) -> None:
+    """A killed worker is missed within its lease, not within rq's seven minutes."""
+    tables.queue.claim("reconcile", "fresh", limit=1, lease_s=60)
+    redis_client.zadd(names.own("leases"), {"stale": tables.clock.now_s() - 1})
+    assert tables.workers.alive() == ("fresh",)
+
+
+def test_a_workload_of_another_cluster_is_not_seen(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clusters share one Redis."""
+    add_rows(tables, row("web-1"))
+    monkeypatch.setenv("SLUICE_CLUSTER", "another-one")
+    assert main(["history", str(WorkloadKey(kind="ReplicaSet", namespace="shop", name="web-1"))])
+    assert status(capsys)["coverage"]["workloads"] == 0
