@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import structlog
 
 from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.model.facts import Fact
-from common.queue.contract import Claim, Finished, Outcome, Park, Retry
+from common.model.image import Failure
+from common.model.key import ImageKey
+from common.queue.contract import Claim, Finished, ImageUpdate, Outcome, Park, Retry
 from common.queue.policy import decide, unknown
 from worker.lease import Lease
 from worker.outage import Outage
@@ -241,12 +243,19 @@ class Loop:
         return result if isinstance(result, Finished) else Finished(outcome=result)
 
     def _decide(self, error: SluiceError, claim: Claim) -> Retry | Park:
-        return decide(
+        """Ask the class's policy; who waits for an image learns the reason from its record."""
+        outcome = decide(
             error,
             attempts=claim.attempts,
             failed_for_s=claim.first_failed_ago_s,
             draw=self._ports.draw(),
         )
+        if not isinstance(claim.key, ImageKey):
+            return outcome
+        failure = Failure(
+            reason=outcome.reason, message=outcome.message, at=0.0, attempts=claim.attempts + 1
+        )
+        return replace(outcome, image=ImageUpdate(failure=failure))
 
     def _report(self, done: _Done, *, running: Claim | None) -> None:
         """Complete what ended; repeat while Redis is away, until the stop."""

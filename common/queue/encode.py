@@ -84,7 +84,7 @@ def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Do
     }
     entry = _entry(names, claim, "retry", "retried", data)
     entry |= {"delay_s": outcome.delay_s, "reason": outcome.reason, "message": message}
-    return entry | _failed_image(claim, outcome, blobs)
+    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
 
 
 def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
@@ -96,11 +96,11 @@ def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done
         "message": message,
         "probe_after_s": outcome.probe_after_s,
     }
-    return entry | _failed_image(claim, outcome, blobs)
+    return entry | _parked_image(claim, outcome, blobs)
 
 
-def _failed_image(claim: Claim, outcome: Retry | Park, blobs: list[bytes]) -> Done:
-    """Every failed end of an image key leaves its reason in the record: its waiters read it."""
+def _parked_image(claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
+    """Leave the reason in the image's record, always: its waiters are woken to read it."""
     if not isinstance(claim.key, ImageKey):
         return {}
     update = outcome.image or ImageUpdate()

@@ -78,6 +78,14 @@ POLICIES: dict[type[SluiceError], Policy] = {
         probe_s=600,
         why="Restarts take seconds, outages minutes to hours.",
     ),
+    errors.DatabaseNotReadyError: Policy(
+        first_s=1,
+        cap_s=30,
+        attempts=200,
+        total_s=3600,
+        probe_s=600,
+        why="The first database takes minutes to download; publishing it runs every image at once.",
+    ),
     errors.ConflictError: Policy(
         first_s=0.5,
         cap_s=15,

@@ -8,7 +8,9 @@ fact('database', '', string.format('{"version":%s,"previous":%s}', json(P.versio
 local n = 0
 for _, text in ipairs(call('ZRANGE', K.images, 0, -1)) do
   if call('EXISTS', C.own .. 'users:' .. text) == 1 then
-    add(text, 1, nil, 'database ' .. P.version)
+    -- Before the first database nothing could be matched: whoever waits for it goes on at once.
+    local waited = not old and call('HEXISTS', C.own .. 'image:' .. text, 'match') == 0
+    add(text, waited and 0 or 1, nil, 'database ' .. P.version)
     n = n + 1
   elseif call('EXISTS', C.own .. 'image:' .. text) == 0 then
     call('ZREM', K.images, text) -- expired

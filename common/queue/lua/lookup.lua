@@ -20,10 +20,13 @@ for i, text in ipairs(P.keys) do
     end
     -- A key that runs, or waits out a backoff, comes back by itself: another user of the image is
     -- no reason to run it once more, or sooner. Other credentials after a failure are.
-    local status, token = unpack(call('HMGET', C.job .. job_id(text), 'status', 's_token'))
+    local id = job_id(text)
+    local job = call('HMGET', C.job .. id, 'status', 's_token', 'worker_name')
     local sooner = fresh and h[3]
-    if not token and (status ~= 'scheduled' or sooner) then
-      add(text, fresh and 0 or 1, nil, 'used by ' .. P.workload)
+    local runs = job[2] and claimed(id, job[3] or '', job[2])
+    if sooner or not runs then
+      local lane = (sooner or fresh and job[1] ~= 'scheduled') and 0 or 1
+      add(text, lane, nil, 'used by ' .. P.workload)
     end
   end
   out[i] = { h[1] or '', h[2] or '', h[3] or '' }
