@@ -332,6 +332,38 @@ def test_children_are_stopped_last_first(owner: Supervisor) -> None:
     assert owner.running() == {}
 
 
+def test_children_of_one_stage_are_told_to_stop_together(owner: Supervisor) -> None:
+    """Four workers that drain one after the other take four drain deadlines."""
+    output = Output()
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('asked-' + sys.argv[1], flush=True))\n"
+        "print('up-' + sys.argv[1], flush=True)\n"
+        "while True: time.sleep(600)\n"
+    )
+    children = [
+        owner.start(
+            ChildSpec(
+                name=name,
+                argv=(sys.executable, "-c", code, name),
+                output=Forward(line=output),
+                ready=lambda name=name: output.has(f"up-{name}"),  # type: ignore[misc] # mypy cannot infer a default's type in a lambda
+                ready_s=DEADLINE_S,
+                stop_s=DEADLINE_S * 2,
+                stage="workers",
+            )
+        )
+        for name in ("a", "b")
+    ]
+    stopping = threading.Thread(target=owner.stop)
+    stopping.start()
+    output.wait_for("asked-a")
+    output.wait_for("asked-b")
+    for child in children:
+        os.kill(child.pid, signal.SIGKILL)
+    stopping.join()
+
+
 def test_a_child_that_fails_to_become_ready_is_not_left_behind(owner: Supervisor) -> None:
     """A half-started pipeline is stopped whole."""
     output = Output()
