@@ -254,6 +254,8 @@ def test_an_image_without_packages_has_no_sbom() -> None:
     """An empty document would read "nothing inside"."""
     assert project([(image_key(), record(has_packages=False, covered=False))], context()) is None
     assert project([(image_key(), record(has_packages=True, sbom=None))], context()) is None
+    empty = record(has_packages=False, sbom=_document())  # Trivy describes the image itself then
+    assert project([(image_key(), empty)], context()) is None
 
 
 def test_an_image_without_packages_beside_one_with_them_adds_nothing() -> None:
