@@ -102,7 +102,7 @@ class Watcher:
         return self._monotonic() - self._beat_at_s
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set.
+        """Work until `stop` is set; what Redis has not taken by then, the next start's sweep finds.
 
         Raises StaleFenceError when another watcher leads, DefectError when an informer died.
         """
@@ -114,7 +114,6 @@ class Watcher:
         self._ready = True
         while not stop.is_set():
             self._turn(lead, feed)
-        feed.flush(now_s=self._monotonic(), draw=self._parts.pulse.draw())
 
     # --- before the lead ------------------------------------------------------------------------
 

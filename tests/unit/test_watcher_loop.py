@@ -253,8 +253,8 @@ def test_a_stop_while_loading_ends_without_a_write() -> None:
     assert stage.watcher.missing == set(RESOURCES)
 
 
-def test_the_last_changes_are_sent_at_the_end() -> None:
-    """A watcher that is told to stop has taken them from the stream; nobody else will see them."""
+def test_changes_that_were_taken_are_sent_in_the_same_turn() -> None:
+    """A stop between taking and sending would leave them to the next watcher's first sweep."""
     stage = _Stage()
     stage.run(stage.synced(), *[_rest] * 5, stage.put(_web()))
     assert WEB in stage.tables.stored

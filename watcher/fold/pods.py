@@ -12,10 +12,7 @@ import msgspec
 
 from common.model.workload import Running
 from watcher.fold.facts import Controller, PodFact
-
-# Owners are told apart by uid too: Pods of a deleted StatefulSet may outlive it for seconds beside
-# a new one of the same name.
-_Owner = tuple[str, str, str]  # kind, namespace, name
+from watcher.fold.owned import Owned, name_of
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +28,7 @@ class Pods:
 
     def __init__(self) -> None:
         self._by_name: dict[str, dict[str, PodFact]] = {}
-        self._by_owner: dict[_Owner, dict[str, PodFact]] = {}
+        self._owned: Owned[PodFact] = Owned()
 
     def get(self, namespace: str, name: str) -> PodFact | None:
         """Return the Pod, or None."""
@@ -40,12 +37,12 @@ class Pods:
     def put(self, pod: PodFact) -> PodFact | None:
         """Take a Pod in; return what was known of it before, None for a new one."""
         before = self.get(pod.namespace, pod.name)
-        if before is not None and before.controller != pod.controller:
-            self._disown(before)
+        if before == pod:
+            return before
+        if before is not None:
+            self._owned.drop(before)
         self._by_name.setdefault(pod.namespace, {})[pod.name] = pod
-        if pod.controller is not None:
-            owner = _owner(pod.controller, pod.namespace)
-            self._by_owner.setdefault(owner, {})[pod.name] = pod
+        self._owned.add(pod)
         return before
 
     def remove(self, namespace: str, name: str) -> PodFact | None:
@@ -55,12 +52,16 @@ class Pods:
         if pods is not None and not pods:
             del self._by_name[namespace]
         if pod is not None:
-            self._disown(pod)
+            self._owned.drop(pod)
         return pod
 
     def of(self, controller: Controller, namespace: str) -> list[PodFact]:
-        """Return the Pods that `controller`, this very object, controls."""
-        found = self._by_owner.get(_owner(controller, namespace), {}).values()
+        """Return the Pods that `controller`, this very object, controls.
+
+        Owners are told apart by uid: Pods of a deleted StatefulSet may outlive it beside a new one
+        of the same name.
+        """
+        found = self._owned.of(name_of(controller, namespace))
         return [pod for pod in found if pod.controller == controller]
 
     def __iter__(self) -> Iterator[PodFact]:
@@ -69,19 +70,6 @@ class Pods:
 
     def __len__(self) -> int:
         return sum(len(pods) for pods in self._by_name.values())
-
-    def _disown(self, pod: PodFact) -> None:
-        if pod.controller is None:
-            return
-        owner = _owner(pod.controller, pod.namespace)
-        siblings = self._by_owner[owner]
-        del siblings[pod.name]
-        if not siblings:
-            del self._by_owner[owner]
-
-
-def _owner(controller: Controller, namespace: str) -> _Owner:
-    return (controller.kind, namespace, controller.name)
 
 
 def see(pods: Iterable[PodFact], *, platform_of: Callable[[str], str], finished_tell: bool) -> Seen:

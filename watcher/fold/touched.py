@@ -6,9 +6,8 @@ from collections.abc import Container, Iterable
 
 from common.model.key import WorkloadKey
 from watcher.fold.facts import PodFact, WorkloadFact
+from watcher.fold.owned import OwnerName, name_of
 from watcher.fold.workloads import OWNING_KINDS, Workloads
-
-_Owner = tuple[str, str, str]  # kind, namespace, name
 
 
 class Touched:
@@ -16,7 +15,7 @@ class Touched:
 
     def __init__(self) -> None:
         self._keys: dict[WorkloadKey, bool] = {}  # value: whether only a node touched it
-        self._gangs: dict[_Owner, bool] = {}
+        self._gangs: dict[OwnerName, bool] = {}
 
     def key(self, key: WorkloadKey, *, spread: bool = False) -> None:
         """Touch one row; `spread`: a node does, so many rows may be touched at once."""
@@ -38,14 +37,14 @@ class Touched:
             kind, name = controller.kind, controller.name
             self.key(WorkloadKey(kind=kind, namespace=pod.namespace, name=name), spread=spread)
         else:
-            self._gang((controller.kind, pod.namespace, controller.name), spread=spread)
+            self._gang(name_of(controller, pod.namespace), spread=spread)
 
     def gang(self, fact: WorkloadFact) -> None:
         """Touch the rows of all Pods beside a Pod of a controller that is no workload."""
         if fact.controller is not None:
-            self._gang((fact.controller.kind, fact.namespace, fact.controller.name), spread=False)
+            self._gang(name_of(fact.controller, fact.namespace), spread=False)
 
-    def _gang(self, owner: _Owner, *, spread: bool) -> None:
+    def _gang(self, owner: OwnerName, *, spread: bool) -> None:
         self._gangs[owner] = self._gangs.get(owner, True) and spread
 
     def expand(

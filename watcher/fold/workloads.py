@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from common.model.key import WorkloadKey
-from watcher.fold.facts import Controller, DeploymentFact, WorkloadFact
+from watcher.fold.facts import DeploymentFact, WorkloadFact
+from watcher.fold.owned import Owned, OwnerName
 
 # Kinds whose Pods are told by the owner's row and have none of their own.
 OWNING_KINDS = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job"})
-
-_Owner = tuple[str, str, str]  # kind, namespace, name
 
 
 class Workloads:
@@ -23,7 +22,7 @@ class Workloads:
 
     def __init__(self) -> None:
         self._by_key: dict[WorkloadKey, WorkloadFact] = {}
-        self._children: dict[_Owner, dict[WorkloadKey, WorkloadFact]] = {}
+        self._owned: Owned[WorkloadFact] = Owned()
         self._deployments: dict[tuple[str, str], DeploymentFact] = {}
 
     def get(self, key: WorkloadKey) -> WorkloadFact | None:
@@ -37,18 +36,19 @@ class Workloads:
         """Take an object in; return what was known of it before, None for a new one."""
         key = fact.key
         before = self._by_key.get(key)
-        if before is not None and before.controller != fact.controller:
-            self._disown(key, before)
+        if before == fact:
+            return before
+        if before is not None:
+            self._owned.drop(before)
         self._by_key[key] = fact
-        if fact.controller is not None:
-            self._children.setdefault(_owner(fact.controller, key.namespace), {})[key] = fact
+        self._owned.add(fact)
         return before
 
     def remove(self, key: WorkloadKey) -> WorkloadFact | None:
         """Drop an object; return what was known of it."""
         fact = self._by_key.pop(key, None)
         if fact is not None:
-            self._disown(key, fact)
+            self._owned.drop(fact)
         return fact
 
     def put_deployment(self, namespace: str, name: str, fact: DeploymentFact) -> bool:
@@ -63,7 +63,7 @@ class Workloads:
 
     def children(self, kind: str, namespace: str, name: str) -> list[WorkloadFact]:
         """Return what an owner of that name controls, whatever uid it has."""
-        return list(self._children.get((kind, namespace, name), {}).values())
+        return self._owned.of((kind, namespace, name))
 
     def siblings(self, fact: WorkloadFact) -> list[WorkloadFact]:
         """Return what the very controller of `fact` controls, `fact` included."""
@@ -105,7 +105,7 @@ class Workloads:
             (one for one in self.siblings(fact) if one.image_set == mine), key=_oldest_first
         )
 
-    def heads(self, owner: _Owner) -> list[WorkloadFact]:
+    def heads(self, owner: OwnerName) -> list[WorkloadFact]:
         """Return the oldest Pod of each gang of an owner."""
         heads: dict[object, WorkloadFact] = {}
         for fact in sorted(self.children(*owner), key=_oldest_first):
@@ -132,19 +132,6 @@ class Workloads:
         deployment = self._deployments.get((fact.namespace, controller.name))
         return deployment if deployment and deployment.uid == controller.uid else None
 
-    def _disown(self, key: WorkloadKey, fact: WorkloadFact) -> None:
-        if fact.controller is None:
-            return
-        owner = _owner(fact.controller, key.namespace)
-        siblings = self._children[owner]
-        del siblings[key]
-        if not siblings:
-            del self._children[owner]
-
 
 def _oldest_first(fact: WorkloadFact) -> tuple[int, str]:
     return (fact.created_at, fact.name)
-
-
-def _owner(controller: Controller, namespace: str) -> _Owner:
-    return (controller.kind, namespace, controller.name)
