@@ -42,7 +42,8 @@ class Connector:
         Raises PreconditionError, naming the context and the fault.
         """
         settings = Configuration()
-        # urllib3 would sleep out a Retry-After by itself, where nothing can interrupt it.
+        # urllib3 would sleep out a Retry-After by itself, where nothing can interrupt it, and
+        # follow redirects with our token.
         settings.retries = False
         settings.keep_alive = True  # a watch is silent for a minute: the kernel looks after it
         settings.connection_pool_maxsize = _POOL_SIZE

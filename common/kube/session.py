@@ -167,7 +167,6 @@ class Session:
                 headers=headers,
                 timeout=urllib3.Timeout(connect=_CONNECT_S, read=outgoing.read_s),
                 preload_content=False,
-                redirect=False,
             )
             if 200 <= response.status < 300:  # noqa: PLR2004 - HTTP's class of successes
                 return response

@@ -26,6 +26,7 @@ from common.kube.errors import (
     TornStreamError,
     UnavailableError,
 )
+from common.kube.resources import Reports
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
 from tests.fakes.kube_api import FakeKubeApi
@@ -128,6 +129,20 @@ class TestRequests:
         with pytest.raises(SourceUnavailableError):
             session.request("GET", PODS, timeout_s=0.2)
         assert time.monotonic() - started < 5.0
+
+    def test_no_answer_about_a_report_has_a_body_and_every_write_our_name(
+        self, session: Session, api: FakeKubeApi
+    ) -> None:
+        """A report may be megabytes, and `kubectl get --show-managed-fields` tells who wrote it."""
+        reports = Reports(session)
+        body = {"kind": "SbomReport", "metadata": {"name": "a", "namespace": "d"}, "report": {}}
+        meta = reports.create(body)
+        version = {**body, "metadata": {**body["metadata"], "resourceVersion": str(meta.version)}}  # type: ignore[dict-item] # two shapes in one literal
+        meta = reports.replace({**version, "report": {"x": 1}})
+        reports.patch_metadata(meta, {"metadata": {"labels": {"k": "v"}}})
+        reports.get("SbomReport", "d", "a")
+        assert all("as=PartialObjectMetadata" in seen.accept for seen in api.seen)
+        assert [seen.query.get("fieldManager") for seen in api.seen] == ["kube-sluice"] * 3 + [None]
 
     def test_threads_share_a_session(self, session: Session, api: FakeKubeApi) -> None:
         """Workers and informers of one process have one pool."""

@@ -6,9 +6,9 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -261,6 +261,8 @@ def test_one_fault_costs_one_wait_and_no_object(verb: str) -> None:
             follower.await_view()
             assert len(follower.api.seen) <= 6, name
             assert follower.tally.notes == [], name
+        torn = followers[list(FAULTS).index("torn end")]
+        assert torn.tally.failures[0][0] == "TornLine"
 
 
 def test_a_reading_that_breaks_in_the_middle_starts_over(follower: Follower) -> None:
@@ -395,6 +397,35 @@ def test_a_full_queue_holds_the_stream_and_loses_nothing(
     assert informer.stop()
 
 
+class Opening:
+    """A source that something happens to while it opens a stream, which is silent until closed."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self.meanwhile: Callable[[], None] = self.closed.clear
+
+    def stream(
+        self, path: str, *, query: Sequence[tuple[str, str]], accept: str, idle_timeout_s: float
+    ) -> Self:
+        """Open it."""
+        self.meanwhile()
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        assert self.closed.wait(DEADLINE_S)
+        return iter(())
+
+    def close(self) -> None:
+        """End it."""
+        self.closed.set()
+
+
 class TestStop:
     """However it waits, a thread ends at once."""
 
@@ -440,6 +471,16 @@ class TestStop:
         informer = follower.follow()
         follower.await_requests("list", 1)
         self.stop(informer)
+
+    def test_while_it_opens_a_stream(self, api: FakeKubeApi, session: Session) -> None:
+        """There is nothing to close yet when the stop comes: the thread must look again."""
+        opening = Opening()
+        follower = Follower(api, session)
+        informer = Informer(ROWS[0], Scope(), source=opening, outlet=follower.outlet)
+        opening.meanwhile = informer.signal_stop
+        informer.start()
+        self.stop(informer)
+        assert opening.closed.is_set()
 
     def test_before_it_started(self, api: FakeKubeApi, session: Session) -> None:
         """A start that failed half-way is cleaned up all the same."""
