@@ -181,7 +181,7 @@ class MatchServer:
             self._announce.on_failure(exc)
 
     def _swap(self, newer: Database) -> None:
-        """Put the new database in the old one's place; on failure the old one comes back."""
+        """Put the new database in the old one's place; on failure `_revive` brings that back."""
         before = self._database
         began_s = time.monotonic()
         self._process.stop()
@@ -189,8 +189,7 @@ class MatchServer:
             self._process.start(newer)
         except SourceUnavailableError:
             self._folders.remove(newer)
-            if before is not None:
-                self._process.start(before)
+            self._revive_at_s = 0.0
             raise
         self._database = newer
         _log.info(

@@ -289,7 +289,7 @@ def test_a_damaged_database_never_replaces_a_good_one(
         with pytest.raises(SourceUnavailableError):
             one.server.check_now(60)
         assert one.versions() == [VERSION[1]]
-        assert len(server_pids(one)) == 1
+        assert eventually(lambda: len(server_pids(one)) == 1)
         assert len(one.heard.failures) == 1
         repository.publish(2)
         assert one.server.check_now(60) == VERSION[2]
