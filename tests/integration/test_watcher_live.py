@@ -370,6 +370,20 @@ def test_a_workload_deleted_while_no_watcher_ran_is_forgotten_by_the_first_sweep
         assert live.row("Pod", "tool") is None
 
 
+def test_an_entry_that_stands_in_no_list_is_repaired_by_the_next_sweep(live: Live) -> None:
+    """Trap 2. The job's hash says `queued`, its list entry is gone: membership is verified."""
+    with live.watching():
+        live.create_pod("tool")
+        assert eventually(lambda: live.row("Pod", "tool"))
+        lost = live.redis.delete(
+            live.names.rq("queue", "reconcile", 0), live.names.rq("queue", "reconcile", 1)
+        )
+        assert lost == 1
+        assert live.work() == []
+        assert live.swept_once_more()["enqueued"] == 1
+        assert live.work() == ["tool"]
+
+
 def test_a_second_watcher_takes_over_and_the_first_is_refused(live: Live) -> None:
     """Trap 24. For a moment both see the same change; only the newer one's write counts."""
     with contextlib.ExitStack() as stack:

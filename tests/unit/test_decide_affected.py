@@ -58,7 +58,7 @@ def test_our_own_write_brings_nothing_back() -> None:
     assert _after(cluster, restamped) == []
 
 
-def test_an_edit_of_a_body_brings_its_workload_back() -> None:
+def test_a_generation_that_differs_from_the_stamp_brings_the_workload_back() -> None:
     """Trap 12. Somebody edits `.report` and leaves the annotations: the generation tells."""
     cluster = folded(_web(), _report(*OURS))
     wishes = _after(cluster, _report(*OURS, b.versioned(2), b.generation(2)))
