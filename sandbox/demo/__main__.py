@@ -15,7 +15,6 @@ from pathlib import Path
 import orjson
 
 from common.model.errors import PreconditionError
-from sandbox import vulndb
 from sandbox.demo import shown
 from sandbox.demo.product import Product
 from sandbox.demo.proof import Measured, document, faults
@@ -65,7 +64,7 @@ def say(text: str) -> None:
 def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
     began = time.monotonic()
     world = build(place, stack, node=parsed.node, say=say)
-    product = Product(place, stack, redis_url=world.valkey.socket_url, environ=_settings(world))
+    product = Product(place, stack, redis_url=world.valkey.socket_url, environ=world.environ())
     stage = Stage(place=place, world=world, product=product, say=say)
     stage.publish_database(1, at=FIRST_DATABASE)
     say("starting sluice run; creating the sample workloads")
@@ -80,22 +79,6 @@ def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
     if not parsed.once:
         _stay(world, product)
     return _FAILED if found else 0
-
-
-def _settings(world: World) -> dict[str, str]:
-    """Return the product's environment: this world, and no port that others may hold."""
-    registry = world.registry.address
-    return {
-        "KUBECONFIG": str(world.plane.kubeconfig),
-        "TRIVY_DB_REPOSITORY": f"{registry}/{vulndb.REPOSITORY}:{vulndb.TAG}",
-        "TRIVY_JAVA_DB_REPOSITORY": f"{registry}/{vulndb.JAVA_REPOSITORY}:{vulndb.JAVA_TAG}",
-        "TRIVY_INSECURE": "true",
-        "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
-        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
-        "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
-        "SLUICE_MATCHER_ADDRESS": "127.0.0.1:0",
-        "SLUICE_LOG_FORMAT": "json",
-    }
 
 
 def _measure(stage: Stage, began: float) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from sandbox.place import Place
 from sandbox.processes import Command, Process, Stack
 
 CLUSTER = "demo"
+_METRICS = re.compile(r"metrics (http://\S+/metrics)")
 _LOOK_S = 0.2
 # Nothing may be on its way between two tables when we call it quiet: a pod event reaches the queue
 # within the watcher's batch of 50 ms, and a completion wakes its waiters in the same script.
@@ -92,6 +94,13 @@ class Product:
         """Return the version of the vulnerability database in use; empty: none yet."""
         row = self._database.current()
         return row.version if row is not None else ""
+
+    def metrics_url(self) -> str:
+        """Return where it serves its metrics; raises PreconditionError before it says so."""
+        told = _METRICS.findall(self.log.read_text())
+        if not told:
+            raise PreconditionError(f"sluice run has not said where its metrics are: {self.log}")
+        return str(told[-1])
 
     def environ(self) -> dict[str, str]:
         """Return what commands of a user need to see the same product."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.model.errors import PreconditionError
-from sandbox import controlplane, registry
+from sandbox import controlplane, registry, vulndb
 from sandbox.api import Api, ApiError
 from sandbox.controlplane import ControlPlane
 from sandbox.demo.proof import Seen
@@ -62,6 +62,21 @@ class World:
     registry: Registry
     valkey: Valkey
     images: Mapping[str, Pushed]
+
+    def environ(self) -> dict[str, str]:
+        """Return a product's settings for this world, with no port that others may hold."""
+        address = self.registry.address
+        return {
+            "KUBECONFIG": str(self.plane.kubeconfig),
+            "TRIVY_DB_REPOSITORY": f"{address}/{vulndb.REPOSITORY}:{vulndb.TAG}",
+            "TRIVY_JAVA_DB_REPOSITORY": f"{address}/{vulndb.JAVA_REPOSITORY}:{vulndb.JAVA_TAG}",
+            "TRIVY_INSECURE": "true",
+            "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
+            "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+            "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
+            "SLUICE_MATCHER_ADDRESS": "127.0.0.1:0",
+            "SLUICE_LOG_FORMAT": "json",
+        }
 
     def seen(self) -> Seen:
         """Return what registry and API server counted so far, of what the product did."""

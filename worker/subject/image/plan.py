@@ -10,7 +10,6 @@ from common.model.image import ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
 from common.model.refs import parse_reference
 
-
 # Faults of our own parts, which say nothing about the image. A restart heals them in seconds.
 OUR_PARTS = frozenset(
     {

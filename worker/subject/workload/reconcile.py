@@ -8,15 +8,14 @@ from typing import Protocol, assert_never
 
 from common.model.errors import GoneError, SluiceError
 from common.model.facts import Fact
-from common.model.image import ImageRecord, Os
-from common.model.key import ImageKey, WorkloadKey
+from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow
 from common.queue.contract import After, Claim, Finished, Outcome, Park, Retry, Settled, Waiting
-from common.reports.assemble import Draft, LabelPolicy, draft
+from common.reports.assemble import LabelPolicy, draft, stamp_of
 from common.reports.naming import container_report_name
-from common.reports.stamp import Stamp, StampArtifact, StampInput
 from common.state.settled import SettledRow
 from worker.project.context import ReportContext, ReportOptions
+from worker.project.union import in_order
 from worker.subject.workload.bodies import body_of
 from worker.subject.workload.gather import Gatherer
 from worker.subject.workload.needs import Retired, Scan, Skip, needs
@@ -182,21 +181,27 @@ class _Run:
 
     def _write(self, wanted: Wanted) -> None:
         parts, row = self._parts, self._row
-        first_key, first = wanted.images[0]
+        images = tuple(in_order(wanted.images))
+        key, record = images[0]
         context = ReportContext(
             reference=wanted.container.image,
-            digest=first_key.digest,
-            scanner_version=first.inventory.scanner_version if first.inventory else "",
+            digest=key.digest,
+            scanner_version=record.inventory.scanner_version if record.inventory else "",
             options=parts.config.options,
         )
-        body = body_of(wanted.kind, wanted.images, context)
+        body = body_of(wanted.kind, images, context)
         if body is None:
             return
         made = draft(row, wanted.container.name, body, policy=parts.config.labels)
-        stamp = _stamp(made, wanted.images, epoch=self._epoch)
+        stamp = stamp_of(
+            made,
+            epoch=self._epoch,
+            generation=1,  # the writer predicts the one that its write will give
+            inputs=(image for image, _ in images),
+            db_version=record.match.db_version if record.match else "",
+        )
         absent = self._before is None and self._claim.attempts == 0 and not row.stored
-        written = parts.writer.apply(made, stamp, expect_absent=absent)
-        self._note(written)
+        self._note(parts.writer.apply(made, stamp, expect_absent=absent))
 
     def _note(self, written: Written) -> None:
         progress = self._progress
@@ -268,31 +273,3 @@ class _Run:
 
     def _finished(self, outcome: Outcome) -> Finished:
         return Finished(outcome=outcome, facts=tuple(self._progress.facts))
-
-
-def _stamp(made: Draft, images: tuple[tuple[ImageKey, ImageRecord], ...], *, epoch: int) -> Stamp:
-    """Describe the body for those who read metadata only; the writer predicts the generation."""
-    _, first = images[0]
-    artifact, registry = made.body.report.get("artifact"), made.body.report.get("registry")
-    summary = made.body.report.get("summary")
-    return Stamp(
-        content_hash=made.content_hash,
-        epoch=epoch,
-        generation=1,
-        inputs=tuple(StampInput.of(key) for key, _ in images),
-        summary=dict(summary) if isinstance(summary, dict) else {},
-        artifact=StampArtifact(
-            registry=_text(registry, "server"),
-            repository=_text(artifact, "repository"),
-            tag=_text(artifact, "tag"),
-            digest=_text(artifact, "digest"),
-        ),
-        os=first.inventory.os if first.inventory else Os(),
-        covered=made.body.covered,
-        db_version=first.match.db_version if first.match else "",
-    )
-
-
-def _text(part: object, name: str) -> str:
-    """Return a text field of an optional part of the body."""
-    return str(part.get(name, "")) if isinstance(part, dict) else ""
