@@ -17,6 +17,6 @@ class FenceTable:
     def take(self) -> int:
         """Return a fence above every other one; from now on lower ones are refused.
 
-        It is milliseconds of Redis' clock or more, so that it grows across a flush too.
+        It is microseconds of Redis' clock or more, so that it grows across a flush too.
         """
         return int(self._scripts.run("fence", {}, repeatable=True))

@@ -1,0 +1,354 @@
+"""Rows, settled runs, fences, epochs, control and the ledger on the real Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from common.model.errors import SluiceError, StaleFenceError
+from common.model.facts import FACT_KINDS, Fact
+from common.model.key import ClusterKey, WorkKey
+from common.model.workload import fingerprint
+from common.queue.contract import Add, Claim, Lane, Retry, Settled, Waiting
+from common.queue.workqueue import WorkQueue
+from common.state.control import Control
+from common.state.epoch import EpochTable
+from common.state.fence import FenceTable
+from common.state.ledger import Ledger
+from common.state.names import Names
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
+from tests.queue_values import LEASE_S, converged, parked, row, workload, workloads
+
+pytestmark = pytest.mark.integration
+
+WEB = workload("web")
+
+
+@pytest.fixture
+def fence(redis_client: Redis, names: Names) -> int:
+    """Take the fence, as a watcher does when it wins the Lease."""
+    return FenceTable(redis_client, names).take()
+
+
+@pytest.fixture
+def rows(redis_client: Redis, names: Names) -> RowTable:
+    return RowTable(redis_client, names)
+
+
+@pytest.fixture
+def settled(redis_client: Redis, names: Names) -> SettledTable:
+    return SettledTable(redis_client, names)
+
+
+@pytest.fixture
+def ledger(redis_client: Redis, names: Names) -> Ledger:
+    return Ledger(redis_client, names)
+
+
+def claim(queue: WorkQueue, limit: int = 16) -> list[Claim]:
+    return queue.claim("reconcile", "w1", limit=limit, lease_s=LEASE_S)
+
+
+# --- rows
+
+
+def test_a_row_comes_with_its_fingerprint_and_its_key(
+    queue: WorkQueue, rows: RowTable, fence: int
+) -> None:
+    """One call stores what is wanted and queues the key: neither can be there without the other."""
+    made = row(WEB)
+    assert queue.add([Add(key=WEB, row=made)], fence=fence).new == 1
+    assert rows.get(WEB) == (made, fingerprint(made))
+    assert rows.fingerprints([WEB, workload("x")]) == {WEB: fingerprint(made)}
+    assert [one.key for one in claim(queue)] == [WEB]
+
+
+def test_rows_can_be_stored_without_work(queue: WorkQueue, rows: RowTable, fence: int) -> None:
+    """At start the watcher stores what it sees; what is true already must not run."""
+    keys = workloads(1200)
+    queue.store_rows([row(key) for key in keys], fence=fence)
+    assert set(rows.keys()) == set(keys)
+    assert claim(queue) == []
+
+
+def test_a_workload_that_is_gone_loses_its_row_and_is_cleaned_up(
+    queue: WorkQueue, rows: RowTable, fence: int
+) -> None:
+    """No finalizers: a worker finds the row gone and removes what the workload had."""
+    queue.store_rows([row(WEB)], fence=fence)
+    queue.forget([WEB], fence=fence)
+    assert rows.get(WEB) is None
+    assert list(rows.keys()) == []
+    (found,) = claim(queue)
+    assert (found.key, found.lane) == (WEB, Lane.FRESH)
+
+
+def test_a_row_needs_a_fence(queue: WorkQueue, rows: RowTable) -> None:
+    """A caller that forgot it would bypass the election."""
+    with pytest.raises(ValueError, match="fence"):
+        queue.add([Add(key=WEB, row=row(WEB))])
+    assert rows.get(WEB) is None
+
+
+# --- fences
+
+
+def test_a_deposed_watcher_writes_nothing(
+    queue: WorkQueue, rows: RowTable, ledger: Ledger, redis_client: Redis, names: Names
+) -> None:
+    """Trap 24. two watchers alive for 30 s: fenced by a token taken with the Lease."""
+    fences = FenceTable(redis_client, names)
+    old = fences.take()
+    new = fences.take()
+    assert new > old
+    queue.store_rows([row(WEB, "app:2")], fence=new)
+    for write in (
+        lambda: queue.add([Add(key=WEB, row=row(WEB, "app:1"))], fence=old),
+        lambda: queue.store_rows([row(WEB, "app:1")], fence=old),
+        lambda: queue.forget([WEB], fence=old),
+    ):
+        with pytest.raises(StaleFenceError, match="another watcher"):
+            write()
+    assert rows.get(WEB) == (row(WEB, "app:2"), fingerprint(row(WEB, "app:2")))
+    assert claim(queue) == []
+    assert ledger.counts()["refused"] == 3
+
+
+def test_a_fence_grows_across_a_flush(redis_client: Redis, names: Names) -> None:
+    """A watcher deposed before the flush must not outrank the one that leads after it."""
+    fences = FenceTable(redis_client, names)
+    before = fences.take()
+    redis_client.delete(names.own("fence"))  # what a flush leaves
+    assert fences.take() > before
+
+
+def test_a_flush_does_not_depose_the_leader(
+    queue: WorkQueue, rows: RowTable, redis_client: Redis, names: Names
+) -> None:
+    """Losing Redis costs time: the watcher that leads goes on with the fence it has."""
+    fence = FenceTable(redis_client, names).take()
+    redis_client.delete(names.own("fence"))
+    queue.store_rows([row(WEB)], fence=fence)
+    assert rows.get(WEB) is not None
+    with pytest.raises(StaleFenceError):
+        queue.store_rows([row(WEB)], fence=fence - 1)
+
+
+# --- settled
+
+
+def test_only_a_completion_settles(
+    queue: WorkQueue, settled: SettledTable, rows: RowTable, fence: int
+) -> None:
+    """Trap 1. watcher writes its fingerprint, dies before the enqueue: only completion settles."""
+    made = row(WEB)
+    queue.store_rows([made], fence=fence)
+    assert settled.get(WEB) is None  # wanted, not settled, no member: the sweep re-derives it
+    assert queue.members([WEB]) == [False]
+    queue.add([Add(key=WEB)])
+    (one,) = claim(queue)
+    assert settled.get(WEB) is None
+    queue.complete("w1", [(one, converged(fingerprint(made), **{"SbomReport/shop/web": "h1"}))])
+    found = settled.get(WEB)
+    assert found is not None
+    assert found.fingerprint == fingerprint(made)
+    assert (found.epoch, found.outcome, found.reports) == (
+        1,
+        "Converged",
+        {"SbomReport/shop/web": "h1"},
+    )
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Waiting(on="image/x"), Retry(delay_s=9, reason="R", message="m"), parked()],
+    ids=["waiting", "retry", "park"],
+)
+def test_a_run_that_did_not_converge_does_not_settle(
+    queue: WorkQueue, settled: SettledTable, outcome: Any
+) -> None:
+    """Law 7: only the completion of the work itself may suppress it."""
+    queue.add([Add(key=WEB)])
+    (one,) = claim(queue)
+    queue.complete("w1", [(one, outcome)])
+    assert settled.get(WEB) is None
+
+
+def test_a_completion_that_is_refused_does_not_settle(
+    queue: WorkQueue, settled: SettledTable, ledger: Ledger
+) -> None:
+    """Trap 1 and 9: it speaks of a state that another run has replaced."""
+    queue.add([Add(key=WEB)])
+    (one,) = claim(queue)
+    queue.complete("w1", [(one, Waiting(on="x"))])
+    assert queue.complete("w1", [(one, converged())]) == [False]
+    assert settled.get(WEB) is None
+    assert ledger.counts()["refused"] == 1
+
+
+def test_a_changed_key_settles_and_runs_again(queue: WorkQueue, settled: SettledTable) -> None:
+    """What converged is true for its fingerprint; the change has another one and runs."""
+    queue.add([Add(key=WEB)])
+    (one,) = claim(queue)
+    queue.add([Add(key=WEB)])
+    queue.complete("w1", [(one, converged("f1"))])
+    found = settled.get(WEB)
+    assert found is not None
+    assert found.fingerprint == "f1"
+    assert queue.members([WEB]) == [True]
+
+
+def test_every_settled_row_is_read(queue: WorkQueue, settled: SettledTable) -> None:
+    """The sweep joins all of them; keys of the cluster settle like workloads."""
+    cluster = ClusterKey(what="compliance")
+    keys: list[WorkKey] = [*workloads(700), cluster]
+    queue.add([Add(key=key) for key in keys])
+    while claims := claim(queue, 64):
+        queue.complete("w1", [(one, converged()) for one in claims])
+    found = dict(settled.all())
+    assert set(found) == set(keys)
+    assert set(settled.get_many(keys)) == set(keys)
+    assert settled.get_many([]) == {}
+
+
+# --- epoch
+
+
+def test_an_epoch_grows_with_every_other_digest(redis_client: Redis, names: Names) -> None:
+    """Trap 25. workers of versions N and N+1: a rollback publishes a higher number again."""
+    table = EpochTable(redis_client, names)
+    assert table.current() == 0
+    assert [table.publish(digest) for digest in ("a", "a", "b", "a")] == [1, 1, 2, 3]
+    assert table.current() == 3
+
+
+def test_after_a_flush_the_epoch_is_taken_up_from_the_stamps(
+    redis_client: Redis, names: Names
+) -> None:
+    """Trap 32. Redis flushed while everything is true: the same number, so 0 writes."""
+    table = EpochTable(redis_client, names)
+    assert table.publish("a", at_least=7) == 7
+    assert table.publish("a", at_least=7) == 7
+    assert table.publish("a", at_least=9) == 9
+    assert table.publish("b", at_least=4) == 10
+
+
+# --- control
+
+
+def test_a_sweep_is_asked_for_and_reported(redis_client: Redis, names: Names) -> None:
+    """`sluice rescan --all` and the demo wait for the sweep that began after their request."""
+    control = Control(redis_client, names)
+    assert (control.sweep_requested(), control.swept()) == (0, 0)
+    assert control.request_sweep() == 1
+    assert control.request_sweep() == 2
+    control.sweep_done(control.sweep_requested())
+    assert control.swept() == 2
+    assert len(control.run_id()) == 40
+
+
+# --- ledger
+
+
+def test_counts_are_the_fold_of_the_facts(queue: WorkQueue, ledger: Ledger) -> None:
+    """Status and counters are folds of facts: both are written by the script that acts."""
+    keys = workloads(20)
+    queue.add([Add(key=key) for key in keys])
+    queue.add([Add(key=key) for key in keys[:5]])
+    claims = claim(queue)
+    queue.complete(
+        "w1",
+        [(claims[0], converged()), (claims[1], parked()), (claims[2], Waiting(on="x"))],
+        [Fact(kind="written", key=str(keys[0]), data={"how": "created"})],
+    )
+    queue.release("w1", claims[3:])
+    seen = dict.fromkeys(FACT_KINDS, 0)
+    for _, fact in ledger.tail(1000):
+        seen[fact.kind] += 1
+    counts = ledger.counts()
+    assert counts.pop("deduplicated") == 5  # a duplicate changes nothing: counted, no entry
+    seen.pop("deduplicated")
+    assert counts == seen
+    assert (counts["enqueued"], counts["claimed"], counts["written"]) == (20, 16, 1)
+    assert (counts["converged"], counts["parked"], counts["waiting"]) == (1, 1, 1)
+
+
+def test_history_tells_a_key_in_order(queue: WorkQueue, ledger: Ledger) -> None:
+    """`sluice history` is this, in sentences: why was it scanned, retried, or not."""
+    queue.add([Add(key=key, cause="created") for key in (workload("a"), WEB, workload("b"))])
+    claims = {one.key: one for one in claim(queue)}
+    queue.add([Add(key=WEB, cause="image changed")])
+    message = "registry: " + "x" * 400
+    queue.complete("w1", [(claims[WEB], Retry(delay_s=1.5, reason="R", message=message))])
+    told = ledger.history(str(WEB), 10)
+    assert [fact.kind for fact in told] == ["enqueued", "claimed", "enqueued", "retried"]
+    assert told[0].data == {"lane": "fresh", "how": "new", "cause": "created"}
+    assert told[1].data == {"worker": "w1", "attempt": 1}
+    assert told[2].data == {"lane": "fresh", "how": "dirty", "cause": "image changed"}
+    assert told[3].data["attempt"] == 1
+    assert len(str(told[3].data["message"])) == 256
+    assert told == sorted(told, key=lambda fact: fact.at)
+    assert told[0].at > 1_700_000_000
+    assert [fact.kind for fact in ledger.history(str(WEB), 2)] == ["enqueued", "retried"]
+
+
+def test_history_finds_old_facts_behind_many_others(queue: WorkQueue, ledger: Ledger) -> None:
+    """It pages: a busy cluster writes thousands of facts between two of one key."""
+    queue.add([Add(key=WEB)])
+    ledger.append([Fact(kind="swept", data={"n": number}) for number in range(2500)])
+    queue.add([Add(key=workload("z"))])
+    assert [fact.kind for fact in ledger.history(str(WEB), 5)] == ["enqueued"]
+    assert ledger.history("workload/Pod/no/such", 5) == []
+
+
+def test_the_tail_pages_backwards(ledger: Ledger) -> None:
+    """`status` shows the newest facts; a reader goes back page by page without gaps."""
+    ledger.append([Fact(kind="swept", data={"n": number}) for number in range(7)])
+    first = ledger.tail(3)
+    second = ledger.tail(3, before=first[0][0])
+    assert [fact.data["n"] for _, fact in [*second, *first]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_cause_may_hold_anything(queue: WorkQueue, ledger: Ledger) -> None:
+    """Causes and messages quote object names and errors; the entry must stay JSON."""
+    cause = 'a "quoted" \\ back\nslash é'
+    queue.add([Add(key=WEB, cause=cause)])
+    (fact,) = ledger.history(str(WEB), 1)
+    assert fact.data["cause"] == cause
+
+
+def test_a_corrupt_table_is_an_error_of_ours(queue: WorkQueue, redis_client: Redis) -> None:
+    """No type of redis-py passes the port, and it does not look like an outage."""
+    redis_client.set(queue.names.own("settled"), "not a hash")
+    queue.add([Add(key=WEB)])
+    (one,) = claim(queue)
+    with pytest.raises(SluiceError) as caught:
+        queue.complete("w1", [(one, converged())])
+    assert caught.value.reason == "RedisRefused"
+
+
+def test_settled_rows_of_a_newer_writer_are_read(
+    queue: WorkQueue, settled: SettledTable, redis_client: Redis
+) -> None:
+    """During a rollout two versions share the table: unknown fields are passed over."""
+    body = b'5.5 {"fingerprint":"f","epoch":2,"outcome":"Converged","reports":{},"new":1}'
+    redis_client.hset(queue.names.own("settled"), str(WEB), body)
+    found = settled.get(WEB)
+    assert found is not None
+    assert (found.at, found.epoch) == (5.5, 2)
+
+
+def test_a_settled_run_may_be_forgotten_by_being_gone(
+    queue: WorkQueue, settled: SettledTable
+) -> None:
+    """Law 10: the table holds what exists, not what ever existed."""
+    queue.add([Add(key=WEB)])
+    queue.complete("w1", [(claim(queue)[0], converged())])
+    queue.add([Add(key=WEB)])
+    gone = Settled(fingerprint="", epoch=1, outcome="Gone")
+    queue.complete("w1", [(claim(queue)[0], gone)])
+    assert settled.get(WEB) is None
+    assert queue.members([WEB]) == [False]
