@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from common.cli.command import Command, Context
-from common.settings.formats import POOLS
+from common.settings.formats import POOL_LIST, POOLS
 from common.settings.parse import parse
 
 WATCHER = "watcher"
@@ -32,8 +32,16 @@ def _pools(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool",
         metavar="POOLS",
+        type=_pool_list,
         help=f"comma list of {', '.join(POOLS)}; default: SLUICE_WORKER_POOLS",
     )
+
+
+def _pool_list(text: str) -> str:
+    try:
+        return ",".join(POOL_LIST.read(text))
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _become(module: str) -> Callable[[Context, argparse.Namespace], int]:

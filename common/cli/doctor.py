@@ -14,6 +14,7 @@ from common.cli.checks.evidence import (
     check_match_server,
     check_registry,
     judge_database,
+    judge_trivy,
     registry_of,
 )
 from common.cli.checks.finding import Fault, Finding, Good, as_json, line
@@ -61,11 +62,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
             yield from judge_definitions(definitions_found(session))
             yield from judge_peers(cluster.trivy_operators())
-            yield from check_access(
-                cluster.can_i,
-                targets=settings.scope.target_namespaces,
-                own=settings.scope.operator_namespace or "default",
-            )
+            yield from check_access(cluster.can_i, targets=settings.scope.target_namespaces)
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
 
@@ -76,7 +73,7 @@ def _trivy(settings: Settings, search_path: str) -> Iterator[Finding]:
     except SluiceError as exc:
         yield _unreachable("Trivy", exc)
     else:
-        yield Good(topic="Trivy", said=f"{found.version} at {found.path}")
+        yield judge_trivy(found)
 
 
 def _unreachable(topic: str, exc: SluiceError) -> Fault:

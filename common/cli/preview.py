@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from common.cli.checks.cluster import peer_fault
 from common.cli.definitions import definitions_found
 from common.cli.layout import columns, counted
-from common.cli.tables import open_session
+from common.cli.tables import identity, open_session
 from common.kube.cluster import Cluster
 from common.model.errors import PreconditionError
 from common.reports.catalog import (
@@ -20,8 +20,6 @@ from common.reports.catalog import (
     VULNERABILITY_REPORT,
 )
 from common.settings.value import Scanners, Scope, Settings
-
-_UID_CHARACTERS = 8  # of the kube-system namespace's uid: the key space's default name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +69,7 @@ def look_ahead(settings: Settings) -> Preview:
             context=session.context,
             host=session.host,
             server_version=version,
-            cluster=settings.redis.cluster or cluster.kube_system_uid()[:_UID_CHARACTERS],
+            cluster=settings.redis.cluster or identity(cluster),
             namespaces=namespaces_text(settings.scope),
             kinds=kinds_on(settings.scanners),
             missing_definitions=missing(definitions_found(session)),

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from common.model.errors import BadReferenceError
 from common.model.image import ImageUse
 from common.model.key import WORKLOAD_KINDS, ImageKey, WorkKey, WorkloadKey, parse_key
+from common.model.refs import parse_reference
 from common.model.workload import Fingerprint, WorkloadRow
 
 # kubectl's short names, for fingers that know them.
@@ -134,11 +136,20 @@ def _images(text: str, images: Images) -> list[WorkKey]:
     digest = text.rpartition("@")[2]
     if digest.startswith("sha256:"):
         return [key for key in images.keys() if key.digest.startswith(digest)]  # noqa: SIM118 # no mapping
+    wanted = _canonical(text)
     return [
         key
         for key in images.keys()  # noqa: SIM118 # no mapping
-        if any(use.reference == text for use in images.uses(key))
+        if any(_canonical(use.reference) == wanted for use in images.uses(key))
     ]
+
+
+def _canonical(text: str) -> str:
+    """Return a reference in its one spelling; what is none as it is."""
+    try:
+        return parse_reference(text).canonical
+    except BadReferenceError:
+        return text
 
 
 def images_of(workload: WorkloadKey, images: Images) -> list[ImageKey]:

@@ -138,9 +138,14 @@ def cluster_name(settings: Settings) -> str:
         return settings.redis.cluster
     try:
         with contextlib.closing(open_session(settings)) as session:
-            return Cluster(session).kube_system_uid()[:_UID_CHARACTERS]
+            return identity(Cluster(session))
     except SourceUnavailableError as exc:
         raise PreconditionError(f"{exc}; or set SLUICE_CLUSTER to the key space's name") from exc
+
+
+def identity(cluster: Cluster) -> str:
+    """Return the name that a cluster's key space has by default."""
+    return cluster.kube_system_uid()[:_UID_CHARACTERS]
 
 
 def open_session(settings: Settings) -> Session:

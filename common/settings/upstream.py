@@ -9,8 +9,7 @@ OPERATOR_NAMESPACE = Setting(
     name="OPERATOR_NAMESPACE",
     format=formats.TEXT,
     group="Scope",
-    meaning="The namespace of the product itself (its Lease, its ConfigMaps); "
-    "empty: the pod's own, else `default`.",
+    meaning="The namespace of the product itself; empty: the pod's own, else `default`.",
     upstream=True,
 )
 TARGET_NAMESPACES = Setting(

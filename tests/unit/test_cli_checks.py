@@ -8,10 +8,11 @@ import pytest
 
 from common.cli.checks.access import RULES, check_access
 from common.cli.checks.cluster import judge_definitions, judge_peers
-from common.cli.checks.evidence import judge_database, registry_of
+from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.cli.checks.finding import Fault, Finding, Good, Notice, as_json, line
 from common.cli.checks.redis import judge_redis
 from common.kube.cluster import Operator
+from common.ops.trivy_program import TrivyProgram
 from common.reports.catalog import CATALOG
 from common.state.database import DatabaseRow
 
@@ -75,7 +76,7 @@ def test_an_eviction_policy_without_a_limit_is_only_a_notice() -> None:
 
 def test_full_access_gives_one_good_line_a_rule() -> None:
     """Rule by rule, so that a missing one can be told from the rest."""
-    found = list(check_access(lambda *_: True, targets=(), own="sluice"))
+    found = list(check_access(lambda *_: True, targets=()))
     assert len(found) == len(RULES)
     assert all(isinstance(finding, Good) for finding in found)
 
@@ -86,7 +87,6 @@ def test_a_missing_verb_is_named_with_its_resource() -> None:
         check_access(
             lambda verb, _group, resource, _ns: (verb, resource) != ("watch", "pods"),
             targets=(),
-            own="sluice",
         )
     )
     (fault,) = faults(found)
@@ -101,7 +101,6 @@ def test_pull_secrets_and_events_are_no_preconditions() -> None:
         check_access(
             lambda _verb, _group, resource, _ns: resource not in {"secrets", "events"},
             targets=(),
-            own="sluice",
         )
     )
     assert faults(found) == []
@@ -116,10 +115,9 @@ def test_access_is_asked_where_it_is_used() -> None:
         asked.add((resource, namespace))
         return True
 
-    list(check_access(can_i, targets=("shop", "cart"), own="sluice"))
+    list(check_access(can_i, targets=("shop", "cart")))
     assert {namespace for resource, namespace in asked if resource == "pods"} == {"shop", "cart"}
     assert {namespace for resource, namespace in asked if resource == "nodes"} == {""}
-    assert {namespace for resource, namespace in asked if resource == "leases"} == {"sluice"}
 
 
 def test_no_rule_asks_to_list_secrets() -> None:
@@ -201,6 +199,15 @@ def test_no_database_at_all_names_the_process_that_is_missing() -> None:
     found = judge_database(None, now_s=NOW_S)
     assert isinstance(found, Fault)
     assert "--pool match" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [("0.76.0", Good), ("v1.2.0", Good), ("0.69.3", Fault), ("0.9", Fault), ("dev", Fault)],
+)
+def test_a_trivy_that_is_too_old_is_a_fault(version: str, kind: type) -> None:
+    """Its reports and its server speak another language."""
+    assert isinstance(judge_trivy(TrivyProgram(path="/bin/trivy", version=version)), kind)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) ->
         ["database", "download"],
         ["top", "--interval-s", "nan"],
         ["status", "--js"],
+        ["worker", "--pool", "reconcil"],
     ],
 )
 def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,7 +238,9 @@ def test_a_workload_is_meant_even_when_it_is_gone() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["app:1", DIGEST, DIGEST[:19], f"registry/app@{DIGEST}"])
+@pytest.mark.parametrize(
+    "text", ["app:1", "docker.io/library/app:1", DIGEST, DIGEST[:19], f"registry/app@{DIGEST}"]
+)
 def test_an_image_is_found_by_reference_and_by_digest(text: str) -> None:
     """People copy whatever stands in their manifest or in `kubectl describe`."""
     assert meant(text) == [IMAGE]

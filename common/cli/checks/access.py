@@ -20,13 +20,13 @@ class Rule:
     group: str  # empty: the core group
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
-    scope: str = "targets"  # targets: wherever workloads are | cluster | own: our own namespace
+    everywhere: bool = False  # True: in all namespaces, or not namespaced; else where targets are
     optional: str = ""  # what is lost without it; empty: it is needed
 
 
 # The chart's roles grant exactly this; a component asks for nothing else.
 RULES: tuple[Rule, ...] = (
-    Rule(component="watcher", group="", resources=("nodes",), verbs=_FOLLOW, scope="cluster"),
+    Rule(component="watcher", group="", resources=("nodes",), verbs=_FOLLOW, everywhere=True),
     Rule(
         component="watcher", group="", resources=("pods", "replicationcontrollers"), verbs=_FOLLOW
     ),
@@ -38,13 +38,6 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(component="watcher", group="batch", resources=("jobs", "cronjobs"), verbs=_FOLLOW),
     Rule(component="watcher", group=GROUP, resources=_REPORTS, verbs=_FOLLOW),
-    Rule(
-        component="watcher",
-        group="coordination.k8s.io",
-        resources=("leases",),
-        verbs=("get", "create", "update"),
-        scope="own",
-    ),
     Rule(
         component="worker",
         group=GROUP,
@@ -71,24 +64,11 @@ RULES: tuple[Rule, ...] = (
 CanI = Callable[[str, str, str, str], bool]
 
 
-def check_access(can_i: CanI, *, targets: Sequence[str], own: str) -> Iterator[Finding]:
-    """Yield one finding per rule.
-
-    `targets` are the namespaces that are scanned, none meaning all; `own` is the product's.
-    """
+def check_access(can_i: CanI, *, targets: Sequence[str]) -> Iterator[Finding]:
+    """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all."""
     for rule in RULES:
-        missing = list(_missing(rule, can_i, _namespaces(rule, targets, own)))
-        yield _finding(rule, missing)
-
-
-def _namespaces(rule: Rule, targets: Sequence[str], own: str) -> Sequence[str]:
-    match rule.scope:
-        case "own":
-            return (own,)
-        case "targets" if targets:
-            return targets
-        case _:
-            return ("",)
+        namespaces = targets if targets and not rule.everywhere else ("",)
+        yield _finding(rule, list(_missing(rule, can_i, namespaces)))
 
 
 def _missing(rule: Rule, can_i: CanI, namespaces: Sequence[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -9,6 +10,7 @@ import urllib.request
 from common.cli.ages import database_age_s
 from common.cli.checks.finding import Fault, Finding, Good, Notice
 from common.cli.layout import age
+from common.ops.trivy_program import OLDEST, TrivyProgram
 from common.state.database import DatabaseRow
 
 # Trivy's own default since 0.56.
@@ -17,6 +19,18 @@ _HTTP_S = 10.0
 _STALE_S = 3 * 86_400  # a new database appears every 6 hours
 # A registry answers /v2/ with 200, or 401 to strangers; both prove that it is one.
 _REGISTRY_ANSWERS = frozenset({200, 401})
+
+
+def judge_trivy(found: TrivyProgram) -> Finding:
+    """Return whether the program is new enough. Pure."""
+    numbers = re.match(r"v?(\d+)\.(\d+)", found.version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
+        return Fault(
+            topic="Trivy",
+            said=f"{found.path} is {found.version}, older than {'.'.join(map(str, OLDEST))}",
+            remedy="install a newer one, or set SLUICE_TRIVY_PATH to one",
+        )
+    return Good(topic="Trivy", said=f"{found.version} at {found.path}")
 
 
 def judge_database(row: DatabaseRow | None, *, now_s: float) -> Finding:
