@@ -9,6 +9,7 @@ from tests import builders as b
 from tests.folding import empty, folded, only_row
 from watcher.fold.cluster import Cluster
 from watcher.fold.delta import FoldFact, RowChanged, RowGone
+from watcher.fold.nodes import REMEMBERED_DELETED, Nodes
 from watcher.stream.change import Change
 
 A, B = b.digest("a"), b.digest("b")
@@ -453,3 +454,67 @@ def test_a_node_that_has_not_reported_counts_as_the_usual_platform() -> None:
         b.upsert(b.node("n1", "", "")), b.upsert(b.pod("p", b.on_node("n1"), b.runs("app", A)))
     )
     assert [one.platform for one in only_row(cluster).containers[0].running] == ["linux-amd64"]
+
+
+def test_a_node_whose_platform_changes_moves_its_pods() -> None:
+    """A node is rebuilt under its old name, with another processor."""
+    cluster = folded(
+        *(b.upsert(b.node(name)) for name in ("n1", "n2", "n3")),
+        b.upsert(b.pod("p", b.on_node("n1"), b.runs("app", A))),
+    )
+    facts = cluster.apply([b.upsert(b.node("n1", "arm64"))])
+    assert facts == [RowChanged(key=b.key("Pod", "p"), spread=True)]
+    assert cluster.apply([b.upsert(b.node("n1", "arm64"))]) == []
+
+
+def test_only_so_many_deleted_nodes_are_remembered() -> None:
+    """Names of autoscaled nodes never return: without a bound they would fill the memory."""
+    nodes = Nodes()
+    nodes.put("n0", "linux-arm64")
+    nodes.remove("n0")
+    nodes.remove("never seen")
+    assert nodes.platform_of("n0") == "linux-arm64"
+    for number in range(REMEMBERED_DELETED):
+        nodes.put(f"m{number}", "linux-arm64")
+        nodes.remove(f"m{number}")
+    assert nodes.platform_of("n0") == "linux-amd64"
+    assert nodes.platform_of(f"m{REMEMBERED_DELETED - 1}") == "linux-arm64"
+
+
+def test_a_deployment_that_is_deleted_leaves_its_replica_sets_current() -> None:
+    """`kubectl delete --cascade=orphan`: nobody says any more which one is wanted."""
+    cluster = folded(
+        _deployment(b.revision(2)),
+        _replica_set("web-1", b.revision(1)),
+        _pod("p1", "web-1", b.runs("app", A)),
+    )
+    assert not _row(cluster, "web-1").current
+    gone = b.delete(b.deployment("web"), kind="Deployment")
+    assert _changed(cluster.apply([gone])) == {"web-1"}
+    assert _row(cluster, "web-1").current
+    assert cluster.apply([gone]) == []
+
+
+def test_a_replica_set_that_is_adopted_counts_for_its_new_deployment() -> None:
+    """The old siblings have no successor any more, the new ones have one."""
+    cluster = folded(
+        _deployment(b.revision(2)),
+        _replica_set("web-1", b.revision(1)),
+        _replica_set("web-2", b.revision(2)),
+        _pod("p1", "web-1", b.runs("app", A)),
+    )
+    assert _row(cluster, "web-1").successor == "web-2"
+    adopted = b.replica_set("web-2", b.controlled_by("Deployment", "api"), b.revision(2))
+    assert _changed(cluster.apply([b.upsert(adopted, kind="ReplicaSet")])) == {"web-1", "web-2"}
+    assert _row(cluster, "web-1").successor == ""
+    assert _row(cluster, "web-2").top_name == "api"
+
+
+def test_pods_in_a_namespace_that_is_left_out_are_not_even_kept() -> None:
+    """kube-system's noise costs nothing where it is excluded."""
+    cluster = folded(
+        b.upsert(b.pod("etcd", b.in_namespace("kube-system"), b.runs("app", A))),
+        OPERATOR_EXCLUDE_NAMESPACES="kube-*",
+    )
+    assert not cluster.prints
+    assert cluster.uid_of(b.key("Pod", "etcd", "kube-system")) == ""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from common.model.errors import DefectError, StaleFenceError
@@ -268,3 +269,25 @@ def test_counters_tell_what_became_of_changes() -> None:
     assert value("sluice_watcher_keys_passed_total") == 1
     assert value("sluice_watcher_keys_sent_total", {"result": "new"}) == 1
     assert value("sluice_watcher_sweeps_total", {"result": "done"}) == 1
+
+
+def test_loading_that_takes_long_says_what_is_missing() -> None:
+    """A resource that we may not list is otherwise a watcher that does nothing, silently."""
+    stage = _Stage()
+    with structlog.testing.capture_logs() as lines:
+        stage.run(_rest, stage.later(20), _rest, stage.later(5), _rest)
+    told = [line for line in lines if line["event"] == "still loading"]
+    assert [line["missing"] for line in told] == [sorted(RESOURCES)]
+
+
+def test_the_loop_tells_how_long_it_is_silent_and_what_waits() -> None:
+    """`/healthz` and a gauge are made of it."""
+    stage = _Stage()
+    assert stage.watcher.silent_s == 0
+    stage.now_s = 61.0
+    assert stage.watcher.silent_s == 61
+    stage.run(
+        stage.synced(), *[_rest] * 5, stage.tables.go_away, stage.put(_web()), stage.later(2), _rest
+    )
+    assert stage.watcher.pending == 1
+    assert stage.watcher.silent_s == 0

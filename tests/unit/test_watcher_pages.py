@@ -5,19 +5,25 @@ from __future__ import annotations
 import queue
 
 import pytest
+import structlog
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from common.kube.errors import NotFoundError
 from common.kube.session import Reply
 from common.model.errors import PreconditionError
 from common.reports.stamp import StampArtifact
+from common.settings.parse import parse
 from tests import builders as b
+from watcher.compose import epoch_digest, streams_of
 from watcher.exporter import label_name, render
 from watcher.fold.reports import ReportFact, read_report
 from watcher.inbox import BATCH_CHANGES, take_batch
+from watcher.metrics import StreamMetrics
 from watcher.preflight import check_definitions, check_peers
 from watcher.stream.catalog import ROWS
 from watcher.stream.change import Change, Op
+from watcher.stream.signals import Note
 
 ARTIFACT = StampArtifact(registry="index.docker.io", repository="library/app", tag="1", digest="d")
 SUMMARY = {"criticalCount": 3, "highCount": 2, "mediumCount": 1, "lowCount": 0, "unknownCount": 4}
@@ -177,3 +183,53 @@ def test_nothing_comes_back_when_nothing_comes() -> None:
     """The loop has other things to do."""
     assert take_batch(_inbox(0), wait_s=0.0, monotonic=_Steps(0.0)) == []
     assert take_batch(_inbox(0), wait_s=0.001, monotonic=_Steps(0.0)) == []
+
+
+# --- composition ----------------------------------------------------------------------------------
+
+
+def test_target_namespaces_are_followed_one_by_one() -> None:
+    """A watcher without rights in the whole cluster can serve two namespaces."""
+    streams = streams_of(parse({"OPERATOR_TARGET_NAMESPACES": "shop,dev"}))
+    followed = {(row.resource, scope.namespace) for row, scope in streams}
+    assert {("pods", "shop"), ("pods", "dev"), ("nodes", None)} <= followed
+    assert ("pods", None) not in followed
+
+
+def test_excluded_namespaces_are_left_out_by_the_server_where_they_are_no_globs() -> None:
+    """What is not sent costs nobody anything."""
+    streams = streams_of(parse({"OPERATOR_EXCLUDE_NAMESPACES": "dev,kube-*,test"}))
+    scopes = {row.resource: scope for row, scope in streams}
+    assert scopes["pods"].field_selector == "metadata.namespace!=dev,metadata.namespace!=test"
+    assert scopes["nodes"].field_selector == ""
+    assert len(streams) == len(ROWS)
+
+
+def test_only_what_shapes_reports_changes_the_epoch() -> None:
+    """A new log level must not run every workload again; another severity must."""
+    plain = epoch_digest(parse({}))
+    assert epoch_digest(parse({"SLUICE_LOG_LEVEL": "debug"})) == plain
+    assert epoch_digest(parse({"TRIVY_SEVERITY": "CRITICAL"})) != plain
+
+
+def test_streams_are_counted_by_resource() -> None:
+    """Events in, bytes, re-lists, failures; all series there from the start."""
+    registry = CollectorRegistry()
+    counted = StreamMetrics(registry)
+    value = registry.get_sample_value
+    assert value("sluice_watcher_events_total", {"resource": "pods"}) == 0
+    relists = {"resource": "pods", "note": "relist"}
+    assert value("sluice_watcher_stream_notes_total", relists) == 0
+    counted.received("pods", events=3, size_bytes=100)
+    counted.noted("pods", Note.RELIST)
+    with structlog.testing.capture_logs() as lines:
+        for failures in (1, 2, 3):
+            counted.failing("pods", "Forbidden", failures=failures, wait_s=1.0)
+    assert value("sluice_watcher_events_total", {"resource": "pods"}) == 3
+    assert value("sluice_watcher_received_bytes_total", {"resource": "pods"}) == 100
+    assert value("sluice_watcher_stream_notes_total", relists) == 1
+    assert value("sluice_watcher_stream_failures_total", {"resource": "pods"}) == 3
+    assert [line["event"] for line in lines] == ["stream failed"], "the first of a row only"
+    age = value("sluice_watcher_last_event_age_seconds")
+    assert age is not None
+    assert 0 <= age < 60

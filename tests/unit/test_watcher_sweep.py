@@ -148,6 +148,17 @@ def test_a_deleted_report_is_found_by_the_next_sweep() -> None:
     assert sweep.tally.causes == {"ReportMissing": 1}
 
 
+def test_a_row_that_redis_lost_is_stored_again_without_a_run() -> None:
+    """The settled run answers for it; a worker that is woken needs it all the same."""
+    cluster, tables = folded(*_workloads(3)), FakeTables()
+    _sweep(tables, cluster)
+    tables.work()
+    tables.stored.clear()
+    tally = _sweep(tables, cluster).tally
+    assert (tally.enqueued, tally.stored, tally.forgotten) == (0, 3, 0)
+    assert len(tables.stored) == 3
+
+
 # --- rounds and lead ------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ DEFAULT_PLATFORM = "linux-amd64"  # a cluster without a node that says otherwise
 # A node that is deleted may have Pods for a while (the Pod garbage collector waits 40 s for it to
 # come back); without memory they would seem to move to the default platform, and be scanned for
 # it. Autoscaled node names never return, hence the bound.
-_REMEMBERED_DELETED = 1024
+REMEMBERED_DELETED = 1024
 
 
 class Nodes:
@@ -37,7 +37,7 @@ class Nodes:
             return
         self._count(platform, -1)
         self._deleted[name] = platform
-        if len(self._deleted) > _REMEMBERED_DELETED:
+        if len(self._deleted) > REMEMBERED_DELETED:
             del self._deleted[next(iter(self._deleted))]
 
     def platform_of(self, node: str) -> str:

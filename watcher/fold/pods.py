@@ -68,9 +68,6 @@ class Pods:
         for pods in self._by_name.values():
             yield from pods.values()
 
-    def __len__(self) -> int:
-        return sum(len(pods) for pods in self._by_name.values())
-
 
 def see(pods: Iterable[PodFact], *, platform_of: Callable[[str], str], finished_tell: bool) -> Seen:
     """Fold the Pods of one owner.

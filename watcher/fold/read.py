@@ -6,7 +6,7 @@ Here status noise ends: a field that is not read here cannot make work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
 from common.kube.wire import (
@@ -121,11 +121,6 @@ def is_deployer(meta: ObjectMeta) -> bool:
 def seconds(moment: datetime | None) -> int:
     """Return Unix seconds; 0 for an object that does not say when it was made."""
     return 0 if moment is None else int(moment.timestamp())
-
-
-def labels_of(meta: ObjectMeta) -> Mapping[str, str]:
-    """Return the labels; empty where there are none."""
-    return meta.labels or {}
 
 
 def _containers(spec: PodSpec) -> tuple[ContainerFact, ...]:

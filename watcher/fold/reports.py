@@ -43,11 +43,6 @@ class ReportFact(Fact, frozen=True):
     labels: tuple[tuple[str, str], ...]  # the copied ones, for metrics
 
     @property
-    def shown(self) -> str:
-        """`Kind/namespace/name`, as the settled table names it."""
-        return f"{self.kind}/{self.namespace}/{self.name}"
-
-    @property
     def stamped(self) -> bool:
         """Whether it carries a stamp that can be read."""
         return bool(self.content_hash)
