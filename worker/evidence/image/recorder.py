@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import http.server
+import os
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from common.model.errors import SourceUnavailableError, TransientError
+from worker.evidence.image.descriptors import readable
 from worker.evidence.image.scan_request import Recording, parse_scan_request
 
 # A database swap takes 0.1 s; a server that is away for longer is down.
@@ -41,9 +43,8 @@ class Recorder:
         self._seen: Recording | None = None
         self._fault: TransientError | None = None
         self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="recorder"
-        )
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name="recorder")
 
     @property
     def url(self) -> str:
@@ -88,13 +89,21 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.closed.set()
-        self._server.shutdown()
+        os.write(self._wake_write, b"x")
         self._thread.join()
         for connection in tuple(self._calls):  # a server that hangs must not keep its thread
             with contextlib.suppress(OSError):
                 if connection.sock is not None:
                     connection.sock.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _serve(self) -> None:
+        """Accept until the end; `serve_forever` would notice it up to its poll interval later."""
+        listener = self._server.fileno()
+        while self._wake_read not in readable((listener, self._wake_read), None):
+            self._server.handle_request()
 
 
 class _Server(http.server.ThreadingHTTPServer):
