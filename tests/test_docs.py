@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from common.settings import document
+from common.settings import document, value
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, GROUPS, ROWS
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+# Read by nobody: trivy-operator's deployments must set it, so a warning would greet each of them.
+ACCEPTED = {"operator_namespace"}
 
 
 def test_the_configuration_page_is_what_the_code_generates() -> None:
@@ -55,3 +61,20 @@ def test_our_numbers_carry_their_unit_in_the_name(row: Setting[object]) -> None:
     """SLUICE_LEASE=15000 would be read as milliseconds by half of its users."""
     if row.name.startswith("SLUICE_") and row.unit in {"s", "MB"}:
         assert row.name.endswith(f"_{row.unit.upper()}")
+
+
+def test_every_setting_is_read_by_the_product() -> None:
+    """A setting that is honoured on paper only is worse than one that is refused."""
+    groups = [kind for kind in get_type_hints(value.Settings).values() if is_dataclass(kind)]
+    assert value.OpsSettings in groups
+    names = {field.name for group in groups for field in fields(group)}
+    sources = [
+        path.read_text(encoding="utf-8")
+        for package in ("common", "watcher", "worker")
+        for path in (ROOT / package).rglob("*.py")
+        if path.parent.name != "settings"
+    ]
+    unread = {
+        name for name in names if not any(re.search(rf"\.{name}\b", text) for text in sources)
+    }
+    assert unread == ACCEPTED
