@@ -122,6 +122,7 @@ class Watcher:
         told_at_s = self._monotonic()
         while self._missing and not stop.is_set():
             changes = self._take(_IDLE_S)
+            self._check_streams()
             self._parts.cluster.load(changes)
             self._note_streams(changes)
             if self._monotonic() - told_at_s > _LOADING_LOG_S:
@@ -169,8 +170,7 @@ class Watcher:
 
     def _tick(self, lead: Lead, feed: Feed) -> None:
         """Look at Redis' life and at what others ask for; when it is away the next tick does."""
-        if not self._parts.streams.alive:
-            raise DefectError("an informer's thread ended; see the traceback above it in the log")
+        self._check_streams()
         try:
             if lead.check():
                 feed.forget_memory()
@@ -180,6 +180,10 @@ class Watcher:
             self._facts = []
         except TransientError as exc:
             _log.debug("tick skipped", reason=exc.reason)
+
+    def _check_streams(self) -> None:
+        if not self._parts.streams.alive:
+            raise DefectError("an informer's thread ended; see the traceback above it in the log")
 
     def _take(self, wait_s: float) -> list[Change]:
         changes = take_batch(self._parts.inbox, wait_s=wait_s, monotonic=self._monotonic)

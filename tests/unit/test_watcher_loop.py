@@ -245,6 +245,14 @@ def test_an_informer_that_died_ends_the_watcher() -> None:
         stage.run(stage.synced(), *[_rest] * 4, die, stage.later(2), _rest)
 
 
+def test_an_informer_that_dies_while_everything_is_loaded_ends_the_watcher() -> None:
+    """Otherwise it would load for ever."""
+    stage = _Stage()
+    stage.alive = False
+    with pytest.raises(DefectError):
+        stage.run(_rest, _rest)
+
+
 def test_a_stop_while_loading_ends_without_a_write() -> None:
     """Ctrl-C in the first second."""
     stage = _Stage()
