@@ -13,8 +13,9 @@ from typing import Any, Self
 import orjson
 import pytest
 
+from common.kube.errors import Call, api_error
 from common.kube.session import Session
-from common.kube.wire import PartialObject, Pod
+from common.kube.wire import PartialObject, Pod, Status
 from tests.fakes.kube_api import FakeKubeApi
 from tests.fakes.kube_faults import (
     Act,
@@ -392,6 +393,9 @@ def test_a_full_queue_holds_the_stream_and_loses_nothing(
         api.store.create(PODS, pod(f"p{number}"))
     follower = Follower(api, session, size=1)
     informer = follower.follow()
+    while not follower.changes.full():
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.5)  # longer than the informer waits for room at a time
     follower.until(Op.SYNCED)
     assert len(follower.view) == 52
     assert informer.stop()
@@ -407,7 +411,9 @@ class Opening:
     def stream(
         self, path: str, *, query: Sequence[tuple[str, str]], accept: str, idle_timeout_s: float
     ) -> Self:
-        """Open it."""
+        """Open a list; initial events are not known here."""
+        if ("sendInitialEvents", "true") in query:
+            raise api_error(Call(verb="GET", path=path), 422, Status())
         self.meanwhile()
         return self
 
@@ -471,6 +477,7 @@ class TestStop:
         informer = follower.follow()
         follower.await_requests("list", 1)
         self.stop(informer)
+        assert [follower.outlet.turns.acquire(blocking=False) for _ in range(2)] == [True, True]
 
     def test_while_it_opens_a_stream(self, api: FakeKubeApi, session: Session) -> None:
         """There is nothing to close yet when the stop comes: the thread must look again."""
@@ -479,8 +486,8 @@ class TestStop:
         informer = Informer(ROWS[0], Scope(), source=opening, outlet=follower.outlet)
         opening.meanwhile = informer.signal_stop
         informer.start()
+        assert opening.closed.wait(5.0)
         self.stop(informer)
-        assert opening.closed.is_set()
 
     def test_before_it_started(self, api: FakeKubeApi, session: Session) -> None:
         """A start that failed half-way is cleaned up all the same."""
