@@ -7,9 +7,11 @@ file system. A scanner that was killed cannot wipe: the next one on the same soc
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,9 +58,9 @@ class Workshop:
     @staticmethod
     def _folder(root: Path, stack: contextlib.ExitStack) -> Path:
         root.mkdir(mode=0o700, exist_ok=True)
-        found = root.stat()
-        if found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise PermissionError(f"{root} is not private to us")
+        found = root.lstat()  # a link would lead wherever its maker wants
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise PermissionError(errno.EPERM, f"{root} is not private to us")
         made = tempfile.mkdtemp(prefix="job-", dir=root)
         stack.callback(shutil.rmtree, made, ignore_errors=True)
         return Path(made)

@@ -8,7 +8,7 @@ identifies are missed until a download succeeds, which is tried again every hour
 from __future__ import annotations
 
 import contextlib
-import json
+import math
 import os
 import shutil
 import sqlite3
@@ -41,12 +41,10 @@ CREATE UNIQUE INDEX artifacts_idx ON artifacts(artifact_id, group_id);
 CREATE INDEX indices_artifact_idx ON indices(artifact_id);
 CREATE UNIQUE INDEX indices_sha1_idx ON indices(sha1);
 """
-_METADATA = {
-    "Version": 1,
-    "NextUpdate": "2099-01-01T00:00:00Z",
-    "UpdatedAt": "2000-01-01T00:00:00Z",
-    "DownloadedAt": "2000-01-01T00:00:00Z",
-}
+_EMPTY_METADATA = (
+    b'{"Version":1,"NextUpdate":"2099-01-01T00:00:00Z",'
+    b'"UpdatedAt":"2000-01-01T00:00:00Z","DownloadedAt":"2000-01-01T00:00:00Z"}'
+)
 
 
 class JavaDatabase:
@@ -69,8 +67,7 @@ class JavaDatabase:
         self._insecure = insecure
         self._lock = threading.Lock()
         self._fetch: threading.Thread | None = None
-        self._tried_at_s = -_RETRY_S
-        self._empty = True
+        self._tried_at_s, self._empty = self._on_disk()
 
     @property
     def cache_dir(self) -> Path:
@@ -107,6 +104,16 @@ class JavaDatabase:
         self._fetch = threading.Thread(target=self._replace, name="java-database", daemon=True)
         self._fetch.start()
         return self._fetch
+
+    def _on_disk(self) -> tuple[float, bool]:
+        """Return when (monotonic) the index in use was made and whether it is an empty one."""
+        place = self.cache_dir / _FILE.parent
+        try:
+            age_s = max(0.0, time.time() - (self.cache_dir / _FILE).stat().st_mtime)
+            metadata = (place / "metadata.json").read_bytes()
+        except OSError:
+            return -math.inf, True
+        return time.monotonic() - age_s, metadata == _EMPTY_METADATA
 
     def _replace(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -159,4 +166,4 @@ def make_empty(cache_dir: Path) -> None:
         os.unlink(path)  # noqa: PTH108 - a half download
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.executescript(_SCHEMA)
-    (path.parent / "metadata.json").write_text(json.dumps(_METADATA), encoding="ascii")
+    (path.parent / "metadata.json").write_bytes(_EMPTY_METADATA)
