@@ -25,7 +25,6 @@ DOWNLOAD = """mkdir -p "$folder/java-db"
 echo real > "$folder/java-db/trivy-java.db"; echo '{"Version": 1}' > "$folder/java-db/metadata.json"
 """
 REFUSE = 'printf "x\\tFATAL\\tfailed to download Java DB: no such host\\n" >&2; exit 1'
-HANG = "exec sleep 60"
 
 
 @pytest.fixture
@@ -84,9 +83,10 @@ def test_a_good_index_is_not_fetched_again(program: Path) -> None:
     assert calls(program) == 1
 
 
-def test_an_empty_index_stands_in_for_one_that_cannot_be_had(program: Path) -> None:
+@pytest.mark.parametrize("script", [REFUSE, "exit 0"])
+def test_an_empty_index_stands_in_for_one_that_cannot_be_had(program: Path, script: str) -> None:
     """Jars that name themselves are found with it, and the image is not refused."""
-    does(program, REFUSE)
+    does(program, script)
     one = database(program)
     one.provide(soon())
     assert index(one).startswith(b"SQLite format 3")
@@ -112,7 +112,8 @@ def test_an_index_that_is_due_is_replaced_in_the_background(
     program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jobs that began with the old one keep it until they end; one that fails changes nothing."""
-    monkeypatch.setattr("worker.evidence.image.java_database._REFRESH_S", 0.0)
+    for pause in ("_REFRESH_S", "_RETRY_S"):
+        monkeypatch.setattr(f"worker.evidence.image.java_database.{pause}", 0.0)
     one = database(program)
     one.provide(soon())
     before = one.cache_dir

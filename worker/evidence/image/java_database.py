@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from common.model.errors import ScanTimeoutError, SluiceError
+from common.model.errors import ScanTimeoutError, SluiceError, SourceUnavailableError
 from worker.evidence.failures import classify
 from worker.evidence.image.trivy_cli import Trivy, child_environment, download_argv
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
@@ -67,7 +67,7 @@ class JavaDatabase:
         self._insecure = insecure
         self._lock = threading.Lock()
         self._fetch: threading.Thread | None = None
-        self._tried_at_s, self._empty = self._on_disk()
+        self._due_at_s = self._due_on_disk()  # monotonic; when the next download may begin
 
     @property
     def cache_dir(self) -> Path:
@@ -96,31 +96,30 @@ class JavaDatabase:
         """Return the running download, after starting one if it is due."""
         if self._fetch is not None and self._fetch.is_alive():
             return self._fetch
-        pause_s = _RETRY_S if self._empty else _REFRESH_S
-        if time.monotonic() - self._tried_at_s < pause_s:
+        if time.monotonic() < self._due_at_s:
             return None
-        self._tried_at_s = time.monotonic()
+        self._due_at_s = time.monotonic() + _RETRY_S
         # The thread lives as long as its Trivy, which dies with it.
         self._fetch = threading.Thread(target=self._replace, name="java-database", daemon=True)
         self._fetch.start()
         return self._fetch
 
-    def _on_disk(self) -> tuple[float, bool]:
-        """Return when (monotonic) the index in use was made and whether it is an empty one."""
-        place = self.cache_dir / _FILE.parent
+    def _due_on_disk(self) -> float:
+        """Return when the index that a predecessor left is due to be replaced."""
         try:
             age_s = max(0.0, time.time() - (self.cache_dir / _FILE).stat().st_mtime)
-            metadata = (place / "metadata.json").read_bytes()
+            metadata = (self.cache_dir / _FILE.parent / "metadata.json").read_bytes()
         except OSError:
-            return -math.inf, True
-        return time.monotonic() - age_s, metadata == _EMPTY_METADATA
+            return -math.inf
+        lasts_s = _RETRY_S if metadata == _EMPTY_METADATA else _REFRESH_S
+        return time.monotonic() - age_s + lasts_s
 
     def _replace(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="v-", dir=self._folder))
         try:
             self._download(fresh)
-            self._empty = False
+            self._due_at_s = time.monotonic() + _REFRESH_S
         except (SluiceError, OSError) as exc:
             _log.warning("no Java database", error=str(exc), retry_in_s=_RETRY_S)
             if (self.cache_dir / _FILE).exists():
@@ -144,6 +143,10 @@ class JavaDatabase:
         ended = run_trivy(run)
         if ended.killed or ended.exit_code:
             raise classify(ended.exit_code, ended.log, killed_by_us=ended.killed)
+        if not (fresh / _FILE).exists():
+            raise SourceUnavailableError(
+                "the download holds no Java database", reason="JavaDatabaseMissing"
+            )
         shutil.rmtree(home, ignore_errors=True)
 
     def _switch(self, fresh: Path) -> None:
