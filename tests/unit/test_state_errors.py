@@ -1,0 +1,68 @@
+"""Errors of redis-py, sorted by what to do about them; none of its types passes the port."""
+
+from __future__ import annotations
+
+import pytest
+from redis import exceptions
+
+from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
+from common.state.scripts import wrapped
+
+AWAY = [
+    exceptions.ConnectionError("Connection refused"),
+    exceptions.TimeoutError("Timeout reading from socket"),
+    exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+    exceptions.ReadOnlyError("You can't write against a read only replica."),
+    exceptions.ResponseError("UNBLOCKED force unblock from blocking operation"),
+    exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+    exceptions.ResponseError("BUSY Redis is busy running a script."),
+    exceptions.ResponseError("MASTERDOWN Link with MASTER is down"),
+]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: str(error).split()[0])
+def test_what_passes_by_itself_is_waited_out(error: exceptions.RedisError) -> None:
+    """Restarts, failovers and full disks end; the loops wait, and the message says for what."""
+    found = wrapped(error)
+    assert isinstance(found, SourceUnavailableError)
+    assert str(error)[:20] in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        exceptions.ResponseError("OOM command not allowed when used memory > 'maxmemory'."),
+    ],
+    ids=["error", "error of a script"],
+)
+def test_a_full_redis_is_named_with_its_remedy(error: exceptions.RedisError) -> None:
+    """Trap 21. The first thing to know is that nothing of ours is broken."""
+    found = wrapped(error)
+    assert found.reason == "RedisFull"
+    assert "maxmemory; raise it" in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.AuthenticationError("WRONGPASS invalid username-password pair"),
+        exceptions.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
+    ],
+    ids=["password", "permission"],
+)
+def test_a_refused_user_is_a_precondition(error: exceptions.RedisError) -> None:
+    """No retry helps; somebody must arrange it, and the message says what."""
+    assert isinstance(wrapped(error), PreconditionError)
+
+
+def test_a_fault_of_ours_is_no_outage() -> None:
+    """A script that fails on its data would otherwise look like a Redis that never comes back."""
+    found = wrapped(exceptions.ResponseError("WRONGTYPE Operation against a key"))
+    assert type(found) is SluiceError
+    assert found.reason == "RedisRefused"
+
+
+def test_a_message_is_cut() -> None:
+    """Foreign text is as long as its writer likes."""
+    assert len(str(wrapped(exceptions.ResponseError("x" * 9000)))) <= 256
