@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from common.model.key import WorkKey
+from common.model.key import ClusterKey, WorkKey
 from common.queue.contract import Add, AddResult, Lane, Park, Retry
 from common.queue.workqueue import WorkQueue
+from common.state.ledger import Ledger
 from common.state.names import RQ, Names
-from tests.queue_values import LEASE_S, converged, parked, workload, workloads
+from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
 
 pytestmark = pytest.mark.integration
 
@@ -269,3 +270,26 @@ def test_an_operator_sees_what_waits_and_why(queue: WorkQueue, names: Names) -> 
     assert 0 <= queue.depth()["reconcile", Lane.BULK].oldest_age_s < 60
     totals = queue.totals()["reconcile"]
     assert (totals.running, totals.delayed, totals.dead) == (1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        workload("a.b-c_d:e"),
+        workload("__x_2e__"),
+        workload("é\"\\'日"),
+        image(3),
+        ClusterKey(what="sbom_cleanup"),
+    ],
+    ids=["punctuation", "escapes", "foreign", "image", "cluster"],
+)
+def test_lua_and_python_spell_a_key_alike(queue: WorkQueue, key: WorkKey) -> None:
+    """The scripts encode ids themselves, for waiters and users; a difference would double keys."""
+    add(queue, key)
+    assert queue.scripts.redis.exists(queue.names.job(key))
+    assert add(queue, key) == AddResult(duplicate=1)
+    pool = "scan" if key == image(3) else "reconcile"
+    (claim,) = queue.claim(pool, "w1", limit=1, lease_s=LEASE_S)
+    assert claim.key == key
+    ledger = Ledger(queue.scripts.redis, queue.names)
+    assert [fact.kind for fact in ledger.history(str(key), 9)] == ["enqueued", "claimed"]

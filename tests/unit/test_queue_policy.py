@@ -1,0 +1,155 @@
+"""Error classes: which are tried again, how soon, how often, and what revives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.model import errors
+from common.model.errors import SluiceError
+from common.queue.contract import Park, Retry
+from common.queue.policy import POLICIES, decide, policy_for, unknown
+from common.queue.policy_page import page
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def all_classes(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]]:
+    """Return an error class and everything below it."""
+    return [kind, *(found for child in kind.__subclasses__() for found in all_classes(child))]
+
+
+def first(error: SluiceError, *, draw: float = 0.5) -> Retry | Park:
+    """Decide after the first failure."""
+    return decide(error, attempts=0, failed_for_s=0.0, draw=draw)
+
+
+def test_the_page_is_what_the_code_generates() -> None:
+    """A page that is edited by hand is wrong after the next change of the code."""
+    found = (DOCS / "error-classes.md").read_text(encoding="utf-8")
+    assert found == page(), "run: python -m common.queue.policy_page > docs/error-classes.md"
+
+
+@pytest.mark.parametrize("kind", all_classes(), ids=lambda kind: kind.__name__)
+def test_every_class_has_a_policy_and_a_probe(kind: type[SluiceError]) -> None:
+    """Law 5: nothing waits for a change that nobody can observe."""
+    policy = policy_for(kind)
+    assert 60 <= policy.probe_s <= 6 * 3600
+    assert policy.why.endswith((".", ")"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind, policy in POLICIES.items() if policy.attempts],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_transient_fault_is_tried_again_within_two_seconds(kind: type[SluiceError]) -> None:
+    """Most faults are over before anybody looks: things heal quickly."""
+    found = first(kind("x"), draw=0.999)
+    assert isinstance(found, Retry)
+    assert found.delay_s <= 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.BadReferenceError,
+        errors.ImageNotFoundError,
+        errors.UnauthorizedError,
+        errors.NoPlatformError,
+        errors.DamagedImageError,
+        errors.TooLargeError,
+        errors.TerminalError,
+        errors.PreconditionError,
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_a_terminal_fault_is_parked_at_once(kind: type[SluiceError]) -> None:
+    """Tries that cannot succeed only load the source, and hide the reason."""
+    found = first(kind("registry: no"))
+    assert isinstance(found, Park)
+    assert (found.reason, found.message) == (kind.reason, "registry: no")
+
+
+def test_parked_keys_are_probed_at_different_times() -> None:
+    """A thousand images that were parked together must not come back together."""
+    probes = [first(errors.UnauthorizedError("x"), draw=draw) for draw in (0.0, 0.5, 0.999)]
+    assert [probe.probe_after_s for probe in probes if isinstance(probe, Park)] == pytest.approx(
+        [720, 900, 1080], abs=1
+    )
+
+
+def test_waits_grow_and_are_drawn_over_their_whole_range() -> None:
+    """Full jitter: keys that failed together spread out."""
+    error = errors.SourceUnavailableError("x")
+    tops = [
+        decide(error, attempts=attempts, failed_for_s=0, draw=0.999999) for attempts in range(8)
+    ]
+    assert [round(top.delay_s) for top in tops if isinstance(top, Retry)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+    ]
+    bottom = decide(error, attempts=5, failed_for_s=0, draw=0.0)
+    assert isinstance(bottom, Retry)
+    assert bottom.delay_s == 0
+
+
+def test_what_the_source_asks_for_is_honoured_and_spread() -> None:
+    """Everybody who was refused was told the same second; the jitter comes on top."""
+    error = errors.RateLimitedError("429", retry_after_s=90)
+    found = [first(error, draw=draw) for draw in (0.0, 0.5)]
+    assert [one.delay_s for one in found if isinstance(one, Retry)] == [90, 91]
+
+
+def test_a_source_that_asks_for_too_much_is_tried_within_the_hour() -> None:
+    """A Retry-After in milliseconds, or from a wrong clock, must not park a key for a day."""
+    found = first(errors.RateLimitedError("429", retry_after_s=86_400))
+    assert isinstance(found, Retry)
+    assert found.delay_s == 3600
+
+
+def test_a_class_gives_up_after_its_failures() -> None:
+    """ScannerDied: three times in a row it is the image."""
+    error = errors.ScannerDiedError("killed")
+    found = [decide(error, attempts=attempts, failed_for_s=1, draw=0.5) for attempts in range(3)]
+    assert [type(one) for one in found] == [Retry, Retry, Park]
+
+
+def test_a_class_gives_up_after_its_time() -> None:
+    """A conflict that lasts for five minutes is no conflict but a war."""
+    error = errors.ConflictError("409")
+    assert isinstance(decide(error, attempts=2, failed_for_s=299, draw=0.5), Retry)
+    assert isinstance(decide(error, attempts=2, failed_for_s=300, draw=0.5), Park)
+
+
+def test_a_probe_that_fails_parks_again_at_once() -> None:
+    """Trap 18. The probe is one try, not a new series: its attempts were kept."""
+    error = errors.SourceUnavailableError("x")
+    found = decide(error, attempts=61, failed_for_s=9000, draw=0.5)
+    assert isinstance(found, Park)
+
+
+def test_a_subclass_has_its_ancestors_policy() -> None:
+    """A new class of another module is bounded before anybody thinks of it."""
+
+    class OddError(errors.ScanTimeoutError):
+        reason = "Odd"
+
+    found = first(OddError("x"))
+    assert isinstance(found, Retry)
+    assert found.reason == "Odd"
+    assert policy_for(OddError) is POLICIES[errors.ScanTimeoutError]
+
+
+def test_an_unforeseen_exception_is_named_and_cut() -> None:
+    """Its text may be a whole body."""
+    error = unknown(KeyError("spec"))
+    assert (error.reason, str(error)) == ("Unknown", "KeyError: 'spec'")
+    assert len(str(unknown(ValueError("x" * 5000)))) == 256
