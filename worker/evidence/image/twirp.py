@@ -102,6 +102,7 @@ class TrivyServerClient:
                 status, content = self._exchange(connection, method, path, body)
             except (OSError, http.client.HTTPException) as exc:
                 connection.close()
+                self.close()  # its siblings led to the same server
                 if time.monotonic() >= give_up_at_s:
                     raise self._fault(f"does not answer ({type(exc).__name__})") from exc
                 time.sleep(_RETRY_S)
