@@ -19,7 +19,7 @@ class Leash:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD)],
+            [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

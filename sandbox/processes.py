@@ -47,6 +47,7 @@ class Process:
     def __init__(self, command: Command) -> None:
         self.command = command
         self._child: subprocess.Popen[bytes] | None = None
+        self._ended = True  # we saw to its end: its id may be a stranger's by now
 
     @property
     def pid(self) -> int:
@@ -82,6 +83,7 @@ class Process:
                 start_new_session=True,
             )
         self._child = child
+        self._ended = False
         try:
             leash().register(child.pid)
         finally:
@@ -134,7 +136,7 @@ class Process:
 
     def _end(self, first: signal.Signals) -> None:
         child = self._child
-        if child is None:
+        if child is None or self._ended:
             return
         if child.poll() is None:
             child.send_signal(first)
@@ -143,7 +145,7 @@ class Process:
         _kill_group(child.pid)
         child.wait()
         leash().forget(child.pid)
-        self._child = None
+        self._ended = True
 
 
 def _open_gate(child: subprocess.Popen[bytes]) -> None:

@@ -103,8 +103,6 @@ def _ours(family: Family, members: tuple[str, ...], where: Sources, *, say: Say)
 
 
 def _all_in(folders: str, members: tuple[str, ...]) -> dict[str, Path] | None:
-    if not folders:  # `which` would take an empty path for the default one
-        return None
     paths = {name: shutil.which(name, path=folders) for name in members}
     found = {name: Path(path) for name, path in paths.items() if path is not None}
     return found if len(found) == len(members) else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,8 +171,16 @@ def test_the_server_counts_requests_itself(controlplane: ControlPlane, namespace
     assert 7 <= made() - before <= 8
 
 
-def test_a_node_is_ready_and_stays_so(controlplane: ControlPlane) -> None:
-    """No kubelet renews its heartbeat: the controllers that would taint it are off."""
+def test_nobody_taints_a_node_without_heartbeats(controlplane: ControlPlane) -> None:
+    """After 50 s two controllers would take the stand-in's Pods away: they are off."""
+    log = controlplane._controllers.command.log
+    for name in ("node-lifecycle-controller", "taint-eviction-controller"):
+        pattern = re.compile(rf'is disabled.*controller="{name}"')
+        assert eventually(lambda pattern=pattern: pattern.search(log.read_text()))  # type: ignore[misc] # mypy cannot type a lambda's default
+
+
+def test_a_node_is_of_its_platform_and_ready(controlplane: ControlPlane) -> None:
+    """Adding it twice is harmless: a restarted stand-in finds its nodes."""
     name = f"node-{secrets.token_hex(4)}"
     controlplane.add_node(name, "linux/arm64")
     controlplane.add_node(name, "linux/arm64")
@@ -209,10 +217,10 @@ def test_a_killed_server_comes_back_on_its_port_and_data(own: ControlPlane) -> N
 def test_the_whole_stops_in_order_and_starts_again_on_its_data(own: ControlPlane) -> None:
     """In the wrong order the API server takes a minute to end."""
     own.create_namespace("kept")
-    pid, began = own.apiserver_pid, time.monotonic()
+    pid = own.apiserver_pid
     own.stop()
-    assert time.monotonic() - began < PATIENCE_S
     assert not is_alive(pid)
+    assert own._apiserver.exit_status == 0  # it ended by itself: -9 would be our deadline
     own.start()
     assert "kept" in names(own.api, "/api/v1/namespaces")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -107,10 +108,36 @@ def test_a_fork_that_outlives_its_starter_does_not_keep_the_children(tmp_path: P
 
 def test_a_child_that_the_guard_does_not_know_never_runs(tmp_path: Path) -> None:
     """The caller may die between fork and registration: the child waits for that at a gate."""
-    status, pids = run_caller(tmp_path, before="Leash.register = lambda *_: os._exit(9)", end="")
-    assert status == 9
-    assert pids == []
-    assert not (tmp_path / "told").exists()
+    die = "Leash.register = lambda _, pid: (print(pid, flush=True), os._exit(9))"
+    status, (pid,) = run_caller(tmp_path, before=die, end="")
+    try:
+        assert status == 9
+        assert eventually(lambda: not is_alive(pid))
+        assert not (tmp_path / "told").exists()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def test_a_guard_that_starts_late_sees_that_its_starter_is_gone(tmp_path: Path) -> None:
+    """The starter may die while the guard's interpreter loads, and a fork hold the pipe open."""
+    with subprocess.Popen(["/bin/true"]) as gone:
+        pass
+    child = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True, cwd=tmp_path)
+    guard = ROOT / "sandbox" / "guard.py"
+    with (
+        child,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", str(guard), str(gone.pid)], stdin=subprocess.PIPE
+        ) as late,
+    ):
+        assert late.stdin is not None
+        late.stdin.write(b"+%d\n" % child.pid)
+        late.stdin.flush()  # and it stays open
+        try:
+            assert child.wait(PATIENCE_S) == -signal.SIGKILL
+        finally:
+            child.kill()
 
 
 def test_a_child_lives_on_when_its_starting_thread_ends(tmp_path: Path, stack: Stack) -> None:
@@ -214,6 +241,7 @@ def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:
     """A stack stops what a test stopped already."""
     child = shell(tmp_path, "exec sleep 1000")
     child.stop()
+    assert child.exit_status is None
     child.start().stop()
     child.stop()
-    assert child.exit_status is None
+    assert child.exit_status == -signal.SIGTERM

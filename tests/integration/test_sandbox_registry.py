@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from sandbox import oci, upload
-from sandbox.accesslog import count, read_access_log
+from sandbox.accesslog import AccessLog, Request, count, read_access_log
 from sandbox.faults import Answer, Cut, Hang, Login, Slow
 from sandbox.place import Place
 from sandbox.processes import Stack
+from sandbox.proxy import Proxy
 from sandbox.registry import Registry
 from tests.fixtures_sandbox import Programs
 from tests.waiting import PATIENCE_S, eventually
@@ -66,16 +67,47 @@ def test_crane_pulls_what_was_pushed(
     assert b'"2"' in listed
 
 
-def test_every_request_is_in_the_log_when_its_answer_is_read(registry: Registry, app: str) -> None:
+def test_every_request_is_logged_with_what_it_got(registry: Registry, app: str) -> None:
+    """The product's own counts are checked against this."""
+    mark = registry.mark()
+    _, _, body = get(registry, manifest(app))
+    (request,) = registry.requests(since=mark)
+    assert (request.method, request.status, request.bytes) == ("GET", 200, len(body))
+    assert (request.repository, request.kind) == (app, "manifest")
+    assert request.user_agent == "test"
+    assert request.fault == ""
+
+
+class LateLog(AccessLog):
+    """Looks, a moment after it was called, whether the client has its answer already."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.answered = threading.Event()
+        self.came_after_the_answer: bool | None = None
+
+    def add(self, request: Request) -> None:
+        """Give a client that was answered already the time to notice."""
+        self.came_after_the_answer = self.answered.wait(0.2)
+        super().add(request)
+
+
+def test_a_request_is_logged_before_its_answer_is_sent(
+    registry: Registry, app: str, tmp_path: Path
+) -> None:
     """A test that counts right after a scan must not race the proxy."""
-    for _ in range(20):
-        mark = registry.mark()
-        _, _, body = get(registry, manifest(app))
-        (request,) = registry.requests(since=mark)
-        assert (request.method, request.status, request.bytes) == ("GET", 200, len(body))
-        assert (request.repository, request.kind) == (app, "manifest")
-        assert request.user_agent == "test"
-        assert request.fault == ""
+    log = LateLog(tmp_path / "log")
+    with Place() as place:
+        port = place.port()
+        proxy = Proxy(port, registry._backend_port, log)
+        proxy.start()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        connection.request("GET", manifest(app))
+        assert connection.getresponse().status == 200
+        log.answered.set()
+        connection.close()
+        proxy.stop()
+    assert log.came_after_the_answer is False
 
 
 def test_a_head_counts_no_bytes(registry: Registry, app: str) -> None:

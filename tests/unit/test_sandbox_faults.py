@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -85,6 +87,16 @@ def test_a_login_takes_only_those_without_the_right_credentials() -> None:
     assert private.hits == 2
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Switch threads so often that a race shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_parallel_requests_never_pass_a_rule_s_times() -> None:
     """The proxy asks from many threads at once."""
     few = rule(times=50)

@@ -157,7 +157,7 @@ def test_a_program_that_cannot_be_built_comes_with_its_remedy(tmp_path: Path) ->
 def test_an_empty_assets_variable_is_not_the_current_folder(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`shutil.which` with an empty path would search the default one."""
+    """A variable that is set to nothing must not find whatever lies around."""
     monkeypatch.chdir(bench.put("path", "one", "two"))
     assert sources({}).assets == ""
     assert bench.seek("one") == {"one": "path"}
