@@ -11,7 +11,8 @@ from common.cli.definitions import definitions_found
 from common.cli.layout import columns, counted
 from common.cli.tables import identity, open_session
 from common.kube.cluster import Cluster
-from common.model.errors import PreconditionError
+from common.kube.session import Session
+from common.model.errors import PreconditionError, SourceUnavailableError
 from common.reports.catalog import (
     CATALOG,
     EXPOSED_SECRET_REPORT,
@@ -55,27 +56,38 @@ class Preview:
 def look_ahead(settings: Settings) -> Preview:
     """Read what is to be told; nothing is written.
 
-    Raises PreconditionError, naming the remedy, if a trivy-operator runs in the cluster.
+    Raises PreconditionError, naming the remedy, if the cluster does not answer or a trivy-operator
+    runs in it.
     """
     with contextlib.closing(open_session(settings)) as session:
-        cluster = Cluster(session)
-        version = cluster.server_version()
-        for operator in cluster.trivy_operators():
-            if operator.ready:
-                fault = peer_fault(operator)
-                raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")
-        address = settings.redis.address
-        return Preview(
-            context=session.context,
-            host=session.host,
-            server_version=version,
-            cluster=settings.redis.cluster or identity(cluster),
-            namespaces=namespaces_text(settings.scope),
-            kinds=kinds_on(settings.scanners),
-            missing_definitions=missing(definitions_found(session)),
-            redis=address.shown if address else "an embedded Valkey in the data folder",
-            data_dir=settings.ops.data_dir,
-        )
+        try:
+            return _look(session, settings)
+        except SourceUnavailableError as exc:
+            raise PreconditionError(
+                f"{exc}; is the cluster of context {session.context} up, and is it the one you "
+                "mean (--context)?"
+            ) from exc
+
+
+def _look(session: Session, settings: Settings) -> Preview:
+    cluster = Cluster(session)
+    version = cluster.server_version()
+    for operator in cluster.trivy_operators():
+        if operator.ready:
+            fault = peer_fault(operator)
+            raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")
+    address = settings.redis.address
+    return Preview(
+        context=session.context,
+        host=session.host,
+        server_version=version,
+        cluster=settings.redis.cluster or identity(cluster),
+        namespaces=namespaces_text(settings.scope),
+        kinds=kinds_on(settings.scanners),
+        missing_definitions=missing(definitions_found(session)),
+        redis=address.shown if address else "an embedded Valkey in the data folder",
+        data_dir=settings.ops.data_dir,
+    )
 
 
 def namespaces_text(scope: Scope) -> str:

@@ -215,6 +215,27 @@ def test_a_context_that_does_not_exist_is_a_precondition(start: Start) -> None:
     assert sluice.ended() == 3
 
 
+def test_a_cluster_that_does_not_answer_is_a_precondition(start: Start, tmp_path: Path) -> None:
+    """The context is named, because it may simply be the wrong one."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "gone",
+                "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+                "users": [{"name": "u", "user": {}}],
+                "contexts": [{"name": "gone", "context": {"cluster": "c", "user": "u"}}],
+            }
+        ),
+        encoding="utf-8",
+    )
+    sluice = start("--yes", "--kubeconfig", str(config))
+    sluice.line("is the cluster of context gone up")
+    assert sluice.ended() == 3
+
+
 def test_the_scanner_holds_neither_kubeconfig_nor_redis(start: Start, tmp_path: Path) -> None:
     """Law 9, seen from outside: the process that parses what strangers built."""
     sluice = start("--yes", "--workers", "1")

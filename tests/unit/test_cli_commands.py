@@ -1,0 +1,318 @@
+"""What commands show and decide, without Redis: pages, lists, documents, waiting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cli import database, history, queue, status
+from common.cli.checks.finding import Fault, Good, Notice
+from common.cli.checks.redis import judge_redis
+from common.cli.coverage import coverage
+from common.cli.layout import age, columns
+from common.cli.subject import Exactly, Image, Named, read_wish
+from common.model.errors import SourceUnavailableError
+from common.model.facts import Fact
+from common.model.image import ImageUse
+from common.model.key import ImageKey, WorkKey, WorkloadKey
+from common.model.workload import Fingerprint
+from common.queue.contract import Entry, Lane
+from common.state.database import DatabaseRow
+from common.state.settled import SettledRow
+
+NOW_S = 1_795_590_000.0  # 2026-11-25T07:00:00Z
+WEB = WorkloadKey(kind="ReplicaSet", namespace="shop", name="web-1")
+IMAGE = ImageKey(digest="sha256:" + "ab" * 32, platform="linux-arm64-v8", options="0f")
+
+# --- database
+
+ROW = DatabaseRow(
+    version="2026-11-25T06:00:00Z",
+    server_url="http://127.0.0.1:4954",
+    trivy_version="0.76.0",
+    checked_at=NOW_S - 90,
+)
+
+
+def test_a_database_is_told_with_its_age_and_the_last_look() -> None:
+    """Fresh means two things: made lately, and looked for lately."""
+    assert database.document(ROW, now_s=NOW_S) == {
+        "version": "2026-11-25T06:00:00Z",
+        "age_s": 3_600.0,
+        "checked_age_s": 90.0,
+        "server_url": "http://127.0.0.1:4954",
+        "trivy": "0.76.0",
+    }
+    text = database.shown(ROW, now_s=NOW_S)
+    assert "age        1h" in text
+    assert "checked    1m30s ago" in text
+
+
+def test_no_database_has_the_same_keys() -> None:
+    """A script reads `.version` before it looks whether there is one."""
+    assert database.document(None, now_s=NOW_S) == dict.fromkeys(
+        database.document(ROW, now_s=NOW_S)
+    )
+
+
+def test_a_version_that_is_no_time_is_shown_without_an_age() -> None:
+    """A wrong age would be worse than none."""
+    row = DatabaseRow(version="local", server_url="u")
+    assert database.document(row, now_s=NOW_S)["age_s"] is None
+    assert database.document(row, now_s=NOW_S)["checked_age_s"] is None
+    assert "age        -" in database.shown(row, now_s=NOW_S)
+
+
+class Asked:
+    """A matcher that answers after so many questions."""
+
+    def __init__(self, *, after: int) -> None:
+        self._left = after
+        self.requests = 0
+
+    def request(self) -> int:
+        """Take a request."""
+        self.requests += 1
+        return 5
+
+    def answered(self) -> int:
+        """Return the last answered one."""
+        self._left -= 1
+        return 5 if self._left < 0 else 4
+
+
+def test_a_look_is_asked_for_once_and_waited_for() -> None:
+    """Asking again would make the matcher look again."""
+    asked = Asked(after=1)
+    database.await_look(asked, timeout_s=60)
+    assert asked.requests == 1
+
+
+def test_waiting_for_a_look_ends() -> None:
+    """Without a matcher nobody ever answers."""
+    with pytest.raises(SourceUnavailableError, match="pool `match`"):
+        database.await_look(Asked(after=10**9), timeout_s=0)
+
+
+# --- history
+
+
+class Ledger:
+    """Facts by key."""
+
+    def __init__(self, **facts: list[Fact]) -> None:
+        self._facts = {str(WEB): [Fact(kind="deduplicated", key=str(WEB), at=NOW_S)]}
+        self.asked: list[tuple[str, int]] = []
+
+    def history(self, key: str, limit: int) -> list[Fact]:
+        """Return a key's facts."""
+        self.asked.append((key, limit))
+        return self._facts.get(key, [])
+
+
+class Images:
+    """One image, used by one workload."""
+
+    def keys(self) -> list[ImageKey]:
+        """Return it."""
+        return [IMAGE]
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return its use."""
+        assert key == IMAGE
+        return [ImageUse(workload=str(WEB), reference="app:1", namespace="shop")]
+
+
+def test_a_workloads_chapter_is_followed_by_its_images() -> None:
+    """And each key is told once, however many ways lead to it."""
+    ledger = Ledger()
+    found = history.chapters([WEB, IMAGE], ledger, Images(), limit=7)
+    assert [key for key, _ in found] == [WEB, IMAGE]
+    assert ledger.asked == [(str(WEB), 7), (str(IMAGE), 7)]
+
+
+def test_a_page_names_each_key_and_says_when_nothing_is_known() -> None:
+    """An empty chapter without a word looks like a bug."""
+    found = history.chapters([WEB], Ledger(), Images(), limit=7)
+    assert history.page(found) == (
+        "ReplicaSet/shop/web-1\n"
+        "  2026-11-25 07:00:00Z  Changed again while it was queued: one run covers both.\n"
+        "\n"
+        f"{IMAGE.digest} (linux/arm64/v8)\n"
+        "  Nothing on record."
+    )
+
+
+def test_a_document_holds_the_facts_as_they_are() -> None:
+    """Scripts want names, not sentences."""
+    found = history.chapters([WEB], Ledger(), Images(), limit=7)
+    first, second = json.loads(history.document(found))
+    assert first["key"] == str(WEB)
+    assert first["facts"][0]["kind"] == "deduplicated"
+    assert second["facts"] == []
+
+
+# --- queue
+
+
+def entry(**changes: Any) -> Entry:
+    """Return one key of the queue."""
+    given: dict[str, Any] = {
+        "key": WEB,
+        "state": "delayed",
+        "lane": Lane.BULK,
+        "attempts": 2,
+        "crashes": 0,
+        "since_s": NOW_S - 200,
+        "due_s": NOW_S + 60,
+        "reason": "RateLimited",
+        "message": "429",
+    }
+    return Entry(**{**given, **changes})
+
+
+def test_a_listing_tells_age_next_try_and_reason() -> None:
+    """The three questions about a key that does not move."""
+    head, line = queue.listing([entry()], now_s=NOW_S).splitlines()
+    assert head.split() == ["STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON"]
+    assert line.split(maxsplit=6) == [
+        "delayed",
+        "bulk",
+        "3m20s",
+        "1m",
+        "2",
+        str(WEB),
+        "RateLimited: 429",
+    ]
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    """Columns must not shift for scripts that split on blanks."""
+    plain = entry(since_s=0.0, due_s=0.0, reason="", message="", state="queued")
+    line = queue.listing([plain], now_s=NOW_S).splitlines()[1]
+    assert line.split() == ["queued", "bulk", "-", "-", "2", str(WEB), "-"]
+
+
+def test_an_empty_queue_shows_its_head_alone() -> None:
+    """Nothing at all would look like a failure."""
+    assert len(queue.listing([], now_s=NOW_S).splitlines()) == 1
+    assert json.loads(queue.as_json([])) == []
+
+
+def test_a_key_in_json_can_be_given_back_to_requeue() -> None:
+    """`sluice queue dead --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
+    (found,) = json.loads(queue.as_json([entry()]))
+    assert found["key"] == str(WEB)
+    assert found["lane"] == "bulk"
+    assert found["due_s"] == NOW_S + 60
+
+
+# --- status
+
+DOCUMENT: dict[str, Any] = {
+    "cluster": "abcd1234",
+    "coverage": {"workloads": 40, "true": 39, "share": 0.975},
+    "queue": {
+        "scan": {
+            "fresh": {"queued": 2, "oldest_age_s": 61.0},
+            "bulk": {"queued": 0, "oldest_age_s": 0.0},
+        }
+    },
+    "paused": False,
+    "running": 1,
+    "delayed": 2,
+    "dead": 3,
+    "circuits": [],
+    "database": {"version": "2026-11-25T06:00:00Z", "age_s": 3_600.0},
+    "epoch": 1,
+    "last_event_age_s": 4.2,
+    "workers": ["w1", "w2"],
+}
+
+
+def test_a_status_is_told_in_a_handful_of_lines() -> None:
+    """It is looked at forty times a day."""
+    assert status.shown(DOCUMENT).splitlines() == [
+        "true reports  39 of 40 workloads (98%)",
+        "queue scan    2 fresh, the oldest for 1m1s; 0 bulk",
+        "keys          1 running, 2 delayed, 3 dead",
+        "database      2026-11-25T06:00:00Z, 1h old",
+        "last event    4s ago",
+        "workers       2 alive",
+    ]
+
+
+def test_what_is_not_there_yet_is_told_as_that() -> None:
+    """`None ago` is how software looks that nobody started once."""
+    text = status.shown(
+        {**DOCUMENT, "database": {"version": None, "age_s": None}, "last_event_age_s": None}
+    )
+    assert "database      none yet" in text
+    assert "last event    none yet" in text
+
+
+# --- properties
+
+
+@given(st.lists(st.lists(st.text(max_size=5), min_size=2, max_size=2), max_size=4))
+def test_columns_never_fail_and_never_end_in_blanks(rows: list[list[str]]) -> None:
+    """Messages of registries hold anything."""
+    for line in columns(rows).split("\n"):
+        assert line == line.rstrip()
+
+
+@given(st.floats(allow_nan=False, min_value=-1e12, max_value=1e12))
+def test_an_age_is_short(seconds: float) -> None:
+    """It stands in a column."""
+    assert len(age(seconds)) <= 13
+
+
+keys = st.builds(
+    WorkloadKey, kind=st.just("Pod"), namespace=st.just("n"), name=st.sampled_from("abcdef")
+)
+outcomes = st.sampled_from(["Converged", "Rest:Skipped", "Partial:X", "Gone", "New:Word"])
+rows = st.builds(
+    SettledRow,
+    fingerprint=st.sampled_from(["1", "2"]),
+    epoch=st.integers(0, 2),
+    outcome=outcomes,
+)
+
+
+@given(
+    st.dictionaries(keys, st.sampled_from([Fingerprint("1"), Fingerprint("2")])),
+    st.dictionaries(keys, rows),
+)
+def test_coverage_stays_between_nothing_and_all(
+    wanted: dict[WorkloadKey, Fingerprint], settled: dict[WorkKey, SettledRow]
+) -> None:
+    """103 % covered is a bug that everybody sees."""
+    found = coverage(wanted, settled.items(), epoch=1)
+    assert 0 <= found.true <= found.workloads <= len(wanted)
+    assert 0.0 <= found.share <= 1.0
+
+
+@given(st.text(max_size=60))
+def test_every_text_means_something(text: str) -> None:
+    """OBJECT is typed by people; a traceback is no answer."""
+    assert isinstance(read_wish(text), Named | Image | Exactly)
+
+
+info = st.dictionaries(
+    st.sampled_from(
+        ["redis_version", "valkey_version", "maxmemory", "maxmemory_policy", "aof_enabled",
+         "aof_last_write_status", "used_memory"]
+    ),
+    st.text(max_size=5) | st.integers() | st.none(),
+)  # fmt: skip
+
+
+@given(info)
+def test_any_info_of_a_redis_can_be_judged(values: dict[str, object]) -> None:
+    """Managed services leave fields out and invent versions."""
+    for finding in judge_redis(values, shown="redis://x"):
+        assert isinstance(finding, Good | Notice | Fault)
