@@ -130,7 +130,7 @@ def decode_status(body: bytes) -> Status:
     """Return the Status in `body`; an empty one, with the text as its message, if there is none."""
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return Status(message=body[:1024].decode(errors="replace"))
 
 

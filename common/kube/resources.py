@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from common.kube.deep import decode
 from common.kube.errors import NotFoundError
 from common.kube.negotiate import METADATA
 from common.kube.paths import report_path
@@ -167,4 +168,4 @@ def _identity(body: Body) -> tuple[str, str, str]:
 
 
 def _read(kind: str, reply: Reply) -> ReportMeta:
-    return report_meta(kind, _decoder.decode(reply.body).metadata)
+    return report_meta(kind, decode(_decoder, reply.body).metadata)

@@ -74,7 +74,7 @@ class TestRefusals:
     def test_a_report_that_is_too_large_is_told_apart_from_a_fault(
         self, reports: Reports, namespace: str, size_mb: int
     ) -> None:
-        """The store refuses 2 MB with a 500, the server 4 MB with a 413: both need a smaller one."""
+        """The store refuses 2 MB with a 500, the server 4 MB with a 413: both are too large."""
         secret = {
             "target": "x" * (size_mb * 1024 * 1024),
             "ruleID": "r",

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
 from common.kube.cluster import Cluster
 from common.kube.errors import Call, api_error
+from common.kube.negotiate import METADATA
+from common.kube.paths import report_path
 from common.kube.resources import Reports, report_meta
 from common.kube.session import Query, Session
 from common.kube.stream import Stream
@@ -233,6 +236,25 @@ def test_reports_are_followed_by_metadata_and_generation_tells_who_edited(
 def _metadata(change: Change) -> Any:
     assert isinstance(change.object, PartialObject)
     return change.object.metadata
+
+
+def test_a_report_nested_without_end_is_followed_like_any_other(
+    session: Session, namespace: str, ear: Ear
+) -> None:
+    """Trap 23 by malice: the API server stores 1,500 levels and repeats them in managedFields."""
+    text = msgspec.json.encode(report_body(namespace, "r"))
+    text = text[:-1] + b',"unknown":' + b'{"k":' * 1500 + b"1" + b"}" * 1501
+    reports = Reports(session)
+    with following(session, ear, "sbomreports", Scope(namespace=namespace)):
+        ear.until_said("sbomreports", Op.SYNCED, namespace)
+        path = report_path("SbomReport", namespace)
+        session.request("POST", path, body=text, accept=METADATA)
+        ear.until_said("sbomreports", Op.UPSERT, f"{namespace}/r")
+        reports.create(report_body(namespace, "next"))
+        ear.until_said("sbomreports", Op.UPSERT, f"{namespace}/next")
+    meta = reports.get("SbomReport", namespace, "r")
+    assert meta is not None
+    assert reports.delete(meta)
 
 
 def test_three_thousand_objects_are_the_same_by_pages_and_by_events(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 from urllib.parse import unquote
 
+import msgspec
+import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.kube.deep import DEPTH_LIMIT, decode, pruned
 from common.kube.errors import Call, api_error, decode_status
 from common.kube.paths import object_path
 from common.kube.retry_after import CAP_S, parse_retry_after
@@ -51,6 +55,55 @@ class TestRetryAfter:
         header = email.utils.formatdate(max(0, now + ahead_s), usegmt=True)
         expected = min(max(max(0, now + ahead_s) - now, 0), CAP_S)
         assert parse_retry_after(header, now=float(now)) == expected
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text('ab"\\\\[]{}é', max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab{", max_size=3), inner),
+    max_leaves=20,
+)
+
+
+def nested(value: object, depth: int) -> object:
+    """Return the value inside so many arrays and objects."""
+    for level in range(depth):
+        value = [value, level] if level % 2 else {"k": value, "l": level}
+    return value
+
+
+def cut(value: object, depth: int = 1) -> object:
+    """Return what is left of a value: the specification, on values instead of bytes."""
+    if not isinstance(value, list | dict):
+        return value
+    if depth > DEPTH_LIMIT:
+        return None
+    if isinstance(value, list):
+        return [cut(each, depth + 1) for each in value]
+    return {key: cut(each, depth + 1) for key, each in value.items()}
+
+
+class TestDepth:
+    """`pruned` cuts what is too deep, and nothing else."""
+
+    @given(JSON_VALUES, st.integers(0, 2 * DEPTH_LIMIT), st.booleans())
+    def test_what_is_left_is_what_was_not_too_deep(
+        self,
+        value: object,
+        depth: int,
+        spaced: bool,  # noqa: FBT001 - hypothesis passes it
+    ) -> None:
+        """Brackets and quotes in strings are none."""
+        whole = nested(value, depth)
+        text = orjson.dumps(whole, option=orjson.OPT_INDENT_2 if spaced else 0)
+        assert orjson.loads(pruned(text)) == cut(whole)
+
+    @given(st.text('ab"\\\\[]{}:,1', max_size=200), st.integers(0, 3000))
+    def test_no_text_ends_a_thread(self, text: str, depth: int) -> None:
+        """What is no JSON is refused as such."""
+        data = b"[" * depth + text.encode()
+        decoder = msgspec.json.Decoder(list[msgspec.Raw])
+        with contextlib.suppress(msgspec.DecodeError):
+            decode(decoder, data)
 
 
 class TestPaths:

@@ -7,16 +7,18 @@ server is healthy and the folds' view must be the server's.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.kube.wire import Pod
 from watcher.stream.change import Change, Op
-from watcher.stream.decode import Decoder
+from watcher.stream.decode import Decoder, GarbledError
 from watcher.stream.lines import LineSplitter
 from watcher.stream.phases import State, Watching, initial
 from watcher.stream.reflector import advance
@@ -285,6 +287,51 @@ class TestConvergence:
             assert world.action is not None
             if isinstance(world.action, Wait):
                 assert 0 <= world.action.seconds <= 120
+
+
+ODD_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                (
+                    "type",
+                    "object",
+                    "metadata",
+                    "name",
+                    "namespace",
+                    "labels",
+                    "spec",
+                    "status",
+                    "items",
+                )
+            ),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+class TestDecoding:
+    """`Decoder` is total."""
+
+    @given(st.binary(max_size=60) | ODD_VALUES.map(msgspec.json.encode))
+    def test_any_line_is_an_event_or_garbled(self, text: bytes) -> None:
+        """No bytes, whoever sent them, may end an informer's thread."""
+        with contextlib.suppress(GarbledError):
+            DECODER.event(text, At(0.0, 0.0))
+        with contextlib.suppress(GarbledError):
+            DECODER.page(text, At(0.0, 0.0))
+
+    @given(st.sampled_from(("ADDED", "DELETED", "BOOKMARK", "ERROR", "X")), ODD_VALUES)
+    def test_any_object_is_an_event(self, kind: str, value: object) -> None:
+        """An envelope that holds makes an event, whatever it holds; only a Status is garbled."""
+        try:
+            DECODER.event(msgspec.json.encode({"type": kind, "object": value}), At(0.0, 0.0))
+        except GarbledError:
+            assert kind == "ERROR"
 
 
 class TestLines:

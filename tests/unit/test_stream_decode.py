@@ -99,6 +99,20 @@ def test_an_object_whose_metadata_does_not_fit_keeps_its_name() -> None:
         assert (signal.item.key, signal.item.uid, signal.item.object) == ("shop/web", "u1", None)
 
 
+@pytest.mark.parametrize("decoder", [PODS, REPORTS])
+def test_an_object_nested_without_end_is_read_like_any_other(decoder: Decoder) -> None:
+    """Trap 23 by malice: a tenant's custom resource, mirrored in managedFields, ends no thread."""
+    deep = b'{"f:a":' * 50_000 + b"{}" + b"}" * 50_000
+    found = b'{"metadata":{"managedFields":[%b],"name":"web","namespace":"shop"}}' % deep
+    signal = decoder.event(b'{"type":"ADDED","object":%b}\n' % found, AT)
+    page = decoder.page(b'{"metadata":{"resourceVersion":"9"},"items":[%b]}' % found, AT)
+    assert isinstance(signal, Added)
+    for item in (signal.item, *page.items):
+        assert item.key == "shop/web"
+        assert item.object is not None
+    assert page.resource_version == "9"
+
+
 @pytest.mark.parametrize("found", [{"metadata": {"name": 7}}, {"metadata": []}, [], "x", None, 7])
 def test_an_object_without_a_readable_name_is_nameless(found: object) -> None:
     """It is counted and the stream goes on."""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from common.kube.deep import pruned
 from common.kube.wire import (
     ListMeta,
     ObjectList,
@@ -73,6 +74,8 @@ class Decoder:
             return self._odd_event(line, at)
         except msgspec.DecodeError as exc:
             raise GarbledError(str(exc)) from exc
+        except RecursionError:
+            return self.event(pruned(line), at)
         kind = event.type
         if kind in ("MODIFIED", "ADDED"):
             return Added(_item(event.object))
@@ -90,6 +93,8 @@ class Decoder:
             return self._odd_page(body, at)
         except msgspec.DecodeError as exc:
             raise GarbledError(str(exc)) from exc
+        except RecursionError:
+            return self.page(pruned(body), at)
         return _page(page.metadata, tuple(_item(each) for each in page.items or ()), at)
 
     def _odd_event(self, line: bytes, at: At) -> Event:
