@@ -34,9 +34,9 @@ from worker.compose import Parts, image_reconciler, workload_reconciler
 from worker.counted import counted
 from worker.evidence.image.trivy_cli import find_trivy
 from worker.host import Crew, Host, HostSettings, stop_on_signals
-from worker.loop import Ports
 from worker.match_pool import Publisher, follow_requests
 from worker.metrics import WorkerMetrics
+from worker.ports import Ports
 
 _log = structlog.get_logger()
 T = TypeVar("T")

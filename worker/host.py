@@ -15,7 +15,8 @@ from common.queue.registration import Registration, worker_name
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
 from worker.lease import Lease
-from worker.loop import Loop, LoopSettings, Ports, Reconcile
+from worker.loop import Loop, LoopSettings, Reconcile
+from worker.ports import Ports
 
 # Kubernetes gives 30 s between SIGTERM and SIGKILL by default.
 GRACE_S = 25.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
@@ -21,6 +21,7 @@ from common.queue.contract import Claim, Finished, ImageUpdate, Outcome, Park, R
 from common.queue.policy import decide, unknown
 from worker.lease import Lease
 from worker.outage import Outage
+from worker.ports import Ports, Queue
 
 Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
 
@@ -33,65 +34,6 @@ FLUSH_S = 0.005
 BATCH_S = 0.05
 
 
-class Queue(Protocol):
-    """What the loop needs of the workqueue."""
-
-    def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
-        """Take up to `limit` keys."""
-
-    def complete(
-        self,
-        worker: str,
-        done: Sequence[tuple[Claim, Outcome]],
-        facts: Sequence[Fact] = (),
-        *,
-        running: Claim | None = None,
-        resent: bool = False,
-    ) -> list[bool]:
-        """End claims; False: the token was not valid any more."""
-
-    def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
-        """Give back claims that were not started."""
-
-    def recover(self, worker: str, holding: Sequence[Claim]) -> int:
-        """Give back claims on record that the worker does not hold."""
-
-    def wait(self, pool: str, timeout_s: float) -> None:
-        """Block until work may be there."""
-
-
-class Hooks(Protocol):
-    """Where metrics listen. Called from the loop's thread; must not block."""
-
-    def claimed(self, pool: str, keys: int) -> None:
-        """Say that keys were claimed."""
-
-    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
-        """Say that a run ended; `outcome` is the class's name in lower case."""
-
-    def refused(self, pool: str, keys: int) -> None:
-        """Say that completions came too late."""
-
-    def count(self, facts: Sequence[Fact]) -> None:
-        """Say what a run did besides ending."""
-
-
-class Silent:
-    """Hooks for who does not listen."""
-
-    def claimed(self, pool: str, keys: int) -> None:
-        """Do nothing."""
-
-    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
-        """Do nothing."""
-
-    def refused(self, pool: str, keys: int) -> None:
-        """Do nothing."""
-
-    def count(self, facts: Sequence[Fact]) -> None:
-        """Do nothing."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
     """How one loop works."""
@@ -101,15 +43,6 @@ class LoopSettings:
     idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Clock, dice and listeners."""
-
-    monotonic_s: Callable[[], float]
-    draw: Callable[[], float]  # in [0, 1)
-    hooks: Hooks = field(default_factory=Silent)
-
-
 @dataclass(slots=True)
 class _Done:
     """What ended since the last report."""
@@ -117,6 +50,7 @@ class _Done:
     runs: list[tuple[Claim, Outcome]] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     since_s: float = 0.0
+    refused: bool = False  # an end was not valid: Redis lost our claims, or gave them away
     marked: bool = False  # Redis names the next key as running: the mark must move when it ends
 
 
@@ -200,16 +134,16 @@ class Loop:
             self._outage.again(error)
 
     def _work(self, claims: list[Claim]) -> None:
-        """Run a batch. A lease that ends meanwhile makes the rest somebody else's."""
+        """Run a batch. A lease that ends, or an end that is refused, makes the rest others'."""
         done = _Done()
         for index, claim in enumerate(claims):
             if self._stopping.is_set():
                 self._report(done, running=None)
                 self._release(claims[index:])
                 return
-            if not self._lease.held():
+            if done.refused or not self._lease.held():
                 self._report(done, running=None)
-                self._log.warning("lease lost", keys=len(claims) - index)
+                self._log.warning("claims lost", keys=len(claims) - index)
                 self._give_back()
                 return
             self._step(claim, done, claims[index + 1 : index + 2])
@@ -278,7 +212,8 @@ class Loop:
                 self._give_back()
                 break
             self._outage.over()
-            if not all(valid) and not resent:
+            done.refused = not all(valid)
+            if done.refused and not resent:
                 self._ports.hooks.refused(self._pool, valid.count(False))
             break
         done.runs.clear()

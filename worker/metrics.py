@@ -23,7 +23,7 @@ def _reasons(error: type[SluiceError] = SluiceError) -> set[str]:
 
 
 class WorkerMetrics:
-    """Listens to the loops of one process; see `worker.loop.Hooks`. Thread-safe."""
+    """Listens to the loops of one process; see `worker.ports.Hooks`. Thread-safe."""
 
     def __init__(self, registry: CollectorRegistry, pools: Iterable[str]) -> None:
         known = tuple(pools)

@@ -37,7 +37,8 @@ from tests.queue_values import (
     workloads,
 )
 from worker.lease import Lease
-from worker.loop import Loop, LoopSettings, Ports
+from worker.loop import Loop, LoopSettings
+from worker.ports import Ports
 
 pytestmark = pytest.mark.integration
 

@@ -22,7 +22,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.queue_values import converged, image, workload, workloads
 from worker.lease import Lease
-from worker.loop import BATCH_S, FLUSH_S, Loop, LoopSettings, Ports, batch_for, described
+from worker.loop import BATCH_S, FLUSH_S, Loop, LoopSettings, batch_for, described
+from worker.ports import Ports
 
 WORKER = "w1"
 
@@ -360,12 +361,30 @@ def test_what_was_not_started_when_the_lease_ended_is_not_run(bench: Bench) -> N
 
     with capture_logs() as lines:
         bench.run(reconcile)
-    assert [line["event"] for line in lines if line["event"] == "lease lost"] == ["lease lost"]
+    assert [line["event"] for line in lines if line["event"] == "claims lost"] == ["claims lost"]
     # The running key's end was refused and it ran again; the others ran once, after new claims.
     assert bench.hooks.refusals == 1
     assert bench.ran.count(keys[1]) == 2
     assert sorted(bench.ran, key=str) == sorted([*keys, keys[1]], key=str)
     assert bench.left == set()
+
+
+def test_after_a_refused_end_the_rest_of_the_batch_is_not_run(bench: Bench) -> None:
+    """Redis lost its last second, and our claims with it: others may have the keys by now."""
+    keys = workloads(20)
+    bench.add(*keys)
+
+    def reconcile(claim: Claim) -> Outcome:
+        if claim.key == keys[1] and bench.ran.count(keys[1]) == 1:
+            bench.clock.advance(FLUSH_S * 2)
+            bench.queue.recover(WORKER, ())  # Redis knows of no claim of ours any more
+            assert len(bench.queue.claim("reconcile", "w2", limit=16, lease_s=60)) == 16
+        return converged()
+
+    bench.run(reconcile)
+    others = {key for key, job in bench.queue.state.jobs.items() if job.worker == "w2"}
+    assert keys[1] in others
+    assert set(bench.ran).isdisjoint(others - {keys[1]})
 
 
 # --- Redis away

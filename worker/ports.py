@@ -1,0 +1,78 @@
+"""What the claim loop needs of the rest: a queue, a clock, dice, and somebody who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from common.model.facts import Fact
+from common.queue.contract import Claim, Outcome
+
+
+class Queue(Protocol):
+    """What the loop needs of the workqueue."""
+
+    def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
+        """Take up to `limit` keys."""
+
+    def complete(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        running: Claim | None = None,
+        resent: bool = False,
+    ) -> list[bool]:
+        """End claims; False: the token was not valid any more."""
+
+    def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
+        """Give back claims that were not started."""
+
+    def recover(self, worker: str, holding: Sequence[Claim]) -> int:
+        """Give back claims on record that the worker does not hold."""
+
+    def wait(self, pool: str, timeout_s: float) -> None:
+        """Block until work may be there."""
+
+
+class Hooks(Protocol):
+    """Where metrics listen. Called from the loop's thread; must not block."""
+
+    def claimed(self, pool: str, keys: int) -> None:
+        """Say that keys were claimed."""
+
+    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
+        """Say that a run ended; `outcome` is the class's name in lower case."""
+
+    def refused(self, pool: str, keys: int) -> None:
+        """Say that completions came too late."""
+
+    def count(self, facts: Sequence[Fact]) -> None:
+        """Say what a run did besides ending."""
+
+
+class Silent:
+    """Hooks for who does not listen."""
+
+    def claimed(self, pool: str, keys: int) -> None:
+        """Do nothing."""
+
+    def finished(self, pool: str, *, outcome: str, reason: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def refused(self, pool: str, keys: int) -> None:
+        """Do nothing."""
+
+    def count(self, facts: Sequence[Fact]) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Clock, dice and listeners."""
+
+    monotonic_s: Callable[[], float]
+    draw: Callable[[], float]  # in [0, 1)
+    hooks: Hooks = field(default_factory=Silent)
