@@ -76,7 +76,7 @@ class Living:
     def reports(self, namespace: str, kind: str = "VulnerabilityReport") -> dict[str, Any]:
         """Return the stored reports of a namespace by name."""
         path = f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/{REPORTS[kind]}"
-        items = self.world.plane.api.get(path)["items"]
+        items = self.world.items(path)
         return {item["metadata"]["name"]: item for item in items}
 
     def of(self, namespace: str, container: str = "c0", **labels: str) -> list[Any]:

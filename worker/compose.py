@@ -29,6 +29,7 @@ from common.state.names import Names
 from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
+from common.state.troubles import TroubleTable
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.credentials import Keyring
 from worker.evidence.image.inventory import SocketScanner
@@ -133,6 +134,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         ),
         writer=Writer(Reports(parts.session), lives=_lives(rows), now=_now_text),
         announcer=KubeAnnouncer(Events(parts.session), now=_now),
+        troubles=TroubleTable(*store),
         config=WorkloadConfig(
             kinds=report_kinds(settings),
             options=ReportOptions(

@@ -89,6 +89,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one per such workload and reference; TTL 1 day",
     ),
     Bound(
+        name="sluice:<c>:troubles",
+        owner="worker",
+        holds="workloads that carry a ScanFailed Event and no ScanRecovered yet",
+        bound="one per such workload; cleared when it converges or is gone",
+    ),
+    Bound(
         name="sluice:<c>:waiters:<key>",
         owner="look-up and completion scripts",
         holds="workloads to wake when the key's run ends",

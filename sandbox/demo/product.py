@@ -129,6 +129,16 @@ class Product:
 
         self._wait(quiet, "is not done", timeout_s)
 
+    def await_settled(self, *, timeout_s: float) -> None:
+        """Wait until nothing is queued or running; what waits out a backoff does not count."""
+        self._wait(lambda: not self._working(), "is still at work", timeout_s)
+
+    def _working(self) -> bool:
+        depths, totals = self._queue.depth(), self._queue.totals()
+        return any(depth.queued for depth in depths.values()) or any(
+            each.running for each in totals.values()
+        )
+
     def _busy(self) -> bool:
         depths, totals = self._queue.depth(), self._queue.totals()
         return any(depth.queued for depth in depths.values()) or any(

@@ -125,11 +125,11 @@ class World:
         return [
             {**item, "kind": kind}
             for kind, plural in REPORTS.items()
-            for item in self._items(f"/apis/{GROUP}/v1alpha1/{plural}")
+            for item in self.items(f"/apis/{GROUP}/v1alpha1/{plural}")
         ]
 
-    def _items(self, path: str) -> list[Mapping[str, Any]]:
-        """List; a definition that was installed this second has no storage yet."""
+    def items(self, path: str) -> list[Mapping[str, Any]]:
+        """List; reports have no storage yet in the second after their installation or a restart."""
         try:
             return list(self.plane.api.get(path)["items"])
         except ApiError as error:

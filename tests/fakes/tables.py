@@ -104,6 +104,21 @@ class FakeResolutions:
 
 
 @dataclass
+class FakeTroubles:
+    """Workloads that were told of a failure."""
+
+    told: set[WorkloadKey] = field(default_factory=set)
+
+    def mark(self, workload: WorkloadKey) -> None:
+        self.told.add(workload)
+
+    def clear(self, workload: WorkloadKey) -> bool:
+        known = workload in self.told
+        self.told.discard(workload)
+        return known
+
+
+@dataclass
 class FakeRegistry:
     """A registry that knows digests by canonical reference, or fails."""
 

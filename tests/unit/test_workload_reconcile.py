@@ -30,6 +30,7 @@ from tests.fakes.tables import (
     FakeResolutions,
     FakeRows,
     FakeSettled,
+    FakeTroubles,
     NoKeys,
     reports_of,
 )
@@ -125,6 +126,7 @@ class World:
             ),
             writer=Writer(self.store, lives=self._lives, now=lambda: "2026-01-01T00:00:00Z"),
             announcer=KubeAnnouncer(self.events, now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
+            troubles=self.troubles,
             config=WorkloadConfig(
                 kinds=KINDS, options=ReportOptions(), labels=LabelPolicy(), image_wait_s=60
             ),
@@ -135,6 +137,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.resolutions = FakeResolutions()
+        self.troubles = FakeTroubles()
 
     def run(self, key: WorkloadKey, attempts: int = 0) -> Finished:
         """Run the key once and commit what it settled."""
@@ -254,6 +257,17 @@ def test_recovery_is_told_once(world: World) -> None:
     world.run(key)
     world.images.records[image(A)] = record()
     world.run(key)
+    world.run(key)
+    assert world.events.reasons == ["ScanFailed", "ScanRecovered"]
+
+
+def test_recovery_is_told_after_a_dead_letter_was_revived(world: World) -> None:
+    """The queue forgives a revived key, so its count of attempts tells nothing about the past."""
+    world.registry.fault = ImageNotFoundError("web:1 is not there")
+    key = world.rows.put(replica_set(container(digest=None, pull_error="ErrImagePull")))
+    world.run(key)
+    world.rows.put(replica_set())
+    world.images.records[image(A)] = record()
     world.run(key)
     assert world.events.reasons == ["ScanFailed", "ScanRecovered"]
 

@@ -54,6 +54,16 @@ class Successors(Protocol):
         """Return the successor's row if it converged, else register `waiter` to be woken."""
 
 
+class Troubles(Protocol):
+    """Which workloads were told of a failure."""
+
+    def mark(self, workload: WorkloadKey) -> None:
+        """Note that failure was told."""
+
+    def clear(self, workload: WorkloadKey) -> bool:
+        """Forget it; return whether failure had been told."""
+
+
 class Announcer(Protocol):
     """Events on the workload."""
 
@@ -96,6 +106,7 @@ class WorkloadReconciler:
     gatherer: Gatherer
     writer: Writer
     announcer: Announcer
+    troubles: Troubles
     config: WorkloadConfig
     decide: Callable[[SluiceError, Claim], Retry | Park]  # the error class's policy
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
@@ -109,6 +120,7 @@ class WorkloadReconciler:
         found = self.rows.get(key)
         if found is None:
             self.gatherer.images.release(key, ())
+            self.troubles.clear(key)
             return Finished(outcome=Settled(fingerprint="", epoch=self.epoch(), outcome="Gone"))
         row, fingerprint = found
         run = _Run(self, row=row, fingerprint=fingerprint, claim=claim)
@@ -222,26 +234,25 @@ class _Run:
 
     def _conclude(self, end: End, reports: tuple[Wanted, ...]) -> Outcome:
         """Turn the plan's end into the run's."""
-        row, announcer = self._row, self._parts.announcer
         match end:
             case Converge():
                 return self._converged(reports)
             case ConvergePartly(container=container, image=image, reason=reason, message=message):
-                announcer.failed(
-                    row, container=container, reason=reason, message=f"{image}: {message}"
-                )
+                self._tell(container, reason=reason, message=f"{image}: {message}")
                 return self._settle(f"Partial:{reason}", self._kept_reports())
             case WaitFor(on=on):
                 return Waiting(on=str(on))
             case LookAgain(delay_s=delay_s):
                 return After(delay_s=delay_s, reason="WaitingForKubelet")
             case Fail(container=container, image=image, error=error):
-                announcer.failed(
-                    row, container=container, reason=error.reason, message=f"{image}: {error}"
-                )
+                self._tell(container, reason=error.reason, message=f"{image}: {error}")
                 return self._parts.decide(error, self._claim)
             case _:
                 assert_never(end)
+
+    def _tell(self, container: str, *, reason: str, message: str) -> None:
+        self._parts.troubles.mark(self._row.key)
+        self._parts.announcer.failed(self._row, container=container, reason=reason, message=message)
 
     def _converged(self, reports: tuple[Wanted, ...]) -> Outcome:
         """Drop what is no longer needed, then settle."""
@@ -255,9 +266,7 @@ class _Run:
                     kinds=self._parts.config.kinds,
                 )
             )
-        if self._claim.attempts or (
-            self._before is not None and self._before.outcome.startswith("Partial")
-        ):
+        if self._parts.troubles.clear(self._row.key):
             self._parts.announcer.recovered(self._row)
         return self._settle("Converged", self._progress.reports)
 
