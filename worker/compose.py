@@ -55,13 +55,16 @@ Store: TypeAlias = tuple[Client, Names]
 def recent(
     read: Callable[[], T], *, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[], T]:
-    """Return `read` with its last answer kept for a second; threads may read twice at once."""
+    """Return `read` with its last answer kept for a second; threads may read twice at once.
+
+    None is not kept: what waits for the first answer is woken by it, and must see it then.
+    """
     kept: tuple[float, T] | None = None
 
     def get() -> T:
         nonlocal kept
         now = clock()
-        if kept is None or now - kept[0] > _SHARED_S:
+        if kept is None or kept[1] is None or now - kept[0] > _SHARED_S:
             kept = (now, read())
         return kept[1]
 
