@@ -157,7 +157,6 @@ class Loop:
         now_s = self._ports.monotonic_s()
         done.runs.append((claim, finished.outcome))
         done.facts.extend(finished.facts)
-        self._ports.hooks.count(finished.facts)
         took_s = now_s - began_s
         self._mean_s = took_s if self._mean_s is None else (3 * self._mean_s + took_s) / 4
         self._note(claim, finished.outcome, took_s)

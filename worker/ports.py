@@ -49,9 +49,6 @@ class Hooks(Protocol):
     def refused(self, pool: str, keys: int) -> None:
         """Say that completions came too late."""
 
-    def count(self, facts: Sequence[Fact]) -> None:
-        """Say what a run did besides ending."""
-
 
 class Silent:
     """Hooks for who does not listen."""
@@ -63,9 +60,6 @@ class Silent:
         """Do nothing."""
 
     def refused(self, pool: str, keys: int) -> None:
-        """Do nothing."""
-
-    def count(self, facts: Sequence[Fact]) -> None:
         """Do nothing."""
 
 

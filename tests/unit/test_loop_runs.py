@@ -45,7 +45,6 @@ class Listener:
     runs: list[tuple[str, str, str]] = field(default_factory=list)
     refusals: int = 0
     claims: int = 0
-    facts: list[Fact] = field(default_factory=list)
 
     def claimed(self, pool: str, keys: int) -> None:
         self.claims += keys
@@ -55,9 +54,6 @@ class Listener:
 
     def refused(self, pool: str, keys: int) -> None:
         self.refusals += keys
-
-    def count(self, facts: Sequence[Fact]) -> None:
-        self.facts += facts
 
 
 class Watched(FakeWorkQueue):
@@ -216,7 +212,6 @@ def test_facts_of_a_run_travel_with_its_end(bench: Bench) -> None:
     bench.add(workload())
     bench.run(lambda _: Finished(outcome=converged(), facts=[written]))
     assert bench.queue.facts == [written]
-    assert bench.hooks.facts == [written]
 
 
 def test_there_is_one_log_line_per_reconcile(bench: Bench) -> None:
