@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from worker.scanner.scratch import Workshop
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    """Give a workshop whose disk is this test's folder."""
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """Give a workshop whose disk is this test's folder; its part in memory is wiped."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return Workshop(tmp_path / "scanner.sock")
+    made = Workshop(tmp_path / "scanner.sock")
+    yield made
+    made.wipe()
 
 
 def test_folders_are_private_and_removed_whatever_happens(workshop: Workshop) -> None:
