@@ -1,0 +1,84 @@
+{{/* A setting's value as text: YAML's 86400 is a float by now, and may not become 8.64e+04. */}}
+{{- define "kube-sluice.text" -}}
+{{- if and (kindIs "float64" .) (eq (float64 (int64 .)) .) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
+{{- end -}}
+
+{{/* The settings that all components share: one policy, so that their reports agree. */}}
+{{- define "kube-sluice.settings" -}}
+- name: SLUICE_DATA_DIR
+  value: /var/lib/sluice
+{{- range $name, $value := .Values.settings }}
+- name: {{ $name }}
+  value: {{ include "kube-sluice.text" $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Everything that a component with Redis and a token is told. */}}
+{{- define "kube-sluice.environment" -}}
+- name: OPERATOR_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: SLUICE_REDIS_URL
+  value: {{ include "kube-sluice.redisUrl" . | quote }}
+{{- if include "kube-sluice.redisSecret" . }}
+- name: SLUICE_REDIS_PASSWORD_FILE
+  value: /run/secrets/redis/password
+{{- end }}
+{{- if .Values.redis.caConfigMap }}
+- name: SLUICE_REDIS_CA_FILE
+  value: /run/secrets/redis-ca/ca.crt
+{{- end }}
+{{- with .Values.cluster }}
+- name: SLUICE_CLUSTER
+  value: {{ . | quote }}
+{{- end }}
+{{ include "kube-sluice.settings" . }}
+{{- end -}}
+
+{{- define "kube-sluice.redisUrl" -}}
+{{- $own := printf "redis://%s-redis.%s.svc:6379/0" (include "kube-sluice.fullname" .) .Release.Namespace -}}
+{{- .Values.redis.url | default $own -}}
+{{- end -}}
+
+{{/* The Secret with Redis' password; empty: yours has none. */}}
+{{- define "kube-sluice.redisSecret" -}}
+{{- if .Values.redis.existingSecret -}}
+{{ .Values.redis.existingSecret }}
+{{- else if not .Values.redis.url -}}
+{{ include "kube-sluice.fullname" . }}-redis
+{{- end -}}
+{{- end -}}
+
+{{- define "kube-sluice.redisVolumes" -}}
+{{- with include "kube-sluice.redisSecret" . }}
+- name: redis-password
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+    items:
+      - key: {{ empty $.Values.redis.existingSecret | ternary "password" $.Values.redis.existingSecretKey }}
+        path: password
+{{- end }}
+{{- with .Values.redis.caConfigMap }}
+- name: redis-ca
+  configMap:
+    name: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "kube-sluice.redisMounts" -}}
+{{- if include "kube-sluice.redisSecret" . }}
+- name: redis-password
+  mountPath: /run/secrets/redis
+  readOnly: true
+{{- end }}
+{{- if .Values.redis.caConfigMap }}
+- name: redis-ca
+  mountPath: /run/secrets/redis-ca
+  readOnly: true
+{{- end }}
+{{- end -}}

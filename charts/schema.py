@@ -1,0 +1,198 @@
+"""Makes values.schema.json from the comments in values.yaml, and from the settings' table.
+
+Run `python -m charts.schema > charts/kube-sluice/values.schema.json`. The schema is closed: a
+misspelt value, or a setting that the product does not know, is refused when the chart is rendered.
+Draft 7, which every Helm 3 and 4 reads.
+"""  # noqa: INP001 # charts/ is no package: nothing imports it but its tests
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from common.settings.table import ROWS
+
+Schema: TypeAlias = dict[str, Any]
+
+VALUES = Path(__file__).with_name("kube-sluice") / "values.yaml"
+_KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
+_INDENT = 2
+_OVERRIDE = "Schema: "
+
+# What the chart sets by itself, from values of other names or because of how it mounts things.
+SET_BY_THE_CHART = frozenset(
+    {
+        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS",
+        "OPERATOR_METRICS_BIND_ADDRESS",
+        "OPERATOR_NAMESPACE",
+        "SLUICE_CLUSTER",
+        "SLUICE_CONTEXT",
+        "SLUICE_DATA_DIR",
+        "SLUICE_DRAIN_S",
+        "SLUICE_KUBECONFIG",
+        "SLUICE_MATCHER_ADDRESS",
+        "SLUICE_MATCHER_ADVERTISED_URL",
+        "SLUICE_REDIS_CA_FILE",
+        "SLUICE_REDIS_PASSWORD_FILE",
+        "SLUICE_REDIS_URL",
+        "SLUICE_SCANNER_JOBS",
+        "SLUICE_SCANNER_MEMORY_MB",
+        "SLUICE_SCANNER_SOCKET",
+        "SLUICE_STATUS_ADDRESS",
+        "SLUICE_TRIVY_PATH",
+        "SLUICE_WORKER_POOLS",
+    }
+)
+
+_QUANTITY: Schema = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "integer", "number"]},
+}
+_DEFINITIONS: dict[str, Schema] = {
+    "object": {"type": "object"},
+    "objects": {"type": "array", "items": {"type": "object"}},
+    "strings": {"type": "object", "additionalProperties": {"type": "string"}},
+    "references": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "additionalProperties": False,
+            "properties": {"name": {"type": "string"}},
+        },
+    },
+    "resources": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"requests": _QUANTITY, "limits": _QUANTITY},
+    },
+    "environment": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "additionalProperties": False,
+            "properties": {
+                "name": {"type": "string"},
+                "value": {"type": "string"},
+                "valueFrom": {"type": "object"},
+            },
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """What stands above a value: prose, and keywords that its default does not tell."""
+
+    prose: str
+    keywords: Schema
+
+
+def comments(text: str) -> dict[str, Comment]:
+    """Return the comment above each key, by its dotted path; keys without one are missing."""
+    found: dict[str, Comment] = {}
+    path: list[str] = []
+    above: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            above.append(stripped.removeprefix("#").strip())
+        elif (key := _KEY.match(line)) is not None:
+            depth = len(key[1]) // _INDENT
+            path = [*path[:depth], key[2]]
+            if above:
+                found[".".join(path)] = _comment(above)
+            above = []
+        else:
+            above = []
+    return found
+
+
+def _comment(lines: list[str]) -> Comment:
+    prose = [line for line in lines if not line.startswith(_OVERRIDE)]
+    keywords: Schema = {}
+    for line in lines:
+        if line.startswith(_OVERRIDE):
+            keywords.update(json.loads(line.removeprefix(_OVERRIDE)))
+    return Comment(prose=" ".join(prose), keywords=keywords)
+
+
+def schema(text: str) -> Schema:
+    """Return the schema of the values file `text`. Raises KeyError for a value without comment."""
+    values = yaml.safe_load(text)
+    properties = dict(_properties(values, comments(text), above=""))
+    properties["global"] = {"type": "object", "description": "Helm's own, for parent charts."}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart kube-sluice",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "definitions": {**_DEFINITIONS, "settings": _settings()},
+    }
+
+
+def _properties(
+    values: Mapping[str, Any], said: Mapping[str, Comment], *, above: str
+) -> Iterator[tuple[str, Schema]]:
+    for name, value in values.items():
+        path = f"{above}{name}"
+        comment = said[path]
+        if "$ref" in comment.keywords:  # draft 7 reads nothing beside a $ref
+            yield name, {"description": comment.prose, "allOf": [comment.keywords]}
+            continue
+        described = {"description": comment.prose, **_type(value)}
+        if isinstance(value, Mapping):
+            described["properties"] = dict(_properties(value, said, above=f"{path}."))
+        yield name, {**described, **comment.keywords}
+
+
+def _type(value: object) -> Schema:
+    """Return the type that the default shows. Raises TypeError where it must be written down."""
+    match value:
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer"}
+        case str():
+            return {"type": "string"}
+        case Mapping() if value:
+            return {"type": "object", "additionalProperties": False}
+        case _:
+            raise TypeError(f"{value!r} shows no type: write a `# Schema:` line above it")
+
+
+def _settings() -> Schema:
+    """Return the schema of `settings`: the names that the product honours and the chart leaves."""
+    rows = sorted(ROWS, key=lambda row: row.name)
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            row.name: {
+                "description": row.meaning,
+                "type": ["string", "boolean", "integer", "number"],
+            }
+            for row in rows
+            if row.honoured and row.name not in SET_BY_THE_CHART
+        },
+    }
+
+
+def main() -> None:
+    """Write the schema to stdout."""
+    made = schema(VALUES.read_text(encoding="utf-8"))
+    sys.stdout.write(json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
