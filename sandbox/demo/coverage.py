@@ -1,4 +1,4 @@
-"""Finds what a complete scan must have written and has not, from the cluster's own objects. Pure."""
+"""Finds what a complete scan must have written and has not, from the cluster's objects. Pure."""
 
 from __future__ import annotations
 

@@ -42,8 +42,10 @@ def summary(measured: Measured, faults: Sequence[str]) -> str:
     """Return the verdict."""
     reports = ", ".join(f"{count} {kind}s" for kind, count in measured.reports.items())
     lines = [
-        f"{measured.workloads} workloads with {measured.containers} containers on "
-        f"{measured.distinct_images} images: {reports}",
+        (
+            f"{measured.workloads} workloads with {measured.containers} containers on "
+            f"{measured.distinct_images} images: {reports}"
+        ),
         f"took {measured.seconds.get('total', 0):g} s",
     ]
     if faults:

@@ -41,14 +41,14 @@ class Plane(Protocol):
 
     @property
     def kubeconfig(self) -> Path:
-        """An administrator's."""
+        """The path of an administrator's."""
 
     @property
     def api(self) -> Api:
         """An administrator's requests."""
 
     def metrics(self) -> list[RequestCount]:
-        """What the API server counted."""
+        """Return what the API server counted."""
 
     def create_namespace(self, name: str) -> None:
         """Create one that Pods can be made in."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,8 +64,10 @@ def test_an_unpullable_image_is_told_and_the_other_containers_are_reported(alive
 
 
 def test_an_unpullable_image_heals_when_it_appears(alive: Living) -> None:
-    """Trap 18's cousin: the cause is fixed where nobody watches, and the slow probe need not wait:
-    the kubelet's first imageID changes the fingerprint (trap 40)."""
+    """Traps 18 and 40: the slow probe need not be waited for.
+
+    The kubelet's first imageID changes the fingerprint.
+    """
     here = alive.namespace()
     late = alive.image("clean").replace(":1.0", ":late")
     alive.deploy(here, "web", late)
@@ -75,8 +79,6 @@ def test_an_unpullable_image_heals_when_it_appears(alive: Living) -> None:
 
 
 def touch_as(name: str, tag: str) -> Any:
-    from dataclasses import replace
-
     return replace(touch(name, tag), tags=(tag,))
 
 
@@ -105,8 +107,6 @@ def test_a_moved_tag_gives_a_new_report(alive: Living) -> None:
     push(registry, [touch_as("clean", "moving")])
     alive.deploy(here, "web", alive.image("clean").replace(":1.0", ":moving"))
     before = digest_of(alive.await_report(here))
-    from dataclasses import replace
-
     push(registry, [replace(touch("alpine-app", "2"), name="clean", tags=("moving",))])
     alive.delete_pods(here)
     eventually(lambda: digest_of(alive.of(here)[0]) != before)
@@ -142,12 +142,14 @@ def test_a_report_left_by_another_owner_is_taken_over(alive: Living) -> None:
     alive.patch(path, {"metadata": {"ownerReferences": [foreign]}})
     mine = report["metadata"]["ownerReferences"][0]["uid"]
     eventually(
-        lambda: [
-            owner["uid"]
-            for one in alive.of(here)
-            for owner in one["metadata"].get("ownerReferences", [])
-        ]
-        == [mine]
+        lambda: (
+            [
+                owner["uid"]
+                for one in alive.of(here)
+                for owner in one["metadata"].get("ownerReferences", [])
+            ]
+            == [mine]
+        )
     )
 
 
@@ -159,8 +161,9 @@ def test_pods_whose_names_collide_get_a_report_each(alive: Living) -> None:
         workload("Pod", "web-db", [Part(name="app", image=image)], namespace=here),
     ]
     create_all(alive.world.plane.api, pods)
-    found = eventually(lambda: len(alive.reports(here)) == 2 and alive.reports(here))
-    owners = {one["metadata"]["ownerReferences"][0]["name"] for one in found.values()}
+    eventually(lambda: len(alive.reports(here)) == 2)
+    found = alive.reports(here).values()
+    owners = {one["metadata"]["ownerReferences"][0]["name"] for one in found}
     assert owners == {"web", "web-db"}
 
 
@@ -248,8 +251,6 @@ def test_redis_away_for_ten_seconds_costs_ten_seconds(alive: Living) -> None:
     kept = alive.await_report(here)["metadata"]["uid"]
     alive.world.valkey.stop()
     alive.deploy(here, "meanwhile", alive.image("alpine-app"))
-    import time
-
     time.sleep(10)
     assert alive.of(here)[0]["metadata"]["uid"] == kept
     alive.world.valkey.restart()

@@ -15,7 +15,7 @@ from common.model.errors import (
     SourceUnavailableError,
     UnauthorizedError,
 )
-from common.model.image import ImageRecord, ImageUse, Inventory, Match, Os
+from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
 from common.queue.contract import Claim, Finished, Park, Retry, Settled, Waiting
 from tests.fakes.tables import FakeImages, NoKeys
@@ -212,8 +212,17 @@ def test_a_part_of_ours_that_restarts_is_not_told_to_every_workload(world: World
     assert later.outcome.image.failure is not None
 
 
+def test_after_running_out_of_memory_the_next_try_gets_all_of_it(world: World) -> None:
+    """Trap 29. The bigger lane, once; the class's policy parks it after that."""
+    failure = Failure(reason="OutOfMemory", message="killed", at=0)
+    world.run(use(), record=ImageRecord(failure=failure))
+    assert world.scanner.jobs[-1].alone
+    world.run(use(), record=ImageRecord())
+    assert not world.scanner.jobs[-1].alone
+
+
 def test_before_the_first_database_an_image_waits_for_it(world: World) -> None:
-    """Announcing a database queues every image: polling would burn the key's backoff for nothing."""
+    """Announcing a database queues every image: polling would burn the backoff for nothing."""
     world.matcher.faults = [DatabaseNotReadyError("none yet")]
     assert world.run(use()).outcome == Waiting(on="cluster/database")
 

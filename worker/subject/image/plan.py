@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from common.model.errors import OutOfMemoryError
 from common.model.image import ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
 from common.model.refs import parse_reference
@@ -93,3 +94,8 @@ def is_told(reason: str, *, failed_for_s: float) -> bool:
     must not put an Event on every workload of the cluster.
     """
     return reason not in OUR_PARTS or failed_for_s >= _PATIENCE_S
+
+
+def needs_room(record: ImageRecord) -> bool:
+    """Whether the last try ran out of memory: the next one gets the whole scanner's."""
+    return record.failure is not None and record.failure.reason == OutOfMemoryError.reason

@@ -27,6 +27,7 @@ from worker.subject.image.plan import (
     Unused,
     attempts,
     is_told,
+    needs_room,
     plan,
     pull_name,
 )
@@ -98,25 +99,28 @@ class ImageReconciler:
 
     def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = self.records.uses(key)
+        alone = needs_room(record)
         chosen = plan(record, uses)
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
             case Analyse(attempts=tries):
-                inventory = self._analyse(key, tries, done)
+                inventory = self._analyse(key, tries, done, alone=alone)
                 update = self._match(key, inventory, record, done)
             case Rematch(inventory=known):
                 try:
                     update = self._match(key, known, record, done)
                 except LayerCacheMissingError:
                     # The match server lost its volume: the layers must be analysed again.
-                    again = self._analyse(key, attempts(uses), done)
+                    again = self._analyse(key, attempts(uses), done, alone=alone)
                     update = self._match(key, again, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
 
-    def _analyse(self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress) -> Inventory:
+    def _analyse(
+        self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
+    ) -> Inventory:
         """Pull with one use's name and credentials after the other.
 
         Only what another use could do better goes on to the next: a refusal, an unknown name and
@@ -125,7 +129,7 @@ class ImageReconciler:
         last: SluiceError | None = None
         for use in tries:
             try:
-                result = self.scanner.inventory(self._job(key, use))
+                result = self.scanner.inventory(self._job(key, use, alone=alone))
             except (UnauthorizedError, ImageNotFoundError, BadReferenceError) as error:
                 last = error
                 continue
@@ -142,7 +146,7 @@ class ImageReconciler:
             raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
         raise last
 
-    def _job(self, key: ImageKey, use: ImageUse) -> InventoryJob:
+    def _job(self, key: ImageKey, use: ImageUse, *, alone: bool) -> InventoryJob:
         return InventoryJob(
             reference=pull_name(key, use),
             platform=key.platform,
@@ -151,6 +155,7 @@ class ImageReconciler:
             deadline_s=self.config.deadline_s,
             docker_config=self.keys.docker_config_for(use),
             insecure=self.config.insecure,
+            alone=alone,
         )
 
     def _match(
