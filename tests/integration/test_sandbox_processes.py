@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from common.model.errors import PreconditionError
+from sandbox.leash import Leash
 from sandbox.processes import Command, Process, Stack
 from tests.waiting import PATIENCE_S, eventually, is_alive
 
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 CALLER = """
 import os, sys, time
 from pathlib import Path
+from sandbox.leash import Leash
 from sandbox.processes import Command, Process, Stack
 from sandbox.leash import Leash
 folder = Path(sys.argv[1])
@@ -138,6 +140,17 @@ def test_a_guard_that_starts_late_sees_that_its_starter_is_gone(tmp_path: Path) 
             assert child.wait(PATIENCE_S) == -signal.SIGKILL
         finally:
             child.kill()
+
+
+def test_the_guard_spares_a_group_that_it_was_told_to_forget() -> None:
+    """Its number may belong to a stranger by the time the guard acts."""
+    with subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True) as stranger:
+        ours = Leash()
+        ours.register(stranger.pid)
+        ours.forget(stranger.pid)
+        ours.close()  # it waits until the guard has done its work
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_child_lives_on_when_its_starting_thread_ends(tmp_path: Path, stack: Stack) -> None:
