@@ -100,6 +100,17 @@ def test_a_client_without_our_ca_refuses_the_server(controlplane: ControlPlane) 
         connection.request("GET", "/readyz")
 
 
+def test_the_certificates_satisfy_the_strictest_python(controlplane: ControlPlane) -> None:
+    """Python 3.13 checks like this by default: key usages and key identifiers must be there."""
+    strict = ssl.create_default_context(cafile=str(controlplane.ca))
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    address = controlplane.server.removeprefix("https://")
+    connection = http.client.HTTPSConnection(address, context=strict)
+    connection.request("GET", "/livez")
+    assert connection.getresponse().status in {200, 401}  # what counts is that TLS stands
+    connection.close()
+
+
 def test_a_wrong_token_is_unauthorized(controlplane: ControlPlane) -> None:
     """Errors of credentials are tested against the real answer."""
     stranger = Api(controlplane.server, "wrong", controlplane.ca)

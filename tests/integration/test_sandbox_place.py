@@ -28,7 +28,9 @@ def test_places_never_give_the_same_port_twice() -> None:
 
 def test_a_port_is_reserved_against_other_processes_too() -> None:
     """Two test runs on one machine start their servers seconds after they chose ports."""
-    code = "import sys; from sandbox.place import Place\nwith Place() as it: it.port(int(sys.argv[1]))"
+    code = (
+        "import sys; from sandbox.place import Place\nwith Place() as it: it.port(int(sys.argv[1]))"
+    )
     with Place() as place:
         asked = subprocess.run(
             [sys.executable, "-c", code, str(place.port())],
