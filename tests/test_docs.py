@@ -12,6 +12,7 @@ import pytest
 from common.settings import document, value
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, GROUPS, ROWS
+from common.state import bounds_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -78,3 +79,42 @@ def test_every_setting_is_read_by_the_product() -> None:
         name for name in names if not any(re.search(rf"\.{name}\b", text) for text in sources)
     }
     assert unread == ACCEPTED
+
+
+def test_the_table_of_redis_names_is_what_the_code_generates() -> None:
+    """Every Redis name has an owner and a bound, and the page must not lag behind."""
+    page = (DOCS / "limits.md").read_text(encoding="utf-8")
+    assert bounds_page.table() in page, "replace the table by: python -m common.state.bounds_page"
+
+
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *DOCS.rglob("*.md")], ids=lambda page: page.name
+)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    """A dead link is the last thing that a reader tries."""
+    for target in _LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("adr", sorted((DOCS / "adr").glob("*.md")), ids=lambda page: page.name)
+def test_every_decision_has_its_parts(adr: Path) -> None:
+    """Without "Must not" and "Evidence" a decision is an opinion."""
+    text = adr.read_text(encoding="utf-8")
+    for part in ("Context", "Decision", "Must not", "Alternatives", "Evidence"):
+        assert f"## {part}" in text
+    assert len(text.splitlines()) <= 60
+
+
+def test_every_change_is_one_sentence() -> None:
+    """Fragments become the changelog as they are."""
+    fragments = [path for path in (ROOT / "changelog.d").iterdir() if path.suffix == ".md"]
+    kinds = {"security", "removed", "deprecated", "added", "changed", "fixed"}
+    for fragment in fragments:
+        assert fragment.name.split(".")[-2] in kinds
+        text = fragment.read_text(encoding="utf-8").strip()
+        assert text.endswith(".")
+        assert "\n" not in text
