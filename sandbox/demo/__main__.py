@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from common.model.errors import PreconditionError
-from sandbox.demo import shown
+from sandbox.demo import existing, shown
 from sandbox.demo.product import Product
 from sandbox.demo.proof import Measured, document, faults
 from sandbox.demo.stage import FIRST_DATABASE, Stage
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         with Place(parsed.keep, keep=parsed.keep is not None) as place, Stack() as stack:
+            if parsed.context is not None:
+                return _play_existing(place, stack, parsed)
             return _play(place, stack, parsed)
     except PreconditionError as error:
         say(f"error: {error}")
@@ -79,6 +81,19 @@ def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
     if not parsed.once:
         _stay(world, product)
     return _FAILED if found else 0
+
+
+def _play_existing(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
+    """Play on the user's own cluster."""
+    product, measured = existing.play(place, stack, context=parsed.context, say=say)
+    text = orjson.dumps(measured, option=orjson.OPT_INDENT_2)
+    if parsed.json is not None:
+        parsed.json.write_bytes(text)
+    print(text.decode())
+    if not parsed.once:
+        print(f"It stays up until Ctrl-C; logs: {product.log}")
+        threading.Event().wait()
+    return _FAILED if measured["faults"] else 0
 
 
 def _measure(stage: Stage, began: float) -> Measured:

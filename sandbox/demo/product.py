@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -105,6 +106,25 @@ class Product:
     def environ(self) -> dict[str, str]:
         """Return what commands of a user need to see the same product."""
         return {**_inherited(), **self._environ}
+
+    def sluice(self, *arguments: str) -> str:
+        """Return what a command of the user prints; raises PreconditionError when it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "common.cli.main", *arguments],
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PreconditionError(
+                f"sluice {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}"
+            )
+        return done.stdout
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is queued, running or due."""
+        return not self._busy()
 
     def force_sweep(self, *, timeout_s: float) -> None:
         """Ask for a sweep over everything and wait until it is done."""

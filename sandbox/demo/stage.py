@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -123,7 +121,7 @@ class Stage:
         def update() -> None:
             before = self.product.database()
             self.publish_database(2, at=datetime.now(UTC).replace(microsecond=0))
-            self._sluice("database", "check")
+            self.product.sluice("database", "check")
             if self.product.database() == before:
                 raise PreconditionError(f"the product still uses the database of {before}")
 
@@ -147,24 +145,6 @@ class Stage:
             seconds=self.seconds,
             **phases,
         )
-
-    def shown(self, *arguments: str) -> str:
-        """Return what a command of the user prints about the product."""
-        return self._sluice(*arguments)
-
-    def _sluice(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "common.cli.main", *arguments],
-            env=self.product.environ(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise PreconditionError(
-                f"sluice {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}"
-            )
-        return done.stdout
 
     def _phase(self, act: Callable[[], None]) -> Phase:
         begin = self._now()
