@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import pytest
 from redis import Redis
 from rq import Queue, SimpleWorker, Worker
 from rq.job import Job
-from rq.registry import clean_registries
 from rq.serializers import JSONSerializer
 
 from common.model.key import WorkKey
@@ -229,7 +229,7 @@ def test_a_running_job_that_rq_cancels_ends_as_it_would(
     assert rq_queue(queue, redis_client).canceled_job_registry.get_job_ids() == []
 
 
-@pytest.mark.parametrize("act", ["info", "clean_registries"])
+@pytest.mark.parametrize("act", ["info", "maintenance"])
 def test_rq_maintenance_leaves_our_claims_and_dead_letters_alone(
     queue: WorkQueue, redis_client: Redis, rq: Callable[..., str], act: str
 ) -> None:
@@ -240,11 +240,17 @@ def test_rq_maintenance_leaves_our_claims_and_dead_letters_alone(
     queue.complete("w1", [(one, parked())])
     add(queue, running)
     (held,) = claim(queue)
+    own = rq_queue(queue, redis_client)
     if act == "info":
         rq("info")
     else:
-        clean_registries(rq_queue(queue, redis_client))
+        in_a_year = int(datetime.now(UTC).timestamp()) + 365 * 86_400
+        own.started_job_registry.cleanup(in_a_year)
+        own.failed_job_registry.cleanup(in_a_year)
     assert queue.members([running, dead]) == [True, True]
+    jobs = queue.names.job_id
+    assert own.started_job_registry.get_job_ids(cleanup=False) == [jobs(running)]
+    assert own.failed_job_registry.get_job_ids(cleanup=False) == [jobs(dead)]
     assert queue.complete("w1", [(held, converged())]) == [True]
 
 

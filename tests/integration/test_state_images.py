@@ -352,6 +352,15 @@ def test_a_record_in_use_never_expires_and_an_unused_one_does(images: Images) ->
     assert images.ttl_s(KEY) == -1
 
 
+def test_a_workload_that_uses_an_image_no_more_does_not_wait_for_it(images: Images) -> None:
+    """A tag that moved while the old digest is still being scanned: that end is no news."""
+    images.table.lookup(use(WEB), [KEY])
+    assert images.table.release(WEB) == 1
+    (claim,) = images.claim()
+    images.queue.complete("w1", [(claim, landed())])
+    assert images.woken() == {}
+
+
 def test_a_workload_that_is_gone_releases_its_images(images: Images) -> None:
     """The run that finds it gone does it in its completion: no list of leftovers to forget."""
     images.table.lookup(use(WEB), [KEY])
