@@ -17,7 +17,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def all_classes(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]]:
     """Return an error class and everything below it."""
-    return [kind, *(found for child in kind.__subclasses__() for found in all_classes(child))]
+    below = (found for child in kind.__subclasses__() for found in all_classes(child))
+    return list(dict.fromkeys([kind, *below]))  # one class may have two of ours above it
 
 
 def first(error: SluiceError, *, draw: float = 0.5) -> Retry | Park:
