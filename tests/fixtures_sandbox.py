@@ -57,7 +57,8 @@ def lacking(error: PreconditionError) -> NoReturn:
 @pytest.fixture(scope="session")
 def programs(request: pytest.FixtureRequest) -> Programs:
     """Give the paths of etcd, kube-apiserver, kube-controller-manager, crane and kubectl."""
-    found = request.config.stash[_FOUND]
+    # Absent when only a fixture asked for by name (`getfixturevalue`) needs the programs.
+    found = request.config.stash.get(_FOUND, None) or _found_or_reason(print)
     if isinstance(found, PreconditionError):
         lacking(found)
     return found
