@@ -1,0 +1,97 @@
+"""The chart, rendered by the real Helm engine, and ways to look at what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import yaml
+
+CHART = Path(__file__).parents[2] / "charts" / "kube-sluice"
+SCENARIOS = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
+RELEASE, NAMESPACE = "kube-sluice", "security"
+
+Manifest = Mapping[str, Any]
+
+
+def values(path: Path) -> dict[str, Any]:
+    """Return a values file as Helm reads it."""
+    return helm_python.values_from_yaml(path.read_text(encoding="utf-8"))
+
+
+def render(
+    changes: Mapping[str, Any] | None = None, *, name: str = RELEASE, namespace: str = NAMESPACE
+) -> Rendered:
+    """Render the chart; raises HelmError where Helm would refuse."""
+    with helm_python.Chart.load(CHART) as chart:
+        files = chart.render(dict(changes or {}), name=name, namespace=namespace)
+    manifests = [
+        manifest
+        for template, text in sorted(files.items())
+        if template.endswith(".yaml")
+        for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader)
+        if manifest
+    ]
+    return Rendered(files=files, manifests=manifests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What Helm made: text by template, and every object in it."""
+
+    files: Mapping[str, str]
+    manifests: list[Manifest]
+
+    @property
+    def notes(self) -> str:
+        """What an installing user reads."""
+        return next(text for name, text in self.files.items() if name.endswith("NOTES.txt"))
+
+    def one(self, kind: str, name: str) -> Manifest:
+        """Return an object by kind and name without the release's; KeyError if there is none."""
+        for manifest in self.manifests:
+            if manifest["kind"] == kind and manifest["metadata"]["name"].endswith(f"-{name}"):
+                return manifest
+        raise KeyError(f"{kind} …-{name}")
+
+    def pods(self) -> dict[str, Manifest]:
+        """Return the Pod template of each component."""
+        return {
+            manifest["metadata"]["labels"]["app.kubernetes.io/component"]: manifest["spec"][
+                "template"
+            ]
+            for manifest in self.manifests
+            if manifest["kind"] in ("Deployment", "StatefulSet")
+        }
+
+    def containers(self) -> dict[str, Manifest]:
+        """Return every container of every Pod, sidecars too, by its name."""
+        return {one["name"]: one for pod in self.pods().values() for one in all_containers(pod)}
+
+
+def all_containers(pod: Manifest) -> Iterator[Manifest]:
+    """Yield the containers of a Pod template, sidecars first."""
+    yield from pod["spec"].get("initContainers", ())
+    yield from pod["spec"]["containers"]
+
+
+def environment(container: Manifest, *, namespace: str = NAMESPACE) -> dict[str, str]:
+    """Return what the container's process is told, field references resolved as a kubelet does."""
+    fields = {"metadata.namespace": namespace}
+    return {
+        one["name"]: fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
+        if "valueFrom" in one
+        else one["value"]
+        for one in container.get("env", ())
+    }
+
+
+def mounts(pod: Manifest, container: str) -> dict[str, Manifest]:
+    """Return the volumes that a container mounts, by path; a StatefulSet's claims are empty."""
+    volumes = {one["name"]: one for one in pod["spec"].get("volumes", ())}
+    (found,) = (one for one in all_containers(pod) if one["name"] == container)
+    mounted = found.get("volumeMounts", ())
+    return {one["mountPath"]: volumes.get(one["name"], {}) for one in mounted}

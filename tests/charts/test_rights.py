@@ -1,0 +1,130 @@
+"""RBAC: each component may do what the doctor asks for, and nothing beyond it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import pytest
+
+from common.cli.checks.access import RULES
+from common.reports.catalog import GROUP
+from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, render
+
+# group, resource, verb, and the object's name where only one is allowed
+Right: TypeAlias = tuple[str, str, str, str]
+
+IDENTITY: Right = ("", "namespaces", "get", "kube-system")
+
+
+def rights(chart: Rendered, component: str) -> set[Right]:
+    """Return what the component's account may do, through every binding that names it."""
+    account = {
+        "kind": "ServiceAccount", "name": f"{RELEASE}-{component}", "namespace": NAMESPACE,
+    }  # fmt: skip
+    roles = {each["metadata"]["name"]: each for each in of_kind(chart, "ClusterRole")}
+    bound = [
+        roles[each["roleRef"]["name"]]
+        for each in of_kind(chart, "ClusterRoleBinding")
+        if account in each["subjects"]
+    ]
+    return {
+        (group, resource, verb, name)
+        for role in bound
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+
+def of_kind(chart: Rendered, kind: str) -> list[Any]:
+    """Return the objects of one kind."""
+    return [each for each in chart.manifests if each["kind"] == kind]
+
+
+def asked(component: str) -> set[Right]:
+    """Return what `sluice doctor` wants the component to have."""
+    return {
+        (rule.group, resource, verb, "")
+        for rule in RULES
+        if rule.component == component
+        for resource in rule.resources
+        for verb in rule.verbs
+    }
+
+
+@pytest.mark.parametrize("component", ["watcher", "worker", "matcher"])
+def test_a_component_has_exactly_the_doctors_rules(component: str) -> None:
+    """A right less breaks a feature, a right more is an attacker's; the table knows both."""
+    assert rights(render(), component) == asked(component) | {IDENTITY}
+
+
+def test_the_matcher_may_only_learn_the_clusters_identity() -> None:
+    """It downloads databases and answers questions; the cluster is nothing to it."""
+    assert rights(render(), "matcher") == {IDENTITY}
+
+
+def test_a_named_cluster_needs_no_identity() -> None:
+    """With `cluster` set nobody asks for the uid, so nobody may."""
+    chart = render({"cluster": "production"})
+    assert rights(chart, "matcher") == set()
+    assert IDENTITY not in rights(chart, "watcher") | rights(chart, "worker")
+
+
+def test_the_watcher_has_no_right_to_secrets_and_writes_nothing() -> None:
+    """Law 9. It sees everything that happens, so it must not be able to do anything."""
+    found = rights(render(), "watcher")
+    assert not {right for right in found if right[1] == "secrets"}
+    assert {right[2] for right in found} == {"list", "watch", "get"}
+    assert [right for right in found if right[2] == "get"] == [IDENTITY]
+
+
+def test_nobody_lists_or_watches_secrets() -> None:
+    """Law 9: by name, at scan time."""
+    for component in ("watcher", "worker", "matcher"):
+        for _, resource, verb, _ in rights(render(), component):
+            assert resource != "secrets" or verb == "get"
+
+
+def test_pull_secrets_can_be_withheld() -> None:
+    """The doctor calls these rights optional; the value takes them away and no other."""
+    with_, without = (
+        rights(render({"rbac": {"pullSecrets": pull}}), "worker") for pull in (True, False)
+    )
+    assert {right[:2] for right in with_ - without} == {("", "secrets"), ("", "serviceaccounts")}
+    assert without < with_
+
+
+def test_writers_write_reports_only() -> None:
+    """And Events, which every component of Kubernetes may create."""
+    writing = {"create", "update", "patch", "delete"}
+    for group, resource, verb, _ in rights(render(), "worker"):
+        assert verb not in writing or group == GROUP or resource == "events"
+
+
+def test_no_rule_has_a_wildcard() -> None:
+    """It would grow with every definition that anybody installs."""
+    for component in ("watcher", "worker", "matcher"):
+        assert "*" not in {part for right in rights(render(), component) for part in right}
+
+
+def test_the_scanner_has_no_account() -> None:
+    """Nor has Redis; nothing binds to the namespace's default account either."""
+    accounts = {each["metadata"]["name"] for each in of_kind(render(), "ServiceAccount")}
+    subjects = {
+        subject["name"]
+        for each in of_kind(render(), "ClusterRoleBinding")
+        for subject in each["subjects"]
+    }
+    assert (
+        subjects == accounts == {f"{RELEASE}-{name}" for name in ("watcher", "worker", "matcher")}
+    )
+    assert "serviceAccountName" not in render().pods()["redis"]["spec"]
+
+
+def test_rights_may_be_made_by_somebody_else() -> None:
+    """Then the chart makes none, and the notes say so."""
+    chart = render({"rbac": {"create": False}})
+    assert of_kind(chart, "ClusterRole") == of_kind(chart, "ClusterRoleBinding") == []
+    assert "rbac.create is false" in chart.notes

@@ -1,0 +1,214 @@
+"""The chart's values: documented, closed, used, and refused where they are wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from charts.schema import SET_BY_THE_CHART, VALUES, comments, schema
+from common.ops.version import VERSION
+from common.settings.table import BY_NAME, ROWS
+from tests.charts.rendered import CHART, SCENARIOS, Rendered, render, values
+
+TEXT = VALUES.read_text(encoding="utf-8")
+DEFAULTS = yaml.safe_load(TEXT)
+SCHEMA = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+
+# What a value is changed to, where its type alone does not say; and what must be set for it to
+# matter.
+EXAMPLES: Mapping[str, object] = {
+    "image.digest": f"sha256:{'1' * 64}",
+    "image.pullPolicy": "Always",
+    "imagePullSecrets": [{"name": "registry"}],
+    "settings": {"TRIVY_SEVERITY": "HIGH"},
+    "redis.url": "redis://elsewhere:6379/0",
+    "redis.image.digest": f"sha256:{'2' * 64}",
+    "redis.image.pullPolicy": "Always",
+}
+BY_TYPE: Mapping[str, object] = {
+    "podAnnotations": {"example.com/team": "security"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"podAffinity": {}},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "resources": {"limits": {"memory": "3Gi"}},
+}
+NEEDS: Mapping[str, Mapping[str, Any]] = {
+    "redis.existingSecretKey": {"redis": {"existingSecret": "password"}},
+    "matcher.persistence.storageClass": {"matcher": {"persistence": {"enabled": True}}},
+}
+
+
+def leaves(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value that a user may set, by its dotted path."""
+    for name, below in value.items():
+        path = f"{above}{name}"
+        if isinstance(below, dict) and below and name != "resources":
+            yield from leaves(below, f"{path}.")
+        else:
+            yield path, below
+
+
+LEAVES = dict(leaves(DEFAULTS))
+
+
+def changed(path: str) -> object:
+    """Return another value for the leaf."""
+    name, default = path.rpartition(".")[2], LEAVES[path]
+    if path in EXAMPLES:
+        return EXAMPLES[path]
+    if name in BY_TYPE:
+        return BY_TYPE[name]
+    match default:
+        case bool():
+            return not default
+        case int():
+            return default + 77
+        case _:
+            return f"other{default}".replace(".", "-")
+
+
+def setting(path: str, value: object) -> dict[str, Any]:
+    """Return values in which only this path is set."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both; they agree where they meet."""
+    both = dict(one)
+    for name, value in other.items():
+        both[name] = merged(both[name], value) if isinstance(both.get(name), dict) else value
+    return both
+
+
+def stable(rendered: Rendered) -> str:
+    """Return everything but the password, which is another one each time."""
+    text = "\n".join(rendered.files[name] for name in sorted(rendered.files))
+    return re.sub(r"(?m)^  password: .*$", "", text)
+
+
+def test_the_schema_is_what_the_comments_say() -> None:
+    """A schema that is edited by hand is wrong after the next change of the values."""
+    assert schema(TEXT) == SCHEMA, (
+        "run: python -m charts.schema > charts/kube-sluice/values.schema.json"
+    )
+
+
+def test_every_value_is_documented_above_itself() -> None:
+    """In sentences: they are all that `helm show values` gives to a user."""
+    said = comments(TEXT)
+    blocks = [path for path in said if "." not in path]
+    for path in [*LEAVES, *blocks]:
+        assert re.fullmatch(r"[A-Z].+[.}]", said[path].prose), path
+
+
+def test_a_value_without_a_comment_breaks_the_generator() -> None:
+    """Nobody can add one and forget to say what it does."""
+    with pytest.raises(KeyError):
+        schema("# Said.\nimage: x\nunsaid: y\n")
+    with pytest.raises(TypeError, match="Schema:"):
+        schema("# A list of what?\nthings: []\n")
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_every_value_changes_what_is_rendered(path: str) -> None:
+    """A value that does nothing is a lie in the documentation."""
+    needed = dict(NEEDS.get(path, {}))
+    before = stable(render(needed))
+    assert stable(render(merged(needed, setting(path, changed(path))))) != before
+
+
+def test_every_value_that_a_template_uses_exists() -> None:
+    """Helm renders a misspelt one as nothing, without a word."""
+    used: set[str] = set()
+    for template in Path(CHART / "templates").iterdir():
+        text = template.read_text(encoding="utf-8")
+        used |= set(re.findall(r"\.Values\.([A-Za-z.]+)", text))
+    said = comments(TEXT)
+    assert used
+    assert {path for path in used if path not in said} == set()
+
+
+@pytest.mark.parametrize("block", ["watcher", "worker", "matcher", "redis"])
+def test_the_blocks_are_alike(block: str) -> None:
+    """Who knows one component's values knows them all."""
+    alike = {"resources", "podAnnotations", "nodeSelector", "tolerations", "affinity"}
+    assert alike | {"priorityClassName"} <= set(DEFAULTS[block])
+
+
+def test_numbers_carry_their_unit_in_the_name() -> None:
+    """A drain of 25 is read as minutes by somebody."""
+    counts = {"replicas", "jobs"}
+    for path, value in LEAVES.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            name = path.rpartition(".")[2]
+            assert name in counts or name.endswith(("S", "Gi", "Mb")), path
+
+
+@pytest.mark.parametrize(
+    ("values_", "named"),
+    [
+        ({"wrker": {"replicas": 1}}, "wrker"),
+        ({"worker": {"replica": 1}}, "replica"),
+        ({"worker": {"replicas": "2"}}, "/worker/replicas"),
+        ({"worker": {"replicas": -1}}, "/worker/replicas"),
+        ({"worker": {"drainS": 99_999}}, "/worker/drainS"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"image": {"digest": "1.2.3"}}, "/image/digest"),
+        ({"rbac": {"create": "yes"}}, "/rbac/create"),
+        ({"settings": {"TRIVY_SEVERTY": "HIGH"}}, "TRIVY_SEVERTY"),
+        ({"settings": {"SLUICE_REDIS_URL": "redis://x"}}, "SLUICE_REDIS_URL"),
+        ({"settings": {"TRIVY_SEVERITY": ["HIGH"]}}, "/settings/TRIVY_SEVERITY"),
+        ({"redis": {"url": "redis://:hunter2@cache:6379"}}, "/redis/url"),
+        ({"redis": {"url": "http://cache"}}, "/redis/url"),
+        ({"redis": {"persistence": {"size": "8Gi"}}}, "size"),
+        ({"cluster": "Prod_1"}, "/cluster"),
+        ({"fullnameOverride": "x" * 41}, "/fullnameOverride"),
+        ({"watcher": {"replicas": 2}}, "replicas"),
+        ({"watcher": {"resources": {"limit": {}}}}, "limit"),
+        ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
+        ({"worker": {"extraEnv": [{"key": "A", "value": "b"}]}}, "/worker/extraEnv/0"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(values_: dict[str, Any], named: str) -> None:
+    """Before anything is sent to a cluster, and with the place in the message."""
+    with pytest.raises(helm_python.HelmError) as refused:
+        render(values_)
+    assert named in str(refused.value)
+
+
+def test_the_settings_are_those_that_the_product_honours() -> None:
+    """One that parses and does nothing is refused here: nobody should believe in it."""
+    known = set(SCHEMA["definitions"]["settings"]["properties"])
+    assert known | SET_BY_THE_CHART == {row.name for row in ROWS if row.honoured}
+    assert known & SET_BY_THE_CHART == set()
+    assert set(BY_NAME) >= SET_BY_THE_CHART
+
+
+def test_helm_as_a_parent_may_add_its_own_value() -> None:
+    """A chart that depends on ours passes `global` whether anybody wants it or not."""
+    render({"global": {"anything": 1}})
+
+
+def test_the_chart_is_of_the_programs_version() -> None:
+    """Its image's tag is taken from there."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["appVersion"] == VERSION
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_each_scenario_passes_helms_strict_lint(scenario: Path) -> None:
+    """As `helm lint --strict` runs over ci/ in chart repositories."""
+    found = helm_python.lint(CHART, values(scenario), strict=True)
+    assert found["errors"] == []
+    assert [one for one in found["messages"] if one["severity"] > 1] == []
