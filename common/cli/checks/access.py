@@ -48,7 +48,7 @@ RULES: tuple[Rule, ...] = (
         component="worker",
         group="",
         resources=("events",),
-        verbs=("create", "patch"),
+        verbs=("create", "get", "patch"),  # the same failure again raises a count
         optional="failures are not told on the workload",
     ),
     Rule(
