@@ -18,9 +18,10 @@ from redis import Redis
 
 from common.model.errors import SourceUnavailableError
 from common.ops import logs
+from common.ops.startup import stop_on_signals
 from common.queue.contract import Claim, Outcome, Settled
 from common.state.names import Names
-from worker.host import Crew, Host, HostSettings, stop_on_signals
+from worker.host import Crew, Host, HostSettings
 from worker.ports import Ports
 
 
@@ -130,7 +131,7 @@ def main(order: Order) -> int:
         return Settled(fingerprint=str(version), epoch=1, outcome="Converged")
 
     stopping = threading.Event()
-    stop_on_signals(stopping)
+    stop_on_signals(stopping.set)
     with Redis.from_url(order.url, socket_timeout=10) as client:
         host = Host(
             client,

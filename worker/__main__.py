@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from common.kube.cluster import Cluster
+from common.kube.identity import key_space
 from common.kube.session import Session
-from common.model.errors import PreconditionError, SourceUnavailableError
-from common.model.facts import Fact
-from common.ops import logs, metrics
-from common.ops.probes import ProbeServer, health_route, metrics_route
+from common.ops import metrics
+from common.ops.exit_status import DONE, FAILED
+from common.ops.probes import health_route, metrics_route
+from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
 from common.ops.version import VERSION
 from common.settings.parse import parse
 from common.settings.value import Settings
+from common.state.arrival import client_for, required_address, tell_start
 from common.state.clock import RedisClock
-from common.state.connect import Client, connect
+from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.database_check import DatabaseCheck
 from common.state.ledger import Ledger
@@ -33,51 +32,29 @@ from worker import matcher
 from worker.compose import Parts, image_reconciler, workload_reconciler
 from worker.counted import counted
 from worker.evidence.image.trivy_cli import find_trivy
-from worker.host import Crew, Host, HostSettings, stop_on_signals
+from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, follow_requests
 from worker.metrics import WorkerMetrics
 from worker.ports import Ports
 
 _log = structlog.get_logger()
-T = TypeVar("T")
-
-_FAILED_PRECONDITION = 3
-_UID_CHARACTERS = 8  # of the kube-system namespace's uid: the key space's default name
-# Start-up waits for Redis and the API server: in a cluster all parts start at once.
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
 
 
 def main() -> int:
     """Run the worker; return the exit status."""
     stopping = threading.Event()
-    undo = stop_on_signals(stopping)
+    undo = stop_on_signals(stopping.set)
     try:
-        settings = parse(os.environ)
-        component = f"worker-{'-'.join(settings.pipeline.pools)}"
-        logs.configure(
-            log_format=settings.ops.log_format, level=settings.ops.log_level, component=component
-        )
-        for warning in settings.warnings:
-            _log.warning("setting", what=warning)
-        return _work(settings, component, stopping)
-    except PreconditionError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 # the last word of a process that cannot log yet
-        return _FAILED_PRECONDITION
+        return exit_status(lambda: _work(stopping))
     finally:
         undo()
 
 
-def _work(settings: Settings, component: str, stopping: threading.Event) -> int:
-    if settings.redis.address is None:
-        raise PreconditionError(
-            "SLUICE_REDIS_URL is not set; a worker shares its Redis with the watcher"
-        )
-    client = connect(
-        settings.redis.address,
-        password_file=settings.redis.password_file,
-        ca_file=settings.redis.ca_file,
-        name=component,
-    )
+def _work(stopping: threading.Event) -> int:
+    settings = parse(os.environ)
+    component = f"worker-{'-'.join(settings.pipeline.pools)}"
+    begin_logs(settings.ops, component=component, warnings=settings.warnings)
+    client = client_for(settings.redis, required_address(settings.redis), name=component)
     registry = metrics.new_registry(component=component, version=VERSION)
     counters = WorkerMetrics(registry, settings.pipeline.pools)
     ready = threading.Event()
@@ -85,13 +62,8 @@ def _work(settings: Settings, component: str, stopping: threading.Event) -> int:
         "/healthz": health_route({}),
         "/readyz": health_route({"started": lambda: "" if ready.is_set() else "starting"}),
     }
-    with contextlib.ExitStack() as stack:
-        for address, routes in (
-            (settings.ops.metrics_address, {"/metrics": metrics_route(registry)}),
-            (settings.ops.health_address, health),
-        ):
-            server = stack.enter_context(ProbeServer(address.host, address.port, routes))
-            _log.info("serving", routes=sorted(routes), port=server.port)
+    pages = (settings.ops.metrics_address, {"/metrics": metrics_route(registry)})
+    with serving(pages, (settings.ops.health_address, health)):
         return _serve(settings, client, counters, ready=ready, stopping=stopping)
 
 
@@ -103,46 +75,23 @@ def _serve(
     ready: threading.Event,
     stopping: threading.Event,
 ) -> int:
-    session = Session.auto(settings.kube.kubeconfig or None, settings.kube.context or None)
-    cluster = settings.redis.cluster or _patiently(
-        lambda: Cluster(session).kube_system_uid()[:_UID_CHARACTERS], stopping
-    )
+    session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
+    cluster = settings.redis.cluster or patiently(lambda: key_space(Cluster(session)), stopping)
     if cluster is None:
-        return 0
+        return DONE
     names = Names(cluster)
-    ledger = Ledger(client, names)
-    started = Fact(kind="started", data={"component": "worker", "version": VERSION})
-    if _patiently(lambda: _told(ledger, started), stopping) is None:
-        return 0
-    pools = settings.pipeline.pools
+    if not tell_start(Ledger(client, names), "worker", stopping):
+        return DONE
     crews = _crews(settings, client, names, session, counters)
     threads = []
-    if "match" in pools:
+    if "match" in settings.pipeline.pools:
         threads = _start_matcher(settings, client, names, stopping)
     ready.set()
     drained = _host(settings, client, names, counters).run(crews, stopping) if crews else True
     stopping.wait()
     for thread in threads:
         thread.join(settings.pipeline.drain_s)
-    return 0 if drained else 1
-
-
-def _told(ledger: Ledger, fact: Fact) -> bool:
-    ledger.append([fact])
-    return True
-
-
-def _patiently(ask: Callable[[], T], stopping: threading.Event) -> T | None:
-    """Ask until there is an answer; None: told to stop meanwhile."""
-    wait_s = _FIRST_WAIT_S
-    while True:
-        try:
-            return ask()
-        except SourceUnavailableError as error:
-            _log.warning("waiting", error=str(error), again_in_s=wait_s)
-        if stopping.wait(wait_s):
-            return None
-        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+    return DONE if drained else FAILED
 
 
 def _crews(

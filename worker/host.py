@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 import structlog
 from redis import Redis
@@ -38,7 +35,7 @@ class HostSettings:
     lease_s: float = 15.0
     max_crashes: int = 3
     grace_s: float = GRACE_S
-    batch: int = 16
+    batch: int = 64
 
 
 class Host:
@@ -113,24 +110,3 @@ class Host:
         if running:
             self._log.warning("not drained", loops=running, grace_s=self._settings.grace_s)
         return not running
-
-
-def stop_on_signals(stopping: threading.Event) -> Callable[[], None]:
-    """Set `stopping` on SIGTERM and SIGINT; a second one ends the process as by default.
-
-    Only for the main thread. Returns how to undo it.
-    """
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def undo() -> None:
-        for number, was in before.items():
-            signal.signal(number, was)
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # signal's signature
-        undo()
-        stopping.set()
-
-    for number in numbers:
-        signal.signal(number, stop)
-    return undo

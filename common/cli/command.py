@@ -11,11 +11,6 @@ from common.cli.terminal import Terminal
 from common.settings.parse import parse
 from common.settings.value import Settings
 
-DONE = 0
-FAILED = 1
-WRONG_USAGE = 2
-PRECONDITION = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:

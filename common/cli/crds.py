@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 
-from common.cli.command import DONE, Command, Context
+from common.cli.command import Command, Context
 from common.cli.layout import counted
 from common.cli.tables import open_session
 from common.kube.cluster import Cluster
+from common.ops.exit_status import DONE
 from common.reports.crds import definitions, to_yaml
 
 

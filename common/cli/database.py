@@ -10,10 +10,11 @@ from typing import Protocol
 import orjson
 
 from common.cli.ages import database_age_s
-from common.cli.command import DONE, FAILED, Command, Context, seconds
+from common.cli.command import Command, Context, seconds
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
 from common.model.errors import SourceUnavailableError
+from common.ops.exit_status import DONE, FAILED
 from common.state.database import DatabaseRow
 from common.state.database_check import DatabaseCheck
 

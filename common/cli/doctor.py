@@ -19,12 +19,13 @@ from common.cli.checks.evidence import (
 )
 from common.cli.checks.finding import Fault, Finding, Good, as_json, line
 from common.cli.checks.redis import judge_redis
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
 from common.cli.layout import counted
 from common.cli.tables import Tables, open_session, open_tables
 from common.kube.cluster import Cluster
 from common.model.errors import SluiceError
+from common.ops.exit_status import DONE, FAILED
 from common.ops.trivy_program import find_trivy
 from common.settings.value import Settings
 

@@ -9,12 +9,13 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from common.cli.command import DONE, FAILED, Command, Context, positive
+from common.cli.command import Command, Context, positive
 from common.cli.story import told
 from common.cli.subject import Images, Rows, images_of, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
 from common.model.key import WorkKey, WorkloadKey
+from common.ops.exit_status import DONE, FAILED
 
 _LIMIT = 50
 

@@ -12,17 +12,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from common.cli.command import (
-    DONE,
-    FAILED,
-    PRECONDITION,
-    WRONG_USAGE,
-    Command,
-    Context,
-    parser_of,
-)
+from common.cli.command import Command, Context, parser_of
 from common.cli.terminal import Terminal
 from common.model.errors import PreconditionError, SluiceError
+from common.ops.exit_status import DONE, FAILED, PRECONDITION, WRONG_USAGE
 
 # Name, module, one line for the overview. A module is imported only when its command is asked for.
 COMMANDS: tuple[tuple[str, str, str], ...] = (

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from common.cli.checks.cluster import peer_fault
 from common.cli.definitions import definitions_found
 from common.cli.layout import columns, counted
-from common.cli.tables import identity, open_session
+from common.cli.tables import open_session
 from common.kube.cluster import Cluster
+from common.kube.identity import key_space
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.reports.catalog import (
@@ -81,7 +82,7 @@ def _look(session: Session, settings: Settings) -> Preview:
         context=session.context,
         host=session.host,
         server_version=version,
-        cluster=settings.redis.cluster or identity(cluster),
+        cluster=settings.redis.cluster or key_space(cluster),
         namespaces=namespaces_text(settings.scope),
         kinds=kinds_on(settings.scanners),
         missing_definitions=missing(definitions_found(session)),

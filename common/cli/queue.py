@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
-from common.cli.command import DONE, FAILED, Command, Context, positive
+from common.cli.command import Command, Context, positive
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
 from common.model.key import WorkKey, parse_key
+from common.ops.exit_status import DONE, FAILED
 from common.queue.contract import Entry, Lane
 
 _STATES = ("queued", "running", "delayed", "parked")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from common.cli.command import DONE, FAILED, Command, Context
+from common.cli.command import Command, Context
 from common.cli.layout import age, counted
 from common.cli.subject import images_of, keys_meant, read_wish
 from common.cli.tables import Tables, open_tables
 from common.model.key import WorkKey, WorkloadKey
+from common.ops.exit_status import DONE, FAILED
 from common.queue.contract import Add, Lane
 from common.reports.duration import parse_go_duration
 

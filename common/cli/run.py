@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cli import parts
-from common.cli.command import DONE, FAILED, Command, Context, positive
+from common.cli.command import Command, Context, positive
 from common.cli.interrupts import Interrupts, interrupts
 from common.cli.layout import counted
 from common.cli.pipeline import Surroundings
 from common.cli.preview import look_ahead
 from common.cli.progress import shown_progress
 from common.cli.tables import (
+    CLIENT_NAME,
     RunNote,
     Tables,
-    client_for,
     open_session,
     require_answer,
     tables_on,
@@ -31,11 +31,13 @@ from common.cli.tables import (
 from common.cli.terminal import Terminal
 from common.kube.cluster import Cluster
 from common.model.redis_address import parse_redis_url
-from common.ops import logs
+from common.ops import startup
 from common.ops.data_folder import hold
+from common.ops.exit_status import DONE, FAILED
 from common.ops.supervisor import Supervisor, supervisor
 from common.reports.crds import definitions
 from common.settings.value import Settings
+from common.state.arrival import client_for
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +70,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     context = _overridden(context, arguments)
     settings = context.settings()
     ops = settings.ops
-    logs.configure(log_format=ops.log_format, level=ops.log_level, component="run")
+    startup.begin_logs(ops, component="run", warnings=())  # the terminal was told already
     preview = look_ahead(settings)
     context.terminal.note(preview.shown())
     if not arguments.yes and not context.terminal.confirm(
@@ -106,7 +108,9 @@ class Run:
         note = self._note(embedded_url) if embedded_url else None
         address = self.settings.redis.address or parse_redis_url(embedded_url)
         with (
-            contextlib.closing(client_for(self.settings, address)) as client,
+            contextlib.closing(
+                client_for(self.settings.redis, address, name=CLIENT_NAME)
+            ) as client,
             parts.noted(self.settings, note),
         ):
             require_answer(client, address)

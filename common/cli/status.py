@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 
 from common.cli.ages import database_age_s
-from common.cli.command import DONE, Command, Context
+from common.cli.command import Command, Context
 from common.cli.coverage import Coverage, coverage
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
+from common.ops.exit_status import DONE
 from common.queue.contract import Lane
 
 # Facts that the watcher writes when the cluster told it something.

@@ -16,13 +16,15 @@ import msgspec
 import redis
 
 from common.kube.cluster import Cluster
+from common.kube.identity import key_space
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.model.redis_address import RedisAddress, parse_redis_url
 from common.queue.workqueue import WorkQueue
 from common.settings.value import Settings
+from common.state.arrival import client_for
 from common.state.clock import RedisClock
-from common.state.connect import connect, redis_errors
+from common.state.connect import redis_errors
 from common.state.control import Control
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable
@@ -33,7 +35,7 @@ from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.workers import WorkerTable
 
-_UID_CHARACTERS = 8  # of the kube-system namespace's uid
+CLIENT_NAME = "sluice-cli"  # as CLIENT LIST shows us
 
 
 class RunNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def open_tables(settings: Settings) -> Iterator[Tables]:
     """
     note = read_note(settings.ops.data_dir)
     address = redis_address(settings, note)
-    with contextlib.closing(client_for(settings, address)) as client:
+    with contextlib.closing(client_for(settings.redis, address, name=CLIENT_NAME)) as client:
         require_answer(client, address)
         embedded = settings.redis.address is None
         cluster = settings.redis.cluster or (note.cluster if note and embedded else "")
@@ -96,16 +98,6 @@ def tables_on(client: redis.Redis, address: RedisAddress, cluster: str) -> Table
         control=Control(client, names),
         clock=RedisClock(client, names),
         workers=WorkerTable(client, names),
-    )
-
-
-def client_for(settings: Settings, address: RedisAddress) -> redis.Redis:
-    """Return a client with the settings' password and certificates."""
-    return connect(
-        address,
-        password_file=settings.redis.password_file,
-        ca_file=settings.redis.ca_file,
-        name="sluice-cli",
     )
 
 
@@ -138,19 +130,14 @@ def cluster_name(settings: Settings) -> str:
         return settings.redis.cluster
     try:
         with contextlib.closing(open_session(settings)) as session:
-            return identity(Cluster(session))
+            return key_space(Cluster(session))
     except SourceUnavailableError as exc:
         raise PreconditionError(f"{exc}; or set SLUICE_CLUSTER to the key space's name") from exc
 
 
-def identity(cluster: Cluster) -> str:
-    """Return the name that a cluster's key space has by default."""
-    return cluster.kube_system_uid()[:_UID_CHARACTERS]
-
-
 def open_session(settings: Settings) -> Session:
     """Return a session with the cluster that the settings mean. Raises PreconditionError."""
-    return Session.auto(settings.kube.kubeconfig or None, settings.kube.context or None)
+    return Session.auto(settings.kube.kubeconfig, settings.kube.context)
 
 
 def note_path(data_dir: str) -> Path:

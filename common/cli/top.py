@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import threading
 
-from common.cli.command import DONE, Command, Context, seconds
+from common.cli.command import Command, Context, seconds
 from common.cli.status import collect, shown
 from common.cli.tables import open_tables
 from common.model.errors import PreconditionError, SourceUnavailableError
+from common.ops.exit_status import DONE
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import orjson
 
-from common.cli.command import DONE, Command, Context
+from common.cli.command import Command, Context
 from common.cli.layout import columns
 from common.model.errors import PreconditionError
+from common.ops.exit_status import DONE
 from common.ops.trivy_program import find_trivy
 from common.settings.parse import parse
 

@@ -26,6 +26,7 @@ from common.model.errors import PreconditionError, shorten
 
 # Idle connections that are kept: 12 watches and a full pool of worker threads, with room.
 _POOL_SIZE = 64
+_WITHOUT_KUBECONFIG = "~/.kube/config"  # where the client looks when the variable is not set
 _REMEDY = "give --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
 
 
@@ -51,9 +52,14 @@ class Connector:
             self.load(settings)
         except (ConfigException, OSError, ValueError) as exc:
             raise PreconditionError(
-                f"context {self.context}: {shorten(str(exc))}; {_REMEDY}", reason="NoCluster"
+                f"context {self.context}: {_fault(exc)}; {_REMEDY}", reason="NoCluster"
             ) from exc
         return ApiClient(settings)
+
+
+def _fault(error: Exception) -> str:
+    """Return the client's words as the first half of a sentence of ours."""
+    return shorten(str(error)).rstrip(".")
 
 
 def kubeconfig(path: str | None, context: str | None) -> Connector:
@@ -65,9 +71,9 @@ def kubeconfig(path: str | None, context: str | None) -> Connector:
         contexts, active = list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call] # ships no types
     except (ConfigException, OSError, ValueError) as exc:
         if context is None:  # else: a file without a current context serves too
+            fault = "no such file" if path and not Path(path).exists() else _fault(exc)
             raise PreconditionError(
-                f"kubeconfig {path or KUBE_CONFIG_DEFAULT_LOCATION}: {shorten(str(exc))};"
-                f" {_REMEDY}",
+                f"kubeconfig {path or KUBE_CONFIG_DEFAULT_LOCATION}: {fault}; {_REMEDY}",
                 reason="NoCluster",
             ) from exc
         contexts, active = [], {"name": context}
@@ -94,8 +100,18 @@ def in_cluster() -> Connector:
 
 
 def auto(path: str | None, context: str | None) -> Connector:
-    """Return what kubectl would use: a kubeconfig that is named or exists, else in_cluster()."""
+    """Return what kubectl would use: a kubeconfig that is named or exists, else in_cluster().
+
+    Empty counts as not given. Raises PreconditionError if a file that is named does not exist.
+    """
     places = KUBE_CONFIG_DEFAULT_LOCATION.split(os.pathsep)
-    if path is None and context is None and not any(Path(p).expanduser().exists() for p in places):
-        return in_cluster()
-    return kubeconfig(path, context)
+    if not path and not any(Path(place).expanduser().exists() for place in places):
+        if KUBE_CONFIG_DEFAULT_LOCATION != _WITHOUT_KUBECONFIG:
+            raise PreconditionError(
+                f"KUBECONFIG names {KUBE_CONFIG_DEFAULT_LOCATION}, which does not exist; correct"
+                f" it, or unset it to use {_WITHOUT_KUBECONFIG} or a pod's service account",
+                reason="NoCluster",
+            )
+        if not context:
+            return in_cluster()
+    return kubeconfig(path or None, context or None)

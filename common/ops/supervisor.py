@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from common.model.errors import PreconditionError, SluiceError
+from common.ops.exit_status import PRECONDITION
 from common.ops.process import Child, ChildSpec, status_text
 
 _log = structlog.get_logger()
@@ -20,7 +21,6 @@ _POLL_S = 0.5  # how soon a dead child is noticed; a handful of waitpid calls
 _BASE_S = 0.5
 _CAP_S = 30.0  # a child that cannot start costs two starts a minute
 _STABLE_S = 60.0  # a child that ran this long starts its count of crashes again
-_PRECONDITION_STATUS = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Supervisor:
         if status is None:
             return
         if slot.due_at_s is None:
-            if status == _PRECONDITION_STATUS:
+            if status == PRECONDITION:
                 raise PreconditionError(str(slot.child.ended_error(status)))
             slot.child.stop()  # what it left behind in its group
             stable = now_s - slot.child.started_at_s > _STABLE_S

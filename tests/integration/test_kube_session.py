@@ -363,13 +363,27 @@ class TestKubeconfig:
 
     def test_a_missing_file_is_named_with_the_remedy(self, tmp_path: Path) -> None:
         """The first thing that a new user sees."""
-        with pytest.raises(PreconditionError, match="--kubeconfig"):
+        with pytest.raises(PreconditionError, match=r"/none: no such file; .*--kubeconfig"):
             Session.from_kubeconfig(str(tmp_path / "none"))
 
-    def test_outside_a_pod_there_is_no_account(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same remedy."""
+    @pytest.mark.parametrize("context", [None, "", "one"])
+    def test_a_variable_that_names_a_missing_file_is_told_as_that(
+        self, monkeypatch: pytest.MonkeyPatch, context: str | None
+    ) -> None:
+        """A typing error in KUBECONFIG looked like a pod without a service account."""
         monkeypatch.setattr(connect, "KUBE_CONFIG_DEFAULT_LOCATION", "/nonexistent/config")
-        with pytest.raises(PreconditionError, match=r"in-cluster.*KUBECONFIG"):
+        with pytest.raises(
+            PreconditionError, match=r"KUBECONFIG names /nonexistent/config.*unset it"
+        ):
+            Session.auto("", context)
+
+    def test_outside_a_pod_there_is_no_account(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """The same remedy; no KUBECONFIG, and nothing where the client looks without it."""
+        monkeypatch.setattr(connect, "KUBE_CONFIG_DEFAULT_LOCATION", "~/.kube/config")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        with pytest.raises(PreconditionError, match=r"in-cluster: [^.]*; .*KUBECONFIG"):
             Session.auto()
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from common.cli import main as main_module
-from common.cli.command import DONE, FAILED, PRECONDITION, WRONG_USAGE, Context
+from common.cli.command import Context
 from common.cli.main import COMMANDS, find_command, main, overview
 from common.cli.terminal import Terminal
 from common.model.errors import PreconditionError, SourceUnavailableError
+from common.ops.exit_status import DONE, FAILED, PRECONDITION, WRONG_USAGE
 
 NAMES = [name for name, _, _ in COMMANDS]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 
 import structlog
 
-from common.model.errors import PreconditionError
-from common.ops import logs
+from common.ops.exit_status import DONE
+from common.ops.startup import begin_logs, exit_status, stop_on_signals
 from common.settings.parse import parse
 from common.settings.value import Settings
 from worker.evidence.image.java_database import JavaDatabase
@@ -21,21 +20,17 @@ from worker.scanner.service import ScannerService
 
 _log = structlog.get_logger()
 
-_FAILED_PRECONDITION = 3
-
 
 def main() -> int:
     """Run one scanner until it is told to stop; return the exit status."""
-    try:
-        settings = parse(os.environ)
-        logs.configure(
-            log_format=settings.ops.log_format, level=settings.ops.log_level, component="scanner"
-        )
-        _serve(settings)
-    except PreconditionError as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 # the last word of a process that cannot log yet
-        return _FAILED_PRECONDITION
-    return 0
+    return exit_status(_scan)
+
+
+def _scan() -> int:
+    settings = parse(os.environ)
+    begin_logs(settings.ops, component="scanner", warnings=settings.warnings)
+    _serve(settings)
+    return DONE
 
 
 def _serve(settings: Settings) -> None:
@@ -57,8 +52,7 @@ def _serve(settings: Settings) -> None:
         jobs=settings.trivy.scanner_jobs,
     )
     with ScannerService(bench, socket_path) as service:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: service.stop())
+        stop_on_signals(service.stop)
         _log.info("scanner listens", socket=str(socket_path), trivy=trivy.version, jobs=bench.jobs)
         service.serve()
 

@@ -1,0 +1,123 @@
+"""How every process of ours begins and ends: logs, signals, patience, pages, exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import Protocol, TypeVar
+
+import structlog
+
+from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
+from common.ops import logs
+from common.ops.exit_status import FAILED, PRECONDITION
+from common.ops.probes import ProbeServer, Route
+
+_log = structlog.get_logger()
+T = TypeVar("T")
+
+# Start-up waits for Redis and the API server: in a cluster all parts start at once.
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
+
+
+class LogChoice(Protocol):
+    """What the settings say about log lines."""
+
+    @property
+    def log_format(self) -> str:
+        """`auto`, `console` or `json`."""
+
+    @property
+    def log_level(self) -> str:
+        """The least important level that is written."""
+
+
+class Address(Protocol):
+    """Where a server listens."""
+
+    @property
+    def host(self) -> str:
+        """The interface; empty: every one."""
+
+    @property
+    def port(self) -> int:
+        """The port; 0: a free one."""
+
+
+def exit_status(work: Callable[[], int]) -> int:
+    """Do a process's work and return its exit status.
+
+    What a user must arrange is told in plain words on stderr; any other error of ours in one line
+    of the log, for no traceback helps there. A defect raises.
+    """
+    try:
+        return work()
+    except PreconditionError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 # the last word of a process that may not log yet
+        return PRECONDITION
+    except SluiceError as exc:
+        _log.error("process ends", reason=exc.reason, error=str(exc))
+        return FAILED
+
+
+def begin_logs(choice: LogChoice, *, component: str, warnings: Sequence[str]) -> None:
+    """Set up the log of this process, and write what the settings warn of."""
+    logs.configure(log_format=choice.log_format, level=choice.log_level, component=component)
+    for warning in warnings:
+        _log.warning("setting", what=warning)
+
+
+def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
+    """Call `stop` on SIGTERM and SIGINT; a second signal does what it did before.
+
+    Only for the main thread. Returns how to undo it.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def undo() -> None:
+        for number, was in before.items():
+            signal.signal(number, was)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # signal's signature
+        undo()
+        stop()
+
+    for number in numbers:
+        signal.signal(number, on_signal)
+    return undo
+
+
+def patiently(ask: Callable[[], T], stopping: threading.Event) -> T | None:
+    """Ask until there is an answer; None: told to stop meanwhile.
+
+    Waits out SourceUnavailableError alone, 0.2 s at first and 10 s at most.
+    """
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return ask()
+        except SourceUnavailableError as error:
+            _log.warning("waiting", error=str(error), again_in_s=wait_s)
+        if stopping.wait(wait_s):
+            return None
+        wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+
+@contextlib.contextmanager
+def serving(*servers: tuple[Address, Mapping[str, Route]]) -> Iterator[list[int]]:
+    """Serve each address' routes during the block; yield the ports that were taken.
+
+    Raises PreconditionError if an address is not free.
+    """
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for address, routes in servers:
+            server = stack.enter_context(ProbeServer(address.host, address.port, routes))
+            _log.info("serving", routes=sorted(routes), port=server.port)
+            ports.append(server.port)
+        yield ports

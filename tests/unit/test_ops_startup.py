@@ -1,0 +1,229 @@
+"""How processes begin and end: statuses, signals, patience, pages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.model.errors import (
+    PreconditionError,
+    SettingsError,
+    SourceUnavailableError,
+    StaleFenceError,
+)
+from common.ops.exit_status import FAILED, PRECONDITION
+from common.ops.probes import health_route
+from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
+from common.settings.formats import BindAddress
+from common.settings.parse import parse
+
+
+@pytest.fixture(autouse=True)
+def _log_set_up_again() -> Iterator[None]:
+    """Leave logging as it was."""
+    yield
+    structlog.reset_defaults()
+
+
+def ends_with(error: BaseException) -> Callable[[], int]:
+    """Return work that fails."""
+
+    def work() -> int:
+        raise error
+
+    return work
+
+
+# --- exit status
+
+
+@pytest.mark.parametrize("status", [0, 1, 7])
+def test_work_that_ends_gives_its_own_status(status: int) -> None:
+    """A worker that was not drained says so."""
+    assert exit_status(lambda: status) == status
+
+
+@pytest.mark.parametrize("error", [PreconditionError("set X"), SettingsError("set X")])
+def test_what_the_user_must_arrange_is_told_in_plain_words_with_status_3(
+    error: PreconditionError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The supervisor restarts everything but that; JSON around the words helps no reader."""
+    assert exit_status(ends_with(error)) == PRECONDITION
+    assert capsys.readouterr() == ("", "set X\n")
+
+
+def test_another_error_of_ours_is_one_line_with_status_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another watcher leads: that happens at every rollout and is no traceback's business."""
+    begin_logs(OPS, component="watcher", warnings=())
+    assert exit_status(ends_with(StaleFenceError("7 is old"))) == FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["error"]) == ("process ends", "7 is old")
+    assert (found["component"], found["reason"]) == ("watcher", StaleFenceError.reason)
+
+
+def test_a_defect_is_not_hidden() -> None:
+    """What nobody foresaw needs its traceback."""
+    with pytest.raises(ZeroDivisionError):
+        exit_status(ends_with(ZeroDivisionError()))
+
+
+# --- logs
+
+OPS = parse({"SLUICE_LOG_FORMAT": "json", "SLUICE_LOG_LEVEL": "warning"}).ops
+
+
+def test_what_the_settings_warn_of_stands_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting that is not honoured must not look as if it were."""
+    begin_logs(OPS, component="worker-scan", warnings=("X is not honoured", "Y neither"))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["what"] for line in lines] == ["X is not honoured", "Y neither"]
+    assert {(line["level"], line["component"]) for line in lines} == {("warning", "worker-scan")}
+
+
+# --- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_stops_and_the_second_does_what_it_did_before(
+    number: signal.Signals,
+) -> None:
+    """A drain that hangs must still be interruptible by hand."""
+    before: list[int] = []
+    old = {each: signal.signal(each, lambda each, _: before.append(each))
+           for each in (signal.SIGTERM, signal.SIGINT)}  # fmt: skip
+    stopping = threading.Event()
+    try:
+        stop_on_signals(stopping.set)
+        os.kill(os.getpid(), number)
+        assert stopping.is_set()
+        assert before == []
+        os.kill(os.getpid(), number)
+        assert before == [number]
+    finally:
+        for each, handler in old.items():
+            signal.signal(each, handler)
+
+
+def test_handlers_can_be_given_back() -> None:
+    """A process that ran its main function for a test keeps its own Ctrl-C."""
+    before = signal.getsignal(signal.SIGINT)
+    undo = stop_on_signals(lambda: None)
+    assert signal.getsignal(signal.SIGINT) is not before
+    undo()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# --- patience
+
+
+class Waits(threading.Event):
+    """An event that records how long it was waited for; set after so many waits."""
+
+    def __init__(self, *, set_after: int) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._left = set_after
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return at once."""
+        assert timeout is not None
+        self.seconds.append(timeout)
+        self._left -= 1
+        return self._left < 0
+
+
+def failing(times: int) -> Callable[[], str]:
+    """Return a question that is answered after so many failures."""
+    left = [times]
+
+    def ask() -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise SourceUnavailableError("away")
+        return "here"
+
+    return ask
+
+
+def test_an_answer_at_once_is_not_waited_for() -> None:
+    """Start-up is on the path of every restart."""
+    waits = Waits(set_after=99)
+    assert patiently(failing(0), waits) == "here"
+    assert waits.seconds == []
+
+
+@given(st.integers(1, 40))
+def test_waits_double_and_stay_under_ten_seconds(times: int) -> None:
+    """A Redis that comes back after an hour is seen within seconds, and not hammered till then."""
+    waits = Waits(set_after=99)
+    assert patiently(failing(times), waits) == "here"
+    assert len(waits.seconds) == times
+    assert waits.seconds[0] == 0.2
+    assert all(
+        b == min(2 * a, 10.0) for a, b in zip(waits.seconds, waits.seconds[1:], strict=False)
+    )
+
+
+def test_a_stop_ends_the_waiting() -> None:
+    """A pod that never found its Redis must not need SIGKILL."""
+    waits = Waits(set_after=2)
+    assert patiently(failing(99), waits) is None
+    assert len(waits.seconds) == 3
+
+
+@pytest.mark.parametrize("error", [PreconditionError("x"), StaleFenceError("x"), ValueError("x")])
+def test_what_time_does_not_heal_is_not_waited_out(error: Exception) -> None:
+    """A wrong password is told at once."""
+    waits = Waits(set_after=0)
+    with pytest.raises(type(error)):
+        patiently(ends_with(error), waits)
+    assert waits.seconds == []
+
+
+# --- pages
+
+FREE = BindAddress(host="127.0.0.1", port=0)
+
+
+def answers(port: int) -> bool:
+    """Return whether the health page answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_pages_are_served_during_the_block_and_no_longer() -> None:
+    """A process that ends frees its ports for its successor."""
+    routes = {"/healthz": health_route({})}
+    with serving((FREE, routes), (FREE, routes)) as ports:
+        assert len(set(ports)) == 2
+        assert all(map(answers, ports))
+    assert not any(map(answers, ports))
+
+
+def test_a_port_that_is_taken_frees_the_others_and_names_itself() -> None:
+    """The remedy needs the address; a half-started process must leave nothing behind."""
+    routes = {"/healthz": health_route({})}
+    with serving((FREE, routes)) as (taken,):
+        before = threading.active_count()
+        with (
+            pytest.raises(PreconditionError, match=rf"127\.0\.0\.1:{taken}.*port 0"),
+            serving((FREE, routes), (BindAddress(host="127.0.0.1", port=taken), routes)),
+        ):
+            pytest.fail("nothing is served twice")
+        assert threading.active_count() == before
+        assert answers(taken)
