@@ -87,9 +87,12 @@ class Api:
             )
             answer = connection.getresponse()
             text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except OSError:
             connection.close()  # the next request opens it again
-            raise _as_os_error(error) from error
+            raise
+        except http.client.HTTPException as error:
+            connection.close()
+            raise OSError(f"{type(error).__name__}: {error}") from error
         if answer.status >= http.client.BAD_REQUEST:
             raise ApiError(answer.status, text.decode(errors="replace"))
         return text
@@ -102,9 +105,12 @@ class Api:
             answer = connection.getresponse()
             if answer.status >= http.client.BAD_REQUEST:
                 raise ApiError(answer.status, answer.read().decode(errors="replace"))
-        except (OSError, http.client.HTTPException) as error:
+        except OSError:
             connection.close()
-            raise _as_os_error(error) from error
+            raise
+        except http.client.HTTPException as error:
+            connection.close()
+            raise OSError(f"{type(error).__name__}: {error}") from error
         return Watch(connection, answer)
 
     def close(self) -> None:
@@ -137,9 +143,9 @@ class Watch:
         try:
             while line := self._answer.readline():
                 yield orjson.loads(line)
-        except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+        except (http.client.HTTPException, ValueError, AttributeError) as error:
             # ValueError, AttributeError: http.client, when another thread closed the stream.
-            raise _as_os_error(error) from error
+            raise OSError(f"{type(error).__name__}: {error}") from error
 
     def interrupt(self) -> None:
         """End the iteration in another thread; that thread closes."""
@@ -160,7 +166,3 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _with(path: str, query: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(query)}" if query else path
-
-
-def _as_os_error(error: Exception) -> OSError:
-    return error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}")

@@ -72,6 +72,17 @@ class _Server(ThreadingHTTPServer):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept and remember a connection, here and not in its thread: `stop` must know it."""
+        connection, address = super().get_request()
+        self.connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close a connection whose thread ends."""
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Let a client that went away go: its own error says so."""
 
@@ -80,14 +91,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # headers and body are two writes; Nagle would cost 40 ms
     server: _Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections.add(self.connection)
-
-    def finish(self) -> None:
-        self.server.connections.discard(self.connection)
-        super().finish()
 
     def handle_any(self) -> None:
         """Answer one request: by the first rule that takes it, else by the registry."""
@@ -143,7 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
             except (OSError, http.client.HTTPException):
                 self._refuse(HTTPStatus.BAD_GATEWAY, {}, fault="NoRegistry")
                 return
-            self._relay(answer, limit=limit, fault=fault)
+            with answer:  # one that said "Connection: close" is not closed with its connection
+                self._relay(answer, limit=limit, fault=fault)
 
     def _ask(self, backend: http.client.HTTPConnection) -> http.client.HTTPResponse:
         chunked = "chunked" in self.headers.get("Transfer-Encoding", "").lower()

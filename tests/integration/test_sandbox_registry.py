@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import secrets
 import subprocess
@@ -38,7 +39,7 @@ def get(
     registry: Registry, path: str, *, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     """Ask the registry as a plain client does."""
-    connection = http.client.HTTPConnection(registry.address, timeout=PATIENCE_S)
+    connection = connect(registry.address)
     try:
         connection.request(method, path, headers={"User-Agent": "test", **headers})
         answer = connection.getresponse()
@@ -101,11 +102,10 @@ def test_a_request_is_logged_before_its_answer_is_sent(
         port = place.port()
         proxy = Proxy(port, registry._backend_port, log)
         proxy.start()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-        connection.request("GET", manifest(app))
-        assert connection.getresponse().status == 200
-        log.answered.set()
-        connection.close()
+        with contextlib.closing(connect(f"127.0.0.1:{port}")) as client:
+            client.request("GET", manifest(app))
+            assert client.getresponse().status == 200
+            log.answered.set()
         proxy.stop()
     assert log.came_after_the_answer is False
 
@@ -225,17 +225,26 @@ def test_a_stop_ends_clients_that_hang_or_idle(own_place: Place, programs: Progr
     """Connections that are kept alive must not keep a test run from ending."""
     with Stack() as stack:
         own = Registry(own_place, programs, stack).start()
-        idle = http.client.HTTPConnection(own.address, timeout=PATIENCE_S)
-        idle.request("GET", "/v2/")
-        assert idle.getresponse().read() == b""
-        own.fail(Hang())
-        hanging = http.client.HTTPConnection(own.address, timeout=PATIENCE_S)
-        hanging.request("GET", "/v2/")
-        own.stop()
-        with pytest.raises(http.client.RemoteDisconnected):
-            hanging.getresponse()
-        idle.close()
-        hanging.close()
+        with contextlib.ExitStack() as clients:
+            idle, hanging = (
+                clients.enter_context(contextlib.closing(each))
+                for each in (connect(own.address), connect(own.address))
+            )
+            silent = clients.enter_context(contextlib.closing(connect(own.address)))
+            silent.connect()
+            idle.request("GET", "/v2/")
+            assert idle.getresponse().read() == b""
+            rule = own.fail(Hang())
+            hanging.request("GET", "/v2/")
+            assert eventually(lambda: rule.hits == 1)
+            own.stop()
+            with pytest.raises(ConnectionResetError):
+                hanging.getresponse()
+
+
+def connect(address: str) -> http.client.HTTPConnection:
+    """Return a client's connection."""
+    return http.client.HTTPConnection(address, timeout=PATIENCE_S)
 
 
 def test_blobs_outlive_a_restart_on_the_same_port(own_place: Place, programs: Programs) -> None:
