@@ -39,7 +39,7 @@ class LoopSettings:
     """How one loop works."""
 
     worker: str  # unique among all loops of all processes
-    batch: int = 16  # claims at a time, at most; the scan pool takes one
+    batch: int = 64  # claims at a time, at most (`batch_for`); the scan pool takes one
     idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
 
 
@@ -263,11 +263,11 @@ def described(outcome: Outcome) -> str:
     return ""
 
 
-def run_key(key: str) -> None:
+def run_key() -> None:
     """Stand where a stock rq worker looks for the job's function: it cannot run our keys.
 
     Raises PreconditionError always; the queue repairs what that worker made of the key.
     """
     raise PreconditionError(
-        f"{key}: this queue needs kube-sluice's worker; stop the stock rq worker that took it"
+        "this queue needs kube-sluice's worker; stop the stock rq worker that took its key"
     )

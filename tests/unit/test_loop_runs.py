@@ -253,8 +253,8 @@ def test_quick_runs_are_claimed_in_batches(bench: Bench) -> None:
     bench.add(*workloads(200))
     bench.run(lambda _: converged())
     assert bench.queue.limits[0] == 1  # nobody knows yet how long a run takes
-    assert max(bench.queue.limits) == 16
-    assert len(bench.queue.reports) < 40
+    assert max(bench.queue.limits) == 64
+    assert len(bench.queue.reports) < 20
 
 
 def test_slow_runs_are_claimed_alone(bench: Bench) -> None:

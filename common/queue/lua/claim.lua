@@ -43,7 +43,7 @@ end
 
 local token = math.max(tonumber(call('GET', K.token) or 0), tonumber(clock[1]) * 1e6 + tonumber(clock[2]))
 local turn = tonumber(call('HGET', K.heads, 'turn:' .. P.pool) or 0)
-local out = {}
+local out, claims, wips = {}, {}, {}
 while #out < P.limit do
   local first = turn % P.bulk_every == P.bulk_every - 1 and 1 or 0
   local lane = first
@@ -62,14 +62,18 @@ while #out < P.limit do
   token = token + 1
   local t = string.format('%.0f', token)
   call('HSET', C.job .. id, 'status', 'started', 'started_at', iso(), 'worker_name', P.worker, 's_token', t)
-  call('HDEL', C.job .. id, 's_pos', 's_dirty')
-  call('ZADD', q.wip, seconds(now + C.horizon_s), id .. ':' .. t)
-  call('HSET', C.own .. 'claims:' .. P.worker, id, t)
+  later(claims, C.own .. 'claims:' .. P.worker, id)
+  later(claims, C.own .. 'claims:' .. P.worker, t)
+  later(wips, q.wip, seconds(now + C.horizon_s))
+  later(wips, q.wip, id .. ':' .. t)
   local attempts = h[4] or '0'
   fact('claimed', text_of(id), string.format('{"worker":%s,"attempt":%d}', json(P.worker), attempts + 1))
   out[#out + 1] = { id, t, attempts, seconds(h[5] and now - h[5] or 0), h[6] or '0', lane }
   if h[7] then break end
 end
+
+in_parts('HSET', claims)
+in_parts('ZADD', wips)
 
 -- 3. A single claim is the one that runs; with more, the loop says which.
 mark(P.worker, #out == 1 and out[1][1] or '')

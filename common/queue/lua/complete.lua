@@ -45,20 +45,20 @@ local function forget_uses(text)
 end
 
 -- The key rests: forgotten, or queued once more when it changed meanwhile.
-local function rest(d, dirty, origin)
+local function rest(d, dirty)
   if dirty then
+    unown(d.id)
     forgive(d.id)
     requeue_now(d.id, place(pool_of(d.key), dirty))
     note(d.key, dirty, 'dirty', 'changed while it ran')
   else
     call('UNLINK', C.job .. d.id)
-    call('ZREM', C.rq .. 'canceled:' .. origin.name, d.id)
   end
 end
 
 local OPS = {}
 
-function OPS.settle(d, dirty, origin)
+function OPS.settle(d, dirty)
   local changed = false
   if d.image then
     changed = store_image(d.key, d.image, true)
@@ -68,16 +68,17 @@ function OPS.settle(d, dirty, origin)
   else
     call('HSET', K.settled, d.key, string.format('%.3f ', now) .. d.settled)
   end
-  rest(d, dirty, origin)
+  rest(d, dirty)
   wake_waiters(d.key, 'settled ' .. d.key)
   if changed then fan_out(d.key) end
 end
 
-function OPS.wait(d, dirty, origin)
-  rest(d, dirty, origin)
+function OPS.wait(d, dirty)
+  rest(d, dirty)
 end
 
 function OPS.after(d, dirty, origin)
+  unown(d.id)
   if dirty then
     requeue_now(d.id, place(origin.pool, dirty))
   else
@@ -98,6 +99,7 @@ function OPS.retry(d, dirty, origin)
 end
 
 function OPS.park(d, dirty, origin)
+  unown(d.id)
   if d.image then store_image(d.key, d.image, false) end
   if dirty then -- the change may be the fix: dirty wins over dead
     forgive(d.id)
@@ -112,7 +114,7 @@ end
 
 local out, succeeded, failed = {}, 0, 0
 for i, d in ipairs(P.done) do
-  local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name')
+  local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name', 'status')
   local origin = h[3] and BY_NAME[h[3]]
   if h[1] ~= d.token or not origin then
     out[i] = 0
@@ -126,7 +128,7 @@ for i, d in ipairs(P.done) do
       give_back(P.worker, d.id, d.token, { origin = h[3], dirty = h[2] })
     else
       unclaim(P.worker, d.id, d.token, origin)
-      call('HDEL', C.job .. d.id, 's_suspect')
+      if h[5] == 'canceled' then call('ZREM', C.rq .. 'canceled:' .. h[3], d.id) end
       OPS[d.op](d, tonumber(h[2] or ''), origin)
       if d.op == 'retry' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
     end

@@ -15,6 +15,7 @@ local function crash(worker, id, token, text, h)
     return
   end
   local q = BY_NAME[h.origin]
+  call('HDEL', job, 's_token', 's_dirty', 'worker_name', 'started_at')
   local message = string.format('%d workers died while they ran it; the last was %s', crashes, worker)
   unclaim(worker, id, token, q)
   call('HDEL', job, 's_crashes') -- the probe gets as many tries again
@@ -55,6 +56,7 @@ local function reap(worker)
       end
     end
   end
+  unclaimed[C.own .. 'claims:' .. worker] = nil
   call('UNLINK', C.own .. 'claims:' .. worker)
   call('ZREM', K.leases, worker)
   call('HDEL', K.running, worker)
