@@ -19,13 +19,13 @@ import pytest
 
 from common.model.errors import PreconditionError
 from common.ops.process import Child, ChildSpec, ToFile
+from common.ops.trivy_program import Trivy, require_trivy
 from sandbox import vulndb
 from sandbox.images import Pushed, push_samples
 from sandbox.registry import Registry
 from tests.fixtures_sandbox import lacking
 from worker.evidence.image.inventory import InventoryJob, ScanOptions, SocketScanner
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
-from worker.evidence.image.trivy_cli import Trivy, find_trivy
 from worker.evidence.image.vulnerability_database import Database
 
 UPDATED = {
@@ -39,7 +39,7 @@ VERSION = {level: moment.strftime("%Y-%m-%dT%H:%M:%SZ") for level, moment in UPD
 def trivy() -> Trivy:
     """Give the real program."""
     try:
-        return find_trivy("", os.environ.get("PATH", os.defpath))
+        return require_trivy("", os.environ.get("PATH", os.defpath))
     except PreconditionError as error:
         lacking(error)
 

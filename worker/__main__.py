@@ -18,6 +18,7 @@ from common.ops import metrics
 from common.ops.exit_status import DONE, FAILED
 from common.ops.probes import health_route, metrics_route
 from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
+from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
 from common.settings.parse import parse
 from common.settings.value import Settings
@@ -31,7 +32,6 @@ from common.state.names import Names
 from worker import matcher
 from worker.compose import Parts, image_reconciler, workload_reconciler
 from worker.counted import counted
-from worker.evidence.image.trivy_cli import find_trivy
 from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, follow_requests
 from worker.metrics import WorkerMetrics
@@ -121,7 +121,7 @@ def _host(settings: Settings, client: Client, names: Names, counters: WorkerMetr
 def _start_matcher(
     settings: Settings, client: Client, names: Names, stopping: threading.Event
 ) -> list[threading.Thread]:
-    trivy = find_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
+    trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     clock = RedisClock(client, names)
     publisher = Publisher(DatabaseTable(client, names), Ledger(client, names), now_s=clock.now_s)
     server = matcher.build(

@@ -18,10 +18,10 @@ from typing import TypeAlias
 import structlog
 
 from common.model.errors import SluiceError, SourceUnavailableError
+from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
-from worker.evidence.image.trivy_cli import Trivy
 from worker.evidence.image.vulnerability_database import (
     Database,
     DatabaseFolders,

@@ -15,6 +15,7 @@ import pytest
 
 from common.model.errors import SluiceError, SourceUnavailableError
 from common.model.image import Inventory, Match
+from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
 from sandbox.faults import Answer
@@ -26,7 +27,6 @@ from tests.waiting import eventually
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
-from worker.evidence.image.trivy_cli import Trivy
 from worker.evidence.image.vulnerability_database import (
     DatabaseFolders,
     DatabaseSource,

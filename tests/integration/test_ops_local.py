@@ -15,7 +15,6 @@ from common.model.errors import PreconditionError
 from common.ops.data_folder import hold
 from common.ops.ports import free_ports, is_free, unix_answers
 from common.ops.socket_paths import LIMIT_BYTES, short_enough
-from common.ops.trivy_program import find_trivy
 
 pytestmark = pytest.mark.integration
 
@@ -120,32 +119,3 @@ def test_a_taken_port_is_seen() -> None:
     """8080 is everybody's favourite."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not is_free("127.0.0.1", server.getsockname()[1])
-
-
-# --- Trivy
-
-
-def test_the_installed_trivy_is_found_without_a_path() -> None:
-    """`pip install` puts it beside the interpreter, often outside of PATH."""
-    found = find_trivy("", "")
-    assert found.version.startswith("0.")
-    assert Path(found.path).name == "trivy"
-
-
-def test_a_configured_trivy_wins(tmp_path: Path) -> None:
-    """A fleet pins its scanner."""
-    program = tmp_path / "trivy"
-    program.write_text('#!/bin/sh\necho \'{"Version":"9.9.9"}\'\n', encoding="utf-8")
-    program.chmod(0o755)
-    assert find_trivy(str(program), "").version == "9.9.9"
-    assert find_trivy("", str(tmp_path)).path == str(program)
-
-
-@pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\necho no json\n"])
-def test_a_trivy_that_does_not_work_is_a_precondition(tmp_path: Path, script: str) -> None:
-    """The path alone proves nothing: wrong architecture, a wrapper, a broken download."""
-    program = tmp_path / "trivy"
-    program.write_text(script, encoding="utf-8")
-    program.chmod(0o755)
-    with pytest.raises(PreconditionError, match="SLUICE_TRIVY_PATH"):
-        find_trivy(str(program), "")

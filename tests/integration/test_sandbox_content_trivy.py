@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import pytest
 
+from common.ops.trivy_program import Trivy
 from sandbox import images, vulndb
 from sandbox.broken import broken
 from sandbox.images import Pushed
 from sandbox.registry import Registry
 from sandbox.truth import FOUND
-from worker.evidence.image.trivy_cli import Trivy
 
 pytestmark = pytest.mark.integration
 

@@ -29,6 +29,7 @@ from common.model.errors import (
     UnauthorizedError,
 )
 from common.model.image import Finding, Inventory
+from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
 from sandbox.broken import broken
@@ -40,7 +41,7 @@ from sandbox.registry import Registry
 from tests.fixtures_trivy import UPDATED, RunningScanner, inventory_job, scanner_process
 from worker.evidence.image.inventory import ScanOptions
 from worker.evidence.image.match import TwirpMatcher
-from worker.evidence.image.trivy_cli import Trivy, child_environment
+from worker.evidence.image.trivy_cli import child_environment
 
 pytestmark = pytest.mark.integration
 

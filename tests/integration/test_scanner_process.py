@@ -24,6 +24,7 @@ from common.model.errors import (
     SluiceError,
     SourceUnavailableError,
 )
+from common.ops.trivy_program import Trivy
 from sandbox import oci
 from sandbox.faults import Hang
 from sandbox.images import Pushed, Sample, push
@@ -33,7 +34,6 @@ from tests.fixtures_trivy import RunningScanner, inventory_job, scanner_process
 from tests.waiting import eventually, is_alive
 from worker.evidence.image import wire
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, SocketScanner
-from worker.evidence.image.trivy_cli import Trivy
 from worker.scanner.scratch import Workshop
 
 pytestmark = pytest.mark.integration

@@ -12,7 +12,7 @@ from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.cli.checks.finding import Fault, Finding, Good, Notice, as_json, line
 from common.cli.checks.redis import judge_redis
 from common.kube.cluster import Operator
-from common.ops.trivy_program import TrivyProgram
+from common.ops.trivy_program import Trivy
 from common.reports.catalog import CATALOG
 from common.state.database import DatabaseRow
 
@@ -207,7 +207,7 @@ def test_no_database_at_all_names_the_process_that_is_missing() -> None:
 )
 def test_a_trivy_that_is_too_old_is_a_fault(version: str, kind: type) -> None:
     """Its reports and its server speak another language."""
-    assert isinstance(judge_trivy(TrivyProgram(path="/bin/trivy", version=version)), kind)
+    assert isinstance(judge_trivy(Trivy(path="/bin/trivy", version=version)), kind)
 
 
 @pytest.mark.parametrize(

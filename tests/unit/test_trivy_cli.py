@@ -6,28 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from common.model.errors import PreconditionError
+from common.ops.trivy_program import Trivy
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.trivy_cli import (
     ImageCommand,
-    Trivy,
     child_environment,
     convert_argv,
     download_argv,
-    find_trivy,
     image_argv,
     server_argv,
 )
 
 TRIVY = Trivy(path="/bin/trivy", version="0.76.0")
-
-
-def program(folder: Path, script: str) -> str:
-    """Write an executable that answers `version` in its own way."""
-    path = folder / "trivy"
-    path.write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
-    path.chmod(0o755)
-    return str(path)
 
 
 def command(**fields: object) -> ImageCommand:
@@ -43,51 +33,6 @@ def command(**fields: object) -> ImageCommand:
         "insecure": False,
     }
     return ImageCommand(**(values | fields))  # type: ignore[arg-type] # a test's shorthand
-
-
-def test_the_configured_program_wins(tmp_path: Path) -> None:
-    """Whoever sets a path means it."""
-    path = program(tmp_path, """echo '{"Version": "0.80.1"}'""")
-    assert find_trivy(path, "/nowhere") == Trivy(path=path, version="0.80.1")
-
-
-def test_a_program_on_the_path_is_found(tmp_path: Path) -> None:
-    """An image or a distribution installs it there."""
-    path = program(tmp_path, """echo '{"Version": "0.70.0", "VulnerabilityDB": {}}'""")
-    assert find_trivy("", str(tmp_path)).path == path
-
-
-def test_the_wheels_program_is_the_last_resort() -> None:
-    """`pip install` with the extra `local` brings it beside the interpreter."""
-    found = find_trivy("", "/nowhere")
-    assert Path(found.path).name == "trivy"
-    assert found.version.startswith("0.")
-
-
-@pytest.mark.parametrize(
-    ("script", "word"),
-    [
-        ("""echo '{"Version": "0.69.3"}'""", "0.69.3"),
-        ("""echo '{"Version": "dev"}'""", "dev"),
-        ("""echo '{}'""", "no known version"),
-        ("echo nonsense", "DecodeError"),
-        ("exit 1", "CalledProcessError"),
-    ],
-)
-def test_a_program_that_is_too_old_or_none_is_refused_with_the_remedy(
-    tmp_path: Path, script: str, word: str
-) -> None:
-    """An older report format would be misread in silence."""
-    with pytest.raises(PreconditionError, match="SLUICE_TRIVY_PATH") as caught:
-        find_trivy(program(tmp_path, script), "")
-    assert word in str(caught.value)
-
-
-def test_a_missing_program_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    """The setting is named, and what it points to."""
-    with pytest.raises(PreconditionError, match=r"no usable Trivy at .*/absent") as caught:
-        find_trivy(str(tmp_path / "absent"), "")
-    assert "SLUICE_TRIVY_PATH" in str(caught.value)
 
 
 def test_nothing_of_our_environment_is_inherited_but_proxies_and_certificates() -> None:

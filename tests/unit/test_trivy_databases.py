@@ -9,8 +9,8 @@ import pytest
 
 from common.model.errors import BadReferenceError, SluiceError, SourceUnavailableError
 from common.model.refs import ImageDigest, ImageReference
+from common.ops.trivy_program import Trivy
 from worker.evidence.image.java_database import make_empty
-from worker.evidence.image.trivy_cli import Trivy
 from worker.evidence.image.vulnerability_database import (
     DEFAULT_REPOSITORIES,
     Database,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from common.model.errors import ScanTimeoutError
+from common.ops.trivy_program import Trivy
 from tests.waiting import eventually
 from worker.evidence.image.java_database import JavaDatabase
-from worker.evidence.image.trivy_cli import Trivy
 
 # Stands in for Trivy: counts its calls, then does what `$0.does` says with its cache folder.
 PROGRAM = """#!/bin/sh

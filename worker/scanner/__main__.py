@@ -10,10 +10,10 @@ import structlog
 
 from common.ops.exit_status import DONE
 from common.ops.startup import begin_logs, exit_status, stop_on_signals
+from common.ops.trivy_program import require_trivy
 from common.settings.parse import parse
 from common.settings.value import Settings
 from worker.evidence.image.java_database import JavaDatabase
-from worker.evidence.image.trivy_cli import find_trivy
 from worker.scanner.job import Bench
 from worker.scanner.scratch import Workshop
 from worker.scanner.service import ScannerService
@@ -34,7 +34,7 @@ def _scan() -> int:
 
 
 def _serve(settings: Settings) -> None:
-    trivy = find_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
+    trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     socket_path = Path(settings.trivy.scanner_socket)
     bench = Bench(
         trivy=trivy,

@@ -20,6 +20,7 @@ from common.model.errors import (
 )
 from common.model.image import Inventory
 from common.model.refs import parse_reference
+from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
 from worker.evidence.image.java_database import JavaDatabase
@@ -27,7 +28,6 @@ from worker.evidence.image.recorder import Recorder
 from worker.evidence.image.report import inventory_of
 from worker.evidence.image.trivy_cli import (
     ImageCommand,
-    Trivy,
     child_environment,
     convert_argv,
     image_argv,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,7 +9,7 @@ import urllib.request
 from common.cli.ages import database_age_s
 from common.cli.checks.finding import Fault, Finding, Good, Notice
 from common.cli.layout import age
-from common.ops.trivy_program import OLDEST, TrivyProgram
+from common.ops.trivy_program import OLDEST, Trivy, is_supported
 from common.state.database import DatabaseRow
 
 # Trivy's own default since 0.56.
@@ -21,10 +20,9 @@ _STALE_S = 3 * 86_400  # a new database appears every 6 hours
 _REGISTRY_ANSWERS = frozenset({200, 401})
 
 
-def judge_trivy(found: TrivyProgram) -> Finding:
+def judge_trivy(found: Trivy) -> Finding:
     """Return whether the program is new enough. Pure."""
-    numbers = re.match(r"v?(\d+)\.(\d+)", found.version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
+    if not is_supported(found.version):
         return Fault(
             topic="Trivy",
             said=f"{found.path} is {found.version}, older than {'.'.join(map(str, OLDEST))}",

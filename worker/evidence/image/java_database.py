@@ -21,8 +21,9 @@ from pathlib import Path
 import structlog
 
 from common.model.errors import ScanTimeoutError, SluiceError, SourceUnavailableError
+from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
-from worker.evidence.image.trivy_cli import Trivy, child_environment, download_argv
+from worker.evidence.image.trivy_cli import child_environment, download_argv
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
 
 _log = structlog.get_logger()

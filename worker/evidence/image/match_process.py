@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from common.ops.process import Child, ChildSpec, Forward, status_text
-from worker.evidence.image.trivy_cli import Trivy, child_environment, server_argv
+from common.ops.trivy_program import Trivy
+from worker.evidence.image.trivy_cli import child_environment, server_argv
 from worker.evidence.image.twirp import ServerVersion
 from worker.evidence.image.vulnerability_database import Database
 

@@ -1,4 +1,4 @@
-"""The Trivy program: where it is, which version, and how each of its commands is called.
+"""The Trivy program: how each of its commands is called.
 
 Commands are values; nothing here starts a scan. The child's environment is built from nothing:
 what is not named below, above all the worker's own secrets, never reaches it.
@@ -6,23 +6,12 @@ what is not named below, above all the worker's own secrets, never reaches it.
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from common.model.errors import PreconditionError, shorten
+from common.ops.trivy_program import Trivy
 from worker.evidence.image.options import ScanOptions
-
-# The oldest version whose report and server protocol we read; 0.76 is what the tests run.
-OLDEST = (0, 70)
-_VERSION_TIMEOUT_S = 30.0  # 0.06 s when the file is in memory; a cold disk reads 174 MB
-_NUMBERS = re.compile(r"v?(\d+)\.(\d+)")
 
 # What a proxy or a private certificate authority needs, and nothing else of ours.
 _INHERITED = (
@@ -49,54 +38,6 @@ _OFFLINE = {
     "TRIVY_SKIP_VEX_REPO_UPDATE": "true",
     "TRIVY_OFFLINE_SCAN": "true",
 }
-
-
-class _VersionText(msgspec.Struct, frozen=True, rename={"version": "Version"}):
-    version: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trivy:
-    """A program that was found and whose version was checked."""
-
-    path: str
-    version: str
-
-
-def find_trivy(configured: str, search_path: str) -> Trivy:
-    """Return the Trivy to use: as configured, else from `search_path`, else our wheel's.
-
-    Raises PreconditionError when there is none or it is older than `OLDEST`.
-    """
-    beside = Path(sys.executable).with_name("trivy")  # where the wheel puts it
-    path = configured or shutil.which("trivy", path=search_path) or str(beside)
-    version = _version_of(path)
-    numbers = _NUMBERS.match(version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise PreconditionError(
-            f"{path} is Trivy {shorten(version) or 'of no known version'}, but {oldest} or newer is"
-            " needed; install it or point SLUICE_TRIVY_PATH to one"
-        )
-    return Trivy(path=path, version=version)
-
-
-def _version_of(path: str) -> str:
-    try:
-        done = subprocess.run(
-            [path, "version", "--format", "json"],
-            env=_QUIET,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=_VERSION_TIMEOUT_S,
-        )
-        return msgspec.json.decode(done.stdout, type=_VersionText).version
-    except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as exc:
-        raise PreconditionError(
-            f"no usable Trivy at {path} ({type(exc).__name__}); install trivy"
-            " or set SLUICE_TRIVY_PATH"
-        ) from exc
 
 
 def child_environment(
