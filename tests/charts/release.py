@@ -1,0 +1,112 @@
+"""The chart, installed into a real API server as Helm would, and its accounts' tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.kube.cluster import Cluster
+from common.kube.session import Session
+from sandbox.controlplane import ControlPlane, kubeconfig
+from tests.charts.rendered import CHART, Rendered
+
+# The strictest of Kubernetes' Pod security standards; admission refuses Pods that break it.
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+_TOKEN_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One installed chart."""
+
+    chart: Rendered
+    name: str
+    namespace: str
+    controlplane: ControlPlane
+    folder: Path
+
+    def kubeconfig(self, component: str) -> Path:
+        """Return a kubeconfig with a token of the component's own account, as its Pod gets it."""
+        account = f"{self.name}-kube-sluice-{component}"
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
+        wanted = {"spec": {"expirationSeconds": _TOKEN_S}}
+        token = self.controlplane.api.create(path, wanted)["status"]["token"]
+        file = self.folder / f"{component}.kubeconfig"
+        file.write_bytes(kubeconfig(self.controlplane.server, token, self.controlplane.ca))
+        file.chmod(0o600)
+        return file
+
+    @contextlib.contextmanager
+    def session(self, component: str) -> Iterator[Session]:
+        """Open the API server as the component."""
+        with contextlib.closing(Session.from_kubeconfig(str(self.kubeconfig(component)))) as one:
+            yield one
+
+    @contextlib.contextmanager
+    def without(self, component: str, group: str, resource: str, verb: str) -> Iterator[None]:
+        """Take one right out of the component's role for the length of the block."""
+        path = f"{_ROLES}/{self.name}-kube-sluice-{component}"
+        rules = self.controlplane.api.get(path)["rules"]
+        self.controlplane.api.patch(path, {"rules": lacking(rules, group, resource, verb)})
+        try:
+            yield
+        finally:
+            self.controlplane.api.patch(path, {"rules": rules})
+
+
+def lacking(
+    rules: list[dict[str, Any]], group: str, resource: str, verb: str
+) -> list[dict[str, Any]]:
+    """Return the rules without one verb on one resource, each resource with a rule of its own."""
+    return [
+        {
+            **rule,
+            "resources": [one],
+            "verbs": [
+                each
+                for each in rule["verbs"]
+                if (rule["apiGroups"], one, each) != ([group], resource, verb)
+            ],
+        }
+        for rule in rules
+        for one in rule["resources"]
+        if rule["verbs"] != [verb] or (rule["apiGroups"], one) != ([group], resource)
+    ]
+
+
+def apply(kubectl: Path, controlplane: ControlPlane, chart: Rendered, *more: str) -> None:
+    """Send every object; an unknown or mistyped field is an error."""
+    command = (str(kubectl), "--kubeconfig", str(controlplane.kubeconfig), "apply")
+    done = subprocess.run(
+        [*command, "--server-side", "--validate=strict", "--filename=-", *more],
+        input=json.dumps({"apiVersion": "v1", "kind": "List", "items": chart.manifests}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def install_definitions(controlplane: ControlPlane) -> None:
+    """Create the chart's definitions where they are missing, as Helm does with crds/."""
+    text = (CHART / "crds" / "reports.yaml").read_text(encoding="utf-8")
+    crds = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
+        Cluster(session).install_crds(crds)
+
+
+def remove_global(controlplane: ControlPlane, chart: Rendered) -> None:
+    """Delete what does not go with the namespace."""
+    for manifest in chart.manifests:
+        if manifest["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+            plural = f"{manifest['kind'].lower()}s"
+            root = _ROLES.rpartition("/")[0]
+            controlplane.api.delete(f"{root}/{plural}/{manifest['metadata']['name']}")

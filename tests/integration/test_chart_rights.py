@@ -1,0 +1,179 @@
+"""The chart's rights on a real API server: enough for each component, and nothing beyond."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.cli.checks.access import RULES, check_access
+from common.cli.checks.finding import Good
+from common.kube.cluster import Cluster
+from sandbox.controlplane import ControlPlane
+from tests.charts.release import (
+    RESTRICTED,
+    Release,
+    apply,
+    install_definitions,
+    lacking,
+    remove_global,
+)
+from tests.charts.rendered import SCENARIOS, render, values
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+NEEDED = [
+    (rule.component, rule.group, resource, verb)
+    for rule in RULES
+    for resource in rule.resources
+    for verb in rule.verbs
+]
+
+
+@pytest.fixture(scope="module")
+def release(
+    controlplane: ControlPlane, programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Release]:
+    """Give the chart with its defaults, applied to a namespace that admits restricted Pods only."""
+    name = f"t{secrets.token_hex(3)}"
+    namespace = f"test-{name}"
+    chart = render(name=name, namespace=namespace)
+    install_definitions(controlplane)
+    controlplane.create_namespace(namespace, RESTRICTED)
+    try:
+        apply(programs["kubectl"], controlplane, chart)
+        yield Release(
+            chart=chart,
+            name=name,
+            namespace=namespace,
+            controlplane=controlplane,
+            folder=tmp_path_factory.mktemp("tokens"),
+        )
+    finally:
+        remove_global(controlplane, chart)
+        controlplane.api.delete(f"/api/v1/namespaces/{namespace}")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_the_api_server_accepts_every_object(
+    scenario: Path, controlplane: ControlPlane, programs: dict[str, Path], namespace: str
+) -> None:
+    """Strictly: a misspelt field is dropped silently otherwise."""
+    chart = render(values(scenario), namespace=namespace)
+    apply(programs["kubectl"], controlplane, chart, "--dry-run=server")
+
+
+def test_the_restricted_standard_admits_every_pod(release: Release) -> None:
+    """Controllers make the Pods and admission checks them: two workers, one of the others."""
+
+    def made() -> list[str]:
+        path = f"/api/v1/namespaces/{release.namespace}/pods"
+        return sorted(
+            pod["metadata"]["labels"]["app.kubernetes.io/component"]
+            for pod in release.controlplane.api.get(path)["items"]
+        )
+
+    assert eventually(lambda: len(made()) >= 5), made()
+    assert made() == ["matcher", "redis", "watcher", "worker", "worker"]
+
+
+@pytest.mark.parametrize("component", ["watcher", "worker"])
+def test_the_doctor_finds_no_fault_with_a_components_own_token(
+    release: Release, component: str
+) -> None:
+    """The doctor knows what each component asks for; its account must have all of it."""
+    with release.session(component) as session:
+        found = list(check_access(Cluster(session).can_i, targets=()))
+    mine = [each for each in found if each.topic.endswith(component)]
+    assert mine
+    assert all(isinstance(each, Good) for each in mine), mine
+
+
+@pytest.mark.parametrize(
+    ("component", "group", "resource", "verb"), NEEDED, ids=lambda value: value or "core"
+)
+def test_no_right_can_be_left_out(
+    release: Release, component: str, group: str, resource: str, verb: str
+) -> None:
+    """Taken from the role, it is refused, and the doctor names exactly what is missing."""
+    with release.session(component) as session:
+        cluster = Cluster(session)
+
+        def can() -> bool:
+            return cluster.can_i(verb, group, resource)
+
+        def said() -> list[str]:
+            """Ask the server about this right and take the others for given."""
+            this = (verb, group, resource)
+            found = check_access(
+                lambda v, g, r, _: can() if (v, g, r) == this else True, targets=()
+            )
+            return [each.said for each in found if not isinstance(each, Good)]
+
+        assert eventually(can)
+        with release.without(component, group, resource, verb):
+            assert eventually(lambda: not can())
+            assert any(f"may not {verb} {resource}" in each for each in said())
+        assert eventually(can)
+
+
+@pytest.mark.parametrize("component", ["watcher", "worker", "matcher"])
+def test_every_component_can_tell_which_cluster_it_is_in(release: Release, component: str) -> None:
+    """They meet in Redis under the uid of kube-system: three times the same."""
+    with release.session(component) as session:
+        found = Cluster(session).kube_system_uid()
+    admin = release.controlplane.api.get("/api/v1/namespaces/kube-system")
+    assert found == admin["metadata"]["uid"]
+
+
+@pytest.mark.parametrize(
+    ("component", "verb", "resource"),
+    [
+        ("watcher", "get", "secrets"),
+        ("watcher", "list", "secrets"),
+        ("watcher", "watch", "secrets"),
+        ("watcher", "get", "configmaps"),
+        ("watcher", "get", "namespaces"),
+        ("watcher", "create", "pods"),
+        ("worker", "list", "secrets"),
+        ("worker", "watch", "secrets"),
+        ("worker", "list", "pods"),
+        ("worker", "create", "serviceaccounts/token"),
+        ("worker", "list", "events"),
+        ("matcher", "get", "secrets"),
+        ("matcher", "list", "pods"),
+        ("matcher", "create", "events"),
+    ],
+)
+def test_a_component_is_refused_what_is_not_its_business(
+    release: Release, component: str, verb: str, resource: str
+) -> None:
+    """Law 9, asked of the API server itself."""
+    with release.session(component) as session:
+        assert not Cluster(session).can_i(verb, "", resource)
+
+
+def test_the_watcher_writes_no_report_and_the_worker_lists_none(release: Release) -> None:
+    """One sees all and writes nothing, the other writes by name what it was told to."""
+    group, reports = "aquasecurity.github.io", "vulnerabilityreports"
+    with release.session("watcher") as session:
+        for verb in ("create", "update", "patch", "delete", "deletecollection"):
+            assert not Cluster(session).can_i(verb, group, reports)
+    with release.session("worker") as session:
+        for verb in ("list", "watch", "deletecollection"):
+            assert not Cluster(session).can_i(verb, group, reports)
+
+
+def test_lacking_takes_one_right_and_leaves_the_rest() -> None:
+    """Else the tests above would prove too much."""
+    rules = [{"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["list", "watch"]}]
+    assert lacking(rules, "", "pods", "list") == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["watch"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]},
+    ]
+    assert lacking([{**rules[0], "verbs": ["get"]}], "", "pods", "get") == [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}
+    ]
