@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,31 @@ def test_a_place_of_its_own_is_removed_and_a_given_one_is_kept(tmp_path: Path) -
         given.log("x").touch()
     assert not own.folder.exists()
     assert given.log("x").exists()
+
+
+def test_what_a_crashed_sandbox_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds 130 MB of etcd's; nobody would look for them."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # out of reach of other test runs
+    monkeypatch.setattr(tempfile, "tempdir", None)  # forget the folder chosen before
+    code = (
+        "import os; from sandbox.place import Place; print(Place().folder, flush=True); os.abort()"
+    )
+    crashed = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    left = Path(crashed.stdout.strip())
+    assert left.exists()
+    with Place() as living, Place() as next_one:
+        assert not left.exists()
+        assert living.folder.exists()
+        assert next_one.folder.exists()
 
 
 def test_nobody_else_may_look_inside() -> None:
