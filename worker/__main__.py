@@ -21,6 +21,7 @@ from common.ops.startup import begin_logs, exit_status, patiently, serving, stop
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
 from common.settings.parse import parse
+from common.settings.pools import pool_warnings, served_pools
 from common.settings.value import Settings
 from common.state.arrival import client_for, required_address, tell_start
 from common.state.clock import RedisClock
@@ -52,11 +53,13 @@ def main() -> int:
 
 def _work(stopping: threading.Event) -> int:
     settings = parse(os.environ)
-    component = f"worker-{'-'.join(settings.pipeline.pools)}"
-    begin_logs(settings.ops, component=component, warnings=settings.warnings)
+    pools = served_pools(settings.pipeline.pools)
+    component = f"worker-{'-'.join(pools)}"
+    warnings = (*settings.warnings, *pool_warnings(settings.pipeline.pools))
+    begin_logs(settings.ops, component=component, warnings=warnings)
     client = client_for(settings.redis, required_address(settings.redis), name=component)
     registry = metrics.new_registry(component=component, version=VERSION)
-    counters = WorkerMetrics(registry, settings.pipeline.pools)
+    counters = WorkerMetrics(registry, pools)
     ready = threading.Event()
     health = {
         "/healthz": health_route({}),

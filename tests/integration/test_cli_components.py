@@ -38,6 +38,28 @@ def test_a_component_without_redis_ends_with_status_3_and_the_remedy(
     assert done.stdout == ""
 
 
+def test_a_worker_of_a_pool_that_nothing_serves_ends_with_status_3(tmp_path: Path) -> None:
+    """It would look ready for ever and do nothing."""
+    done = sluice(tmp_path, "worker", "--pool", "audit", SLUICE_REDIS_URL="redis://127.0.0.1:1")
+    assert done.returncode == 3
+    assert "audit alone, which nothing serves" in done.stderr
+    assert "one or more of reconcile" in done.stderr
+
+
+def test_a_pool_that_nothing_serves_is_warned_of_in_the_log(tmp_path: Path) -> None:
+    """The default holds one; what it stands for must not look done."""
+    done = sluice(
+        tmp_path,
+        "worker",
+        SLUICE_REDIS_URL="redis://127.0.0.1:1",
+        OPERATOR_METRICS_BIND_ADDRESS="192.0.2.1:1",  # not ours: it ends there, after its warnings
+    )
+    assert done.returncode == 3
+    warnings = [line for line in done.stderr.splitlines() if '"level":"warning"' in line]
+    assert any("SLUICE_WORKER_POOLS has audit" in line for line in warnings), done.stderr
+    assert '"component":"worker-reconcile-scan"' in done.stderr
+
+
 @pytest.mark.parametrize("name", ["watcher", "worker", "scanner"])
 def test_wrong_settings_are_told_before_the_component_starts(tmp_path: Path, name: str) -> None:
     """All at once, as everywhere."""

@@ -1,0 +1,42 @@
+"""Pools that are known but not served: told at start, and never a silent idle process."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.model.errors import PreconditionError
+from common.settings.formats import POOLS
+from common.settings.parse import parse
+from common.settings.pools import SERVED, pool_warnings, served_pools
+
+
+@given(st.lists(st.sampled_from(POOLS), unique=True))
+def test_every_pool_is_served_or_warned_of(chosen: list[str]) -> None:
+    """A pool that is neither would lose its keys without a word."""
+    warned = [pool for pool in chosen if any(f" {pool}," in each for each in pool_warnings(chosen))]
+    try:
+        served = served_pools(chosen)
+    except PreconditionError:
+        served = ()
+    assert sorted([*served, *warned]) == sorted(chosen)
+    assert set(served) <= set(SERVED)
+
+
+def test_the_default_serves_what_there_is_and_says_what_is_missing() -> None:
+    """The default names `audit` so that an upgrade brings it by itself."""
+    pools = parse({}).pipeline.pools
+    assert served_pools(pools) == ("reconcile", "scan")
+    (warning,) = pool_warnings(pools)
+    assert "audit" in warning
+
+
+@pytest.mark.parametrize(("chosen", "word"), [(["audit"], "audit"), ([], "is empty")])
+def test_a_worker_without_a_pool_that_is_served_is_refused_with_the_remedy(
+    chosen: list[str], word: str
+) -> None:
+    """It would hold a place in the cluster, look ready and do nothing."""
+    with pytest.raises(PreconditionError, match="--pool, to one or more of reconcile") as caught:
+        served_pools(chosen)
+    assert word in str(caught.value)
