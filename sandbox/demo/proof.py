@@ -62,6 +62,9 @@ class Measured:
     pulls_per_image: Mapping[str, int]  # digest -> how often its configuration was pulled
     reports: Mapping[str, int]  # kind -> stored
     missing: Sequence[str]
+    ran: int  # containers that a kubelet started
+    unlike: Sequence[str]  # sentences: a report of another digest than the one that runs
+    unfinished: Sequence[str]  # Jobs
     first: Phase
     second_pass: Phase
     after_restart: Phase
@@ -74,6 +77,8 @@ class Measured:
 def faults(measured: Measured) -> list[str]:
     """Return every broken promise as a sentence; empty: all hold."""
     found = [f"{name} has no report" for name in measured.missing]
+    found += measured.unlike
+    found += [f"Job {name} did not succeed" for name in measured.unfinished]
     found += _first_pass(measured)
     for title, phase in (
         ("the second pass", measured.second_pass),
@@ -154,6 +159,11 @@ def document(measured: Measured) -> dict[str, Any]:
         "matches": measured.first.work.matches,
         "reports": dict(measured.reports),
         "missing": list(measured.missing),
+        "running": {
+            "containers": measured.ran,
+            "unlike": list(measured.unlike),
+            "unfinished_jobs": list(measured.unfinished),
+        },
         "second_pass": _counts(measured.second_pass.work),
         "after_restart": _counts(measured.after_restart.work),
         "after_redis_restart": _counts(measured.after_redis_restart.work),

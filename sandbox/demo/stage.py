@@ -14,6 +14,7 @@ from sandbox import vulndb
 from sandbox.demo.coverage import missing
 from sandbox.demo.product import Product
 from sandbox.demo.proof import Measured, Phase, Seen, Work
+from sandbox.demo.running import ran, unfinished, unlike
 from sandbox.demo.world import World, create_all
 from sandbox.expectation import Expectation, expected
 from sandbox.place import Place
@@ -130,6 +131,8 @@ class Stage:
     def measured(self, phases: Mapping[str, Phase]) -> Measured:
         """Put everything together."""
         wanted = self.expectation()
+        reports = self.world.reports()
+        digests = ran(self.world.items("/api/v1/pods"))
         return Measured(
             workloads=wanted.workloads,
             containers=wanted.containers,
@@ -139,8 +142,11 @@ class Stage:
                 for digest, count in self.world.pulls().items()
                 if digest in wanted.images
             },
-            reports=dict(Counter(report["kind"] for report in self.world.reports())),
+            reports=dict(Counter(report["kind"] for report in reports)),
             missing=self.missing(),
+            ran=len(digests),
+            unlike=unlike(digests, reports),
+            unfinished=unfinished(self.world.items("/apis/batch/v1/jobs")),
             changed_by_update=wanted.changed_by_update,
             seconds=self.seconds,
             **phases,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from common.model.errors import PreconditionError
-from sandbox import controlplane, registry, vulndb
+from sandbox import controlplane, node_host, registry, vulndb
+from sandbox import node as real_node
 from sandbox.api import Api, ApiError
 from sandbox.controlplane import ControlPlane
 from sandbox.demo.proof import Seen
@@ -138,16 +139,41 @@ class World:
             raise
 
 
-def build(place: Place, stack: Stack, *, node: bool = False, say: Callable[[str], None]) -> World:
-    """Bring up a control plane with a stand-in for the kubelet, and everything else."""
-    programs = find((*controlplane.PROGRAMS, *registry.PROGRAMS), say=say)
-    say("starting etcd, kube-apiserver and kube-controller-manager (about 4 s)")
-    plane = ControlPlane(place, programs, stack).start()
+Say = Callable[[str], None]
+
+
+def build(place: Place, stack: Stack, *, node: bool = False, say: Say) -> World:
+    """Bring up a cluster and everything else.
+
+    The cluster is a control plane with a stand-in for the kubelet or, as `node`, a real node.
+    Raises PreconditionError, for one when this host cannot run a node.
+    """
+    if node:
+        node_host.require()  # before a build of minutes
+    cluster = real_node.PROGRAMS if node else controlplane.PROGRAMS
+    programs = find((*cluster, *registry.PROGRAMS), say=say)
     store = Registry(place, programs, stack).start()
     images = push_samples(store.address)
-    Kubelet(plane, stack).start()
+    plane = (_node if node else _control_plane)(place, programs, stack, store, say)
     valkey = Valkey(place, stack).start()
     return World(plane=plane, registry=store, valkey=valkey, images=images)
+
+
+def _control_plane(
+    place: Place, programs: Mapping[str, Path], stack: Stack, _registry: Registry, say: Say
+) -> ControlPlane:
+    say("starting etcd, kube-apiserver and kube-controller-manager (about 4 s)")
+    plane = ControlPlane(place, programs, stack).start()
+    Kubelet(plane, stack).start()
+    return plane
+
+
+def _node(
+    place: Place, programs: Mapping[str, Path], stack: Stack, store: Registry, say: Say
+) -> real_node.Node:
+    say("starting a node: control plane, kubelet, containerd (about 6 s)")
+    port = int(store.address.rpartition(":")[2])
+    return real_node.Node(place, programs, stack, registry_port=port).start()
 
 
 def create_all(api: Api, objects: Iterable[Mapping[str, Any]]) -> None:

@@ -15,6 +15,9 @@ GOOD = Measured(
     pulls_per_image={"sha256:a": 1},
     reports={"VulnerabilityReport": 2, "ExposedSecretReport": 2},
     missing=(),
+    ran=2,
+    unlike=(),
+    unfinished=(),
     first=Phase(
         work=Work(inventories=1, matches=1, writes=4, enqueued=3), seen=Seen(report_writes=4)
     ),
@@ -35,6 +38,8 @@ def test_what_holds_has_no_fault() -> None:
     ("broken", "words"),
     [
         (replace(GOOD, missing=("shop/web/app: SbomReport",)), "has no report"),
+        (replace(GOOD, unlike=("shop/web/app runs sha256:b",)), "runs sha256:b"),
+        (replace(GOOD, unfinished=("shop/seed",)), "Job shop/seed did not succeed"),
         (replace(GOOD, distinct_images=2), "inventories for 2 distinct images"),
         (replace(GOOD, pulls_per_image={"sha256:a": 2}), "2 times, not once"),
         (
