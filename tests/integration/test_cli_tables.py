@@ -148,8 +148,8 @@ def test_a_deployments_story_is_that_of_its_replicaset_and_its_image(
     assert told == [
         "Queued, to run at once: PodChanged.",
         "Taken by w1.",
-        "Everything about it is true now.",
         "R/shop/r created.",
+        "Everything about it is true now.",
         f"Queued, to run at once: used by {web.key.shown}.",
     ]
     assert f"{DIGEST} (linux/amd64)" in text

@@ -112,6 +112,19 @@ function OPS.park(d, dirty, origin)
   end
 end
 
+-- What the runs did comes before how they ended: the ledger is read as a story. Of a call whose
+-- reply was lost, it was written by the first one, which took all tokens that were current.
+local function is_news()
+  if not P.resent then return true end
+  for _, d in ipairs(P.done) do
+    if call('HGET', C.job .. d.id, 's_token') == d.token then return true end
+  end
+  return false
+end
+if is_news() then
+  for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
+end
+
 local out, succeeded, failed = {}, 0, 0
 for i, d in ipairs(P.done) do
   local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name', 'status')
@@ -133,9 +146,6 @@ for i, d in ipairs(P.done) do
       if d.op == 'retry' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
     end
   end
-end
-if not P.resent or succeeded + failed > 0 then -- else the first call has written them
-  for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
 end
 mark(P.worker, P.running)
 tell_rq(P.worker, nil, succeeded, failed)
