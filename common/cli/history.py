@@ -11,10 +11,10 @@ import orjson
 
 from common.cli.command import Command, Context, positive
 from common.cli.story import told
-from common.cli.subject import Images, Rows, images_of, keys_meant, read_wish
+from common.cli.subject import Images, Rows, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
-from common.model.key import WorkKey, WorkloadKey
+from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
 
 _LIMIT = 50
@@ -27,15 +27,22 @@ class Stories(Protocol):
         """Return a key's newest facts, newest last."""
 
 
+class Used(Protocol):
+    """The image table."""
+
+    def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
+        """Return the images that a workload uses."""
+
+
 def chapters(
-    keys: Sequence[WorkKey], ledger: Stories, images: Images, *, limit: int
+    keys: Sequence[WorkKey], ledger: Stories, images: Used, *, limit: int
 ) -> list[tuple[WorkKey, list[Fact]]]:
     """Return the facts of each key, and after a workload those of the images that it uses."""
     wanted: list[WorkKey] = []
     for key in keys:
         wanted.append(key)
         if isinstance(key, WorkloadKey):
-            wanted.extend(images_of(key, images))
+            wanted.extend(images.used_by(key))
     return [(key, ledger.history(str(key), limit)) for key in dict.fromkeys(wanted)]
 
 

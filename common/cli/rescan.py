@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from common.cli.command import Command, Context
 from common.cli.layout import age, counted
-from common.cli.subject import images_of, keys_meant, read_wish
+from common.cli.subject import keys_meant, read_wish
 from common.cli.tables import Tables, open_tables
 from common.model.key import WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
@@ -37,7 +37,7 @@ def with_images(keys: Sequence[WorkKey], tables: Tables) -> list[WorkKey]:
     wanted: list[WorkKey] = []
     for key in keys:
         if isinstance(key, WorkloadKey):
-            wanted.extend(images_of(key, tables.images))
+            wanted.extend(tables.images.used_by(key))
         wanted.append(key)
     return list(dict.fromkeys(wanted))
 

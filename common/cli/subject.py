@@ -150,13 +150,3 @@ def _canonical(text: str) -> str:
         return parse_reference(text).canonical
     except BadReferenceError:
         return text
-
-
-def images_of(workload: WorkloadKey, images: Images) -> list[ImageKey]:
-    """Return the images that a workload uses."""
-    text = str(workload)
-    return [
-        key
-        for key in images.keys()  # noqa: SIM118 # no mapping
-        if any(use.workload == text for use in images.uses(key))
-    ]

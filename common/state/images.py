@@ -7,7 +7,7 @@ fails takes nothing away.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 from redis import Redis
@@ -91,12 +91,17 @@ class ImageTable:
             found = redis.hgetall(self._own(f"users:{key}"))
         return [_use.decode(found[workload]) for workload in sorted(found)]
 
+    def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
+        """Return the images that a workload uses, in the order of their keys; one round trip."""
+        with self._scripts.reading() as redis:
+            texts = redis.smembers(self._own(f"uses:{workload}"))
+        return _image_keys(sorted(texts))
+
     def keys(self) -> list[ImageKey]:
         """Return every image that has a record or a user, the longest unused first."""
         with self._scripts.reading() as redis:
             texts = redis.zrange(self._own("images"), 0, -1)
-        keys = [parse_key(text.decode()) for text in texts]
-        return [key for key in keys if isinstance(key, ImageKey)]
+        return _image_keys(texts)
 
     def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
         """End the workload's uses of all other images; return how many there were."""
@@ -108,3 +113,8 @@ class ImageTable:
         payload = {"successor": str(successor), "waiter": str(waiter)}
         row = self._scripts.run("await", payload, repeatable=True)
         return decode_settled(row) if row else None
+
+
+def _image_keys(texts: Iterable[bytes]) -> list[ImageKey]:
+    keys = (parse_key(text.decode()) for text in texts)
+    return [key for key in keys if isinstance(key, ImageKey)]

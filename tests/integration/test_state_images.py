@@ -331,6 +331,18 @@ def test_uses_tell_how_each_workload_names_the_image(images: Images) -> None:
     assert images.table.uses(KEY) == [use(workload("a")), private]
 
 
+def test_a_workload_tells_which_images_it_uses(images: Images) -> None:
+    """`history` and `rescan` ask this of one workload, in a cluster with thousands of images."""
+    web, other = workload("web"), workload("other")
+    keys = [image(seed) for seed in (3, 1, 2)]
+    images.table.lookup(use(web), keys)
+    images.table.lookup(use(other), [image(4)])
+    assert images.table.used_by(web) == sorted(keys, key=str)
+    images.table.release(web, keep=[image(2)])
+    assert images.table.used_by(web) == [image(2)]
+    assert images.table.used_by(workload("nobody")) == []
+
+
 def test_one_lookup_is_for_one_workload(images: Images) -> None:
     """Registering is per workload; two in one call would wake the wrong one."""
     uses = [(use(workload("a")), KEY), (use(workload("b")), KEY)]

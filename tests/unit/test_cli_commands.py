@@ -17,7 +17,6 @@ from common.cli.layout import age, columns
 from common.cli.subject import Exactly, Image, Named, read_wish
 from common.model.errors import SourceUnavailableError
 from common.model.facts import Fact
-from common.model.image import ImageUse
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint
 from common.queue.contract import Entry, Lane
@@ -117,14 +116,9 @@ class Ledger:
 class Images:
     """One image, used by one workload."""
 
-    def keys(self) -> list[ImageKey]:
-        """Return it."""
-        return [IMAGE]
-
-    def uses(self, key: ImageKey) -> list[ImageUse]:
-        """Return its use."""
-        assert key == IMAGE
-        return [ImageUse(workload=str(WEB), reference="app:1", namespace="shop")]
+    def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
+        """Return it for its workload."""
+        return [IMAGE] if workload == WEB else []
 
 
 def test_a_workloads_chapter_is_followed_by_its_images() -> None:

@@ -17,7 +17,6 @@ from common.cli.subject import (
     Exactly,
     Image,
     Named,
-    images_of,
     keys_meant,
     read_wish,
 )
@@ -250,9 +249,3 @@ def test_an_image_is_found_by_reference_and_by_digest(text: str) -> None:
 def test_what_nobody_knows_means_nothing(text: str) -> None:
     """Better no answer than somebody else's."""
     assert meant(text) == []
-
-
-def test_a_workloads_images_are_found() -> None:
-    """Its own story is half the story."""
-    assert images_of(key("web-new"), FakeImages()) == [IMAGE]
-    assert images_of(key("web-old"), FakeImages()) == []
