@@ -344,6 +344,16 @@ def test_after_a_crash_without_a_mark_every_suspect_runs_alone(subject: Subject)
     assert batches == [[keys[0]], [keys[1]], [keys[2]], [keys[3]]]
 
 
+def test_the_last_claim_of_a_batch_is_the_one_that_ran(subject: Subject) -> None:
+    """When the others have ended there is no doubt, mark or not."""
+    keys = workloads(3)
+    subject.add(*keys)
+    claims = subject.claim()
+    subject.queue.complete("w1", [(claim, converged()) for claim in claims[:2]])
+    subject.die()
+    assert subject.one().crashes == 1
+
+
 def test_a_change_saves_a_key_from_its_last_crash(subject: Subject) -> None:
     """Trap 20. dirty wins over dead, for crashes too."""
     subject.add(KEY)
@@ -387,6 +397,27 @@ def test_an_empty_lane_leaves_its_share_to_the_other(subject: Subject) -> None:
     """No turn is wasted while there is work."""
     subject.add(*workloads(20), lane=Lane.BULK)
     assert len(subject.claim(limit=16)) == 16
+
+
+def test_an_entry_left_behind_takes_nobodys_turn(subject: Subject) -> None:
+    """A promoted key leaves an entry in the bulk lane: bulk's share is for who waits there."""
+    fresh, bulk = workloads(9, "fresh"), workloads(1, "bulk")
+    subject.add(KEY, *bulk, lane=Lane.BULK)
+    subject.add(*fresh)
+    subject.add(KEY)
+    found = [claim.key for claim in subject.claim(limit=8)]
+    assert found == [*fresh[:7], *bulk]
+
+
+def test_an_entry_left_behind_does_not_run_a_key_that_waits(subject: Subject) -> None:
+    """Its time is its due time, whatever stands in the list since an earlier life."""
+    subject.add(KEY, lane=Lane.BULK)
+    subject.add(KEY)
+    subject.end(subject.one(), converged())
+    subject.add(KEY, lane=Lane.BULK, delay_s=300)
+    assert subject.claim() == []
+    subject.later(301)
+    assert subject.one().key == KEY
 
 
 def test_pools_do_not_see_each_other(subject: Subject) -> None:
