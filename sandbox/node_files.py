@@ -146,7 +146,7 @@ def containerd(layout: Layout, *, runc: str) -> bytes:
         # runc may not lower the score without CAP_SYS_RESOURCE, and then no Pod starts.
         f"plugins.'{runtime}'": {"restrict_oom_score_adj": True},
         f"plugins.'{runtime}'.cni": {
-            "bin_dirs": sorted({str(layout.programs[name].parent) for name in ("bridge",)}),
+            "bin_dirs": [str(layout.programs["bridge"].parent)],  # a family stands in one folder
             "conf_dir": str(layout.config("cni")),
         },
         f"plugins.'{runtime}'.containerd": {"default_runtime_name": "runc"},
