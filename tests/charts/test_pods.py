@@ -157,7 +157,7 @@ def test_all_components_follow_one_policy() -> None:
 
 
 def test_every_setting_reaches_every_component_as_it_was_written() -> None:
-    """YAML's numbers are floats to Helm: 604800 must not arrive as 6.048e+05."""
+    """Text, numbers and booleans; YAML's numbers are floats to Helm."""
     settings: dict[str, Any] = {
         "SLUICE_DB_CHECK_INTERVAL_S": 604_800,
         "SLUICE_IMAGE_WAIT_S": 0.25,
@@ -171,6 +171,14 @@ def test_every_setting_reaches_every_component_as_it_was_written() -> None:
         assert parsed.pipeline.image_wait_s == 0.25
         assert parsed.trivy.insecure
         assert parsed.trivy.scan_timeout_s == 90
+
+
+def test_large_numbers_arrive_as_they_were_written() -> None:
+    """A float of a million is 1e+06 to Helm, which no program reads as a whole number."""
+    chart = render({"scanner": {"memoryPerJobMb": 1_048_576}, "redis": {"maxMemoryMb": 2_000_000}})
+    scanner = parse(environment(chart.containers()["scanner"]))
+    assert scanner.trivy.scanner_memory_mb == 1_048_576
+    assert "maxmemory 2000000mb" in chart.one("ConfigMap", "redis")["data"]["valkey.conf"]
 
 
 def test_nothing_that_the_chart_sets_may_be_set_twice(chart: Rendered) -> None:

@@ -1,15 +1,10 @@
-{{/* A setting's value as text: YAML's 86400 is a float by now, and may not become 8.64e+04. */}}
-{{- define "kube-sluice.text" -}}
-{{- if and (kindIs "float64" .) (eq (float64 (int64 .)) .) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
-{{- end -}}
-
 {{/* The settings that all components share: one policy, so that their reports agree. */}}
 {{- define "kube-sluice.settings" -}}
 - name: SLUICE_DATA_DIR
   value: /var/lib/sluice
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
-  value: {{ include "kube-sluice.text" $value | quote }}
+  value: {{ toString $value | quote }}
 {{- end }}
 {{- end -}}
 
