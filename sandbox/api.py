@@ -78,14 +78,20 @@ class Api:
     ) -> bytes:
         """Send one request and return the body of its answer. Raises OSError, ApiError."""
         connection = self._connection()
+        kept = connection.sock is not None
+        data = None if body is None else orjson.dumps(body)
+        headers = {**self._headers, "Content-Type": content_type}
         try:
-            connection.request(
-                method,
-                path,
-                body=None if body is None else orjson.dumps(body),
-                headers={**self._headers, "Content-Type": content_type},
-            )
-            answer = connection.getresponse()
+            try:
+                connection.request(method, path, body=data, headers=headers)
+                answer = connection.getresponse()
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                if not kept:
+                    raise
+                # The server ended a connection that was idle for minutes: nothing was done.
+                connection.close()
+                connection.request(method, path, body=data, headers=headers)
+                answer = connection.getresponse()
             text = answer.read()
         except OSError:
             connection.close()  # the next request opens it again
