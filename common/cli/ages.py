@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+STALE_S = 3 * 86_400  # a new database appears every 6 hours; three days without one are a fault
+
 
 def database_age_s(version: str, now_s: float) -> float | None:
     """Return the seconds since the database was made; None if its version is no RFC 3339 time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ class Coverage:
 
     workloads: int
     true: int
+    failing: Mapping[str, int]  # reason -> workloads whose last run could not make every report
 
     @property
     def share(self) -> float:
@@ -36,6 +38,7 @@ def coverage(
     needing them: the share must not look better than it is while a cluster is first scanned.
     """
     resting = true = 0
+    failing: Counter[str] = Counter()
     for key, row in settled:
         if not isinstance(key, WorkloadKey) or wanted.get(key) != row.fingerprint:
             continue
@@ -43,4 +46,6 @@ def coverage(
             resting += 1
         elif row.outcome == "Converged" and row.epoch == epoch:
             true += 1
-    return Coverage(workloads=len(wanted) - resting, true=true)
+        elif row.outcome.startswith("Partial"):
+            failing[row.outcome.partition(":")[2] or "Unknown"] += 1
+    return Coverage(workloads=len(wanted) - resting, true=true, failing=dict(failing))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.cli.layout import age
-from common.cli.status import collect
+from common.cli.status import numbers
 from common.cli.tables import Tables
 from common.cli.terminal import Terminal
 from common.model.errors import SluiceError
@@ -42,7 +42,7 @@ def shown_progress(terminal: Terminal, tables: Tables) -> Iterator[None]:
     def refresh() -> None:
         while not over.wait(_EVERY_S):
             with contextlib.suppress(SluiceError):  # Redis is away for a moment: show it later
-                terminal.progress(progress_line(collect(tables)))
+                terminal.progress(progress_line(numbers(tables)))
 
     thread = threading.Thread(target=refresh, name="progress", daemon=True)
     thread.start()

@@ -1,18 +1,21 @@
-"""`sluice status`: how much is covered, what waits, what runs, how fresh it all is."""
+"""`sluice status`: what is wrong, how much is covered, what waits and runs, what to do next."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from common.cli.ages import database_age_s
 from common.cli.command import Command, Context
 from common.cli.coverage import Coverage, coverage
+from common.cli.database import document as described
+from common.cli.failures import failures
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
+from common.cli.trouble import problems
 from common.ops.exit_status import DONE
 from common.queue.contract import Lane
 
@@ -20,17 +23,31 @@ from common.queue.contract import Lane
 _WATCHER_FACTS = frozenset({"enqueued", "deduplicated", "relisted", "undecodable", "swept"})
 _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "long ago"
 
+_POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "DEAD")
+
 Document = Mapping[str, Any]
 
 
-def collect(tables: Tables) -> dict[str, Any]:
+def collect(tables: Tables, *, sweep_interval_s: float) -> dict[str, Any]:
     """Return the status as `--json` shows it. Raises SourceUnavailableError."""
+    measured = numbers(tables)
+    failing = failures(tables.queue, tables.images, now_s=tables.clock.now_s())
+    document = {**measured, "failures": failing}
+    found = problems(document, sweep_interval_s=sweep_interval_s)
+    return {**document, "problems": [dataclasses.asdict(problem) for problem in found]}
+
+
+def numbers(tables: Tables) -> dict[str, Any]:
+    """Return the part of the status that needs no look at single keys."""
     now_s = tables.clock.now_s()
     totals = tables.queue.totals()
+    measured = _measure(tables)
     return {
         "cluster": tables.names.cluster,
-        "coverage": _coverage(_measure(tables)),
+        "coverage": _coverage(measured),
+        "failing": dict(measured.failing),
         "queue": _queue(tables),
+        "pools": {pool: dataclasses.asdict(each) for pool, each in totals.items()},
         "paused": tables.queue.paused(),
         "running": sum(total.running for total in totals.values()),
         "delayed": sum(total.delayed for total in totals.values()),
@@ -44,33 +61,63 @@ def collect(tables: Tables) -> dict[str, Any]:
 
 
 def shown(document: Document) -> str:
-    """Return the status for people. Pure."""
+    """Return the status for people: what is wrong, the numbers, what to do next. Pure."""
+    return "\n\n".join(
+        part for part in (_wrong(document), _numbers(document), _next(document)) if part
+    )
+
+
+def _wrong(document: Document) -> str:
+    lines: list[str] = []
+    for problem in document["problems"]:
+        lines.append(f"! {problem['said']}")
+        lines += [f"    {detail}" for detail in problem["details"]]
+    return "\n".join(lines)
+
+
+def _numbers(document: Document) -> str:
     covered, database = document["coverage"], document["database"]
-    shares = f"{covered['true']} of {covered['workloads']} workloads ({covered['share']:.0%})"
-    states = f"{document['running']} running, {document['delayed']} delayed"
-    paused = ", PAUSED" if document["paused"] else ""
     last_s = document["last_event_age_s"]
+    shares = f"{covered['true']} of {covered['workloads']} workloads ({covered['share']:.0%})"
     lines = [
         ("true reports", shares),
-        *((f"queue {pool}", _lanes(lanes)) for pool, lanes in document["queue"].items()),
-        ("keys", f"{states}, {document['dead']} dead{paused}"),
-        ("database", _database_shown(database["version"], database["age_s"])),
+        ("database", _database_shown(database)),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
         ("workers", f"{len(document['workers'])} alive"),
     ]
-    return columns(lines)
+    return f"{columns(lines)}\n\n{_pools(document)}"
 
 
-def _database_shown(version: str | None, age_s: float | None) -> str:
-    return "none yet" if version is None else f"{version}, {age(age_s)} old"
+def _next(document: Document) -> str:
+    """Say what to do, each thing once."""
+    remedies = dict.fromkeys(problem["remedy"] for problem in document["problems"])
+    if not remedies:
+        return "Nothing is wrong. Next: kubectl get vulns,exposedsecrets,sboms -A"
+    return "\n".join(["Next:", *(f"  {remedy}" for remedy in remedies)])
 
 
-def _lanes(lanes: Mapping[str, Document]) -> str:
-    parts = []
-    for lane, depth in lanes.items():
-        waits = f", the oldest for {age(depth['oldest_age_s'])}" if depth["queued"] else ""
-        parts.append(f"{depth['queued']} {lane}{waits}")
-    return "; ".join(parts)
+def _pools(document: Document) -> str:
+    rows = []
+    for pool, lanes in document["queue"].items():
+        totals = document["pools"][pool]
+        oldest_s = max(depth["oldest_age_s"] for depth in lanes.values())
+        rows.append(
+            (
+                pool,
+                *(str(depth["queued"]) for depth in lanes.values()),
+                age(oldest_s) if any(depth["queued"] for depth in lanes.values()) else "-",
+                *(str(totals[name]) for name in ("running", "delayed", "dead")),
+            )
+        )
+    return columns(rows, head=_POOL_HEAD)
+
+
+def _database_shown(database: Document) -> str:
+    if database["version"] is None:
+        return "none yet"
+    checked_s = database.get("checked_age_s")
+    checked = f", looked for a newer one {age(checked_s)} ago" if checked_s is not None else ""
+    return f"{database['version']}, {age(database['age_s'])} old{checked}"
 
 
 def _measure(tables: Tables) -> Coverage:
@@ -99,9 +146,8 @@ def _queue(tables: Tables) -> dict[str, dict[str, dict[str, object]]]:
 
 def _database(tables: Tables, now_s: float) -> dict[str, object]:
     row = tables.database.current()
-    if row is None:
-        return {"version": None, "age_s": None}
-    return {"version": row.version, "age_s": database_age_s(row.version, now_s)}
+    found = described(row, now_s=now_s)
+    return {name: found[name] for name in ("version", "age_s", "checked_age_s")}
 
 
 def _last_event_age_s(tables: Tables, now_s: float) -> float | None:
@@ -116,8 +162,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
-    with open_tables(context.settings()) as tables:
-        document = collect(tables)
+    settings = context.settings()
+    with open_tables(settings) as tables:
+        document = collect(tables, sweep_interval_s=settings.pipeline.sweep_interval_s)
     text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
     context.terminal.result(text if arguments.json else shown(document))
     return DONE
@@ -125,7 +172,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "status": Command(
-        summary="Shows coverage, queue, database and workers.",
+        summary="Shows what is wrong, coverage, queue, database and workers.",
         examples=("sluice status", "sluice status --json | jq .coverage.share"),
         arguments=_arguments,
         run=_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from typing import TextIO
@@ -9,7 +10,20 @@ from typing import TextIO
 from common.model.errors import PreconditionError
 
 _CLEAR_LINE = "\r\x1b[2K"
-_CLEAR_SCREEN = "\x1b[H\x1b[2J"
+_LAYOUT = "\n\t"
+_HOME = "\x1b[H"
+_CLEAR_REST, _CLEAR_DOWN = "\x1b[K", "\x1b[J"  # of the line, of the screen
+
+
+def printable(text: str) -> str:
+    """Return the text without what would steer a terminal. Pure.
+
+    Image references are written by tenants and messages by registries: neither may move our cursor,
+    rename our window or hide a line.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in _LAYOUT else "\ufffd" for char in text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +41,14 @@ class Terminal:
 
     def result(self, text: str) -> None:
         """Write what the command was asked for."""
-        self.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        plain = printable(text)
+        self.stdout.write(plain if plain.endswith("\n") else f"{plain}\n")
         self.stdout.flush()
 
     def note(self, text: str) -> None:
         """Write something about the command's own work, in place of the last progress."""
         clear = _CLEAR_LINE if self.stderr.isatty() else ""
-        self.stderr.write(f"{clear}{text}\n")
+        self.stderr.write(f"{clear}{printable(text)}\n")
         self.stderr.flush()
 
     def progress(self, text: str) -> None:
@@ -43,8 +58,11 @@ class Terminal:
             self.stderr.flush()
 
     def screen(self, text: str) -> None:
-        """Show `text` as the whole screen."""
-        self.stdout.write(f"{_CLEAR_SCREEN}{text}\n")
+        """Show `text` as the whole screen, cut to its size: a line that wraps shifts the rest."""
+        size = shutil.get_terminal_size()
+        lines = [line[: size.columns] for line in printable(text).split("\n")[: size.lines - 1]]
+        # Written over the last one and cleared behind: a screen that is cleared first flickers.
+        self.stdout.write(_HOME + "".join(f"{line}{_CLEAR_REST}\n" for line in lines) + _CLEAR_DOWN)
         self.stdout.flush()
 
     def confirm(self, question: str, *, otherwise: str) -> bool:

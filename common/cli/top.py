@@ -11,6 +11,8 @@ from common.cli.tables import open_tables
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.ops.exit_status import DONE
 
+_HEAD = "sluice top, Ctrl-C ends"
+
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -21,15 +23,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     if not context.terminal.stdout.isatty():
         raise PreconditionError("stdout is no terminal; use `sluice status` (--json for scripts)")
-    with open_tables(context.settings()) as tables:
+    settings = context.settings()
+    sweep_interval_s = settings.pipeline.sweep_interval_s
+    with open_tables(settings) as tables:
         pause = threading.Event()
         try:
             while True:
                 try:
-                    text = shown(collect(tables))
+                    text = shown(collect(tables, sweep_interval_s=sweep_interval_s))
                 except SourceUnavailableError as exc:
                     text = str(exc)  # Redis restarts; the next look may see it again
-                context.terminal.screen(f"{text}\n\nCtrl-C ends")
+                context.terminal.screen(f"{_HEAD}\n\n{text}")
                 pause.wait(arguments.interval_s)
         except KeyboardInterrupt:
             return DONE

@@ -16,7 +16,7 @@ from common.model.image import Failure, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.redis_address import parse_redis_url
 from common.model.workload import Container, WorkloadRow, fingerprint
-from common.queue.contract import Add, ImageUpdate, Lane, Park, Settled
+from common.queue.contract import Add, After, ImageUpdate, Lane, Park, Settled
 from common.state.database import DatabaseRow
 from common.state.database_check import DatabaseCheck
 from common.state.fence import FenceTable
@@ -100,7 +100,12 @@ def test_the_status_of_an_empty_cluster_has_every_key(
     assert found["queue"]["reconcile"]["fresh"] == {"queued": 0, "oldest_age_s": 0.0}
     assert (found["running"], found["delayed"], found["dead"]) == (0, 0, 0)
     assert found["circuits"] == []
-    assert found["database"] == {"version": None, "age_s": None}
+    assert found["database"] == {"version": None, "age_s": None, "checked_age_s": None}
+    assert (found["failing"], found["failures"]) == ({}, [])
+    assert [each["said"].partition(":")[0] for each in found["problems"]] == [
+        "no worker is alive",
+        "no vulnerability database is in use",
+    ]
     assert found["last_event_age_s"] is None
     assert found["workers"] == []
 
@@ -129,8 +134,9 @@ def test_the_status_reads_as_text_too(tables: Tables, capsys: pytest.CaptureFixt
     tables.queue.pause()
     text = said(capsys, "status")
     assert "0 of 1 workloads (0%)" in text
-    assert "PAUSED" in text
-    assert "1 fresh" in text
+    assert text.startswith("! the queue is paused")
+    assert "\nreconcile  1      0" in text
+    assert "  sluice queue resume\n" in text
 
 
 def test_a_deployments_story_is_that_of_its_replicaset_and_its_image(
@@ -200,7 +206,23 @@ def test_parked_keys_are_listed_with_reason_and_next_probe(
     (entry,) = json.loads(said(capsys, "queue", "dead", "--json"))
     assert entry["key"] == str(IMAGE)
     assert entry["state"] == "parked"
-    assert status(capsys)["dead"] == 1
+    found = status(capsys)
+    assert found["dead"] == found["pools"]["scan"]["dead"] == 1
+    (failing,) = found["failures"]
+    assert (failing["reference"], failing["users"]) == ("app:1", 1)
+    assert 0 < failing["due_in_s"] <= 600
+    text = said(capsys, "status")
+    assert "! 1 key is parked: Unauthorized\n    app:1: 401 from registry (1 attempt" in text
+    assert "  sluice history app:1" in text
+
+
+def test_a_key_that_waits_is_no_failure(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new pod waits for its kubelet for a minute; that is how it should be."""
+    add_rows(tables, row("web-1"))
+    (claim,) = tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    tables.queue.complete("w1", [(claim, After(delay_s=60, reason="ImageWait"))])
+    found = status(capsys)
+    assert (found["delayed"], found["failures"]) == (1, [])
 
 
 def test_the_queue_lists_all_states_or_one(

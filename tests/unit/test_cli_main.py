@@ -256,6 +256,32 @@ def test_progress_is_shown_only_on_a_terminal() -> None:
     assert err.getvalue().endswith("\x1b[2Kdone\n")
 
 
+def test_foreign_text_does_not_steer_the_terminal() -> None:
+    """A tenant names an image so that `history` clears the screen of whoever asks."""
+    evil = "app:\x1b[2J\x1b]0;owned\x07\u202e1\rall is well"
+    alone, err = terminal(watched=True)
+    out = alone.stdout
+    assert isinstance(out, io.StringIO)
+    alone.result(f"{evil}\n\ttab stays")
+    alone.note(evil)
+    alone.screen(evil)
+    shown = err.getvalue().removeprefix("\r\x1b[2K") + out.getvalue().removeprefix("\x1b[H")
+    assert not {"\x07", "\r", "\u202e"} & set(shown)
+    assert "\x1b[2J" not in shown
+    assert "\n\ttab stays\n" in shown
+
+
+def test_a_screen_is_cut_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that wraps pushes the first one, which says what is wrong, out of sight."""
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("LINES", "3")
+    shown, _ = terminal(watched=True)
+    shown.screen("0123456789abc\n2\n3\n4")
+    assert isinstance(shown.stdout, io.StringIO)
+    text = shown.stdout.getvalue()
+    assert text == "\x1b[H0123456789\x1b[K\n2\x1b[K\n\x1b[J"
+
+
 def test_a_result_ends_with_exactly_one_newline() -> None:
     """Files without one, and with two, are both a nuisance."""
     out = io.StringIO()

@@ -104,6 +104,7 @@ def test_true_means_converged_with_what_is_wanted_in_this_epoch() -> None:
     ]
     found = coverage(WANTED, rows, epoch=3)
     assert (found.workloads, found.true, found.share) == (5, 1, 0.2)
+    assert found.failing == {"ImageNotFound": 1}
 
 
 def test_what_rests_needs_no_reports() -> None:
@@ -112,6 +113,17 @@ def test_what_rests_needs_no_reports() -> None:
         (key(name), settled(f"f-{name}", "Rest:Skipped")) for name in "abcd"
     ]
     assert coverage(WANTED, rows, epoch=3).workloads == 1
+
+
+def test_what_failed_is_counted_by_reason_and_only_while_it_is_wanted() -> None:
+    """A failure of what the workload was before its rollout is no failure of today."""
+    rows: list[tuple[WorkKey, SettledRow]] = [
+        (key("a"), settled("f-a", "Partial:ImageNotFound")),
+        (key("b"), settled("f-b", "Partial:ImageNotFound")),
+        (key("c"), settled("f-c", "Partial")),
+        (key("d"), settled("old", "Partial:Unauthorized")),
+    ]
+    assert coverage(WANTED, rows, epoch=3).failing == {"ImageNotFound": 2, "Unknown": 1}
 
 
 def test_an_empty_cluster_is_covered() -> None:

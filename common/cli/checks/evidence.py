@@ -6,7 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from common.cli.ages import database_age_s
+from common.cli.ages import STALE_S, database_age_s
 from common.cli.checks.finding import Fault, Finding, Good, Notice
 from common.cli.layout import age
 from common.ops.trivy_program import OLDEST, Trivy, is_supported
@@ -15,7 +15,6 @@ from common.state.database import DatabaseRow
 # Trivy's own default since 0.56.
 _DEFAULT_DB = "mirror.gcr.io/aquasec/trivy-db:2"
 _HTTP_S = 10.0
-_STALE_S = 3 * 86_400  # a new database appears every 6 hours
 # A registry answers /v2/ with 200, or 401 to strangers; both prove that it is one.
 _REGISTRY_ANSWERS = frozenset({200, 401})
 
@@ -40,7 +39,7 @@ def judge_database(row: DatabaseRow | None, *, now_s: float) -> Finding:
             remedy="start one: `sluice worker --pool match`; its log says more",
         )
     age_s = database_age_s(row.version, now_s)
-    if age_s is not None and age_s > _STALE_S:
+    if age_s is not None and age_s > STALE_S:
         return Fault(
             topic="database",
             said=f"version {row.version} is {age(age_s)} old",

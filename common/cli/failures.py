@@ -1,0 +1,58 @@
+"""Which keys fail, with reason and next try: a look at the dead letters and at the backoffs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from common.model.image import ImageUse
+from common.model.key import ImageKey
+from common.queue.contract import Entry
+
+# Enough to see what is wrong, few enough for a refresh every two seconds: each costs round trips.
+LOOKED_AT = 20
+_STATES = ("parked", "delayed")
+
+
+class Queue(Protocol):
+    """The work queue."""
+
+    def ls(self, state: str, limit: int) -> list[Entry]:
+        """Return the keys of a state, next ones first."""
+
+
+class Uses(Protocol):
+    """The image table."""
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return who uses an image."""
+
+
+def failures(queue: Queue, images: Uses, *, now_s: float) -> list[dict[str, Any]]:
+    """Return the first keys that failed, parked ones first, as `status --json` shows them.
+
+    What is delayed for another reason (it waits for a kubelet) is no failure.
+    """
+    entries: list[Entry] = []
+    for state in _STATES:
+        entries += [entry for entry in queue.ls(state, LOOKED_AT) if entry.reason]
+    return [_failure(entry, _uses(entry, images), now_s) for entry in entries]
+
+
+def _uses(entry: Entry, images: Uses) -> list[ImageUse]:
+    return images.uses(entry.key) if isinstance(entry.key, ImageKey) else []
+
+
+def _failure(entry: Entry, uses: Sequence[ImageUse], now_s: float) -> dict[str, Any]:
+    shown = {
+        "key": str(entry.key),
+        "state": entry.state,
+        "reason": entry.reason,
+        "message": entry.message,
+        "attempts": entry.attempts,
+        "due_in_s": round(max(0.0, entry.due_s - now_s), 3) if entry.due_s else None,
+    }
+    if isinstance(entry.key, ImageKey):
+        shown["reference"] = uses[0].reference if uses else ""
+        shown["users"] = len(uses)
+    return shown

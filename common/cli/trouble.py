@@ -1,0 +1,109 @@
+"""What is wrong, by the status document, and what to do about each thing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.cli.ages import STALE_S
+from common.cli.layout import age, counted
+from common.model.key import ImageKey, parse_key
+
+Document = Mapping[str, Any]
+
+_SILENT_SWEEPS = 3  # the watcher writes a fact with every sweep, however calm the cluster is
+_EXAMPLES = 3  # keys told by name, per reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is not as it must be."""
+
+    said: str
+    remedy: str
+    details: tuple[str, ...] = ()
+
+
+def problems(document: Document, *, sweep_interval_s: float) -> list[Problem]:
+    """Return what is wrong, what stops everything first."""
+    return [
+        *_stopped(document, sweep_interval_s),
+        *_database(document["database"]),
+        *_failing(document),
+    ]
+
+
+def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
+    if document["paused"]:
+        yield Problem(said="the queue is paused: no key is taken", remedy="sluice queue resume")
+    if not document["workers"]:
+        yield Problem(
+            said="no worker is alive: nothing is scanned or written",
+            remedy="start `sluice run`, or look at the log of the worker pods",
+        )
+    silent_s = document["last_event_age_s"]
+    if silent_s is not None and silent_s > _SILENT_SWEEPS * sweep_interval_s:
+        yield Problem(
+            said=f"the watcher was last heard of {age(silent_s)} ago: changes are not seen",
+            remedy="start it, or look at its log",
+        )
+
+
+def _database(database: Document) -> Iterator[Problem]:
+    if database["version"] is None:
+        yield Problem(
+            said="no vulnerability database is in use: nothing can be matched",
+            remedy="`sluice doctor` looks for the reason; the log of the `match` worker tells it",
+        )
+    elif database["age_s"] is not None and database["age_s"] > STALE_S:
+        yield Problem(
+            said=f"the vulnerability database is {age(database['age_s'])} old",
+            remedy="`sluice database check` looks for a newer one; then `sluice doctor`",
+        )
+
+
+def _failing(document: Document) -> Iterator[Problem]:
+    groups: dict[tuple[str, str], list[Document]] = {}
+    for failure in document["failures"]:
+        groups.setdefault((failure["state"], failure["reason"]), []).append(failure)
+    for (state, reason), members in groups.items():
+        verb = "is" if len(members) == 1 else "are"
+        how = f"{verb} parked" if state == "parked" else f"{verb} tried again after a failure"
+        yield Problem(
+            said=f"{counted(len(members), 'key')} {how}: {reason}",
+            remedy=f"sluice history {asked(members[0])}   (once it is mended: sluice rescan …)",
+            details=_examples(members),
+        )
+    listed = sum(failure["state"] == "parked" for failure in document["failures"])
+    if document["dead"] > listed:
+        yield Problem(
+            said=f"{counted(document['dead'], 'key')} are parked in all, {listed} of them above",
+            remedy=f"sluice queue dead --limit {document['dead']}",
+        )
+    if document["failing"]:
+        reasons = (f"{reason} {count}" for reason, count in sorted(document["failing"].items()))
+        number = sum(document["failing"].values())
+        yield Problem(
+            said=f"{counted(number, 'workload')} lack reports of an image: {', '.join(reasons)}",
+            remedy="kubectl get events -A --field-selector reason=ScanFailed",
+        )
+
+
+def _examples(members: Sequence[Document]) -> tuple[str, ...]:
+    told = [_example(member) for member in members[:_EXAMPLES]]
+    more = len(members) - len(told)
+    return (*told, f"and {more} more") if more else tuple(told)
+
+
+def _example(failure: Document) -> str:
+    due = f"; next try in {age(failure['due_in_s'])}" if failure["due_in_s"] is not None else ""
+    users = f", {counted(failure['users'], 'user')}" if "users" in failure else ""
+    tries = counted(failure["attempts"], "attempt")
+    return f"{asked(failure)}: {failure['message']} ({tries}{users}{due})"
+
+
+def asked(failure: Document) -> str:
+    """Return the OBJECT that `sluice history` and `rescan` take for a failing key."""
+    key = parse_key(failure["key"])
+    return failure.get("reference") or (key.digest if isinstance(key, ImageKey) else key.shown)

@@ -1,0 +1,282 @@
+"""The status as people read it: what is wrong first, aligned numbers, what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.cli import status
+from common.cli.ages import STALE_S
+from common.cli.failures import LOOKED_AT, failures
+from common.cli.trouble import asked, problems
+from common.model.image import ImageUse
+from common.model.key import ImageKey, WorkKey, WorkloadKey
+from common.queue.contract import Entry, Lane
+
+NOW_S = 1_795_590_000.0
+SWEEP_S = 600.0
+WEB = WorkloadKey(kind="Pod", namespace="shop", name="web")
+IMAGE = ImageKey(digest="sha256:" + "ab" * 32, platform="linux-amd64", options="0f")
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """Return a status in which nothing is wrong, but for the changes."""
+    lane = {"queued": 0, "oldest_age_s": 0.0}
+    given: dict[str, Any] = {
+        "cluster": "abcd1234",
+        "coverage": {"workloads": 40, "true": 40, "share": 1.0},
+        "failing": {},
+        "queue": {
+            "reconcile": {"fresh": lane, "bulk": {"queued": 120, "oldest_age_s": 61.0}},
+            "scan": {"fresh": lane, "bulk": lane},
+        },
+        "pools": {
+            "reconcile": {"running": 16, "delayed": 2, "dead": 0},
+            "scan": {"running": 1, "delayed": 0, "dead": 0},
+        },
+        "paused": False,
+        "running": 17,
+        "delayed": 2,
+        "dead": 0,
+        "failures": [],
+        "circuits": [],
+        "database": {
+            "version": "2026-11-25T06:00:00Z",
+            "age_s": 3_600.0,
+            "checked_age_s": 90.0,
+        },
+        "epoch": 1,
+        "last_event_age_s": 4.2,
+        "workers": ["w1", "w2"],
+    }
+    return {**given, **changes}
+
+
+def failure(key: WorkKey = WEB, **changes: Any) -> dict[str, Any]:
+    """Return one failing key."""
+    given: dict[str, Any] = {
+        "key": str(key),
+        "state": "parked",
+        "reason": "ImageNotFound",
+        "message": "the registry does not know app:9",
+        "attempts": 1,
+        "due_in_s": 90.0,
+    }
+    return {**given, **changes}
+
+
+def shown(**changes: Any) -> list[str]:
+    """Return the page of a status."""
+    found = document(**changes)
+    wrong = problems(found, sweep_interval_s=SWEEP_S)
+    listed = [{"said": each.said, "remedy": each.remedy, "details": each.details} for each in wrong]
+    return status.shown({**found, "problems": listed}).splitlines()
+
+
+def said(**changes: Any) -> list[str]:
+    """Return what is wrong in a status."""
+    return [each.said for each in problems(document(**changes), sweep_interval_s=SWEEP_S)]
+
+
+def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
+    """It is looked at forty times a day."""
+    assert shown() == [
+        "true reports  40 of 40 workloads (100%)",
+        "database      2026-11-25T06:00:00Z, 1h old, looked for a newer one 1m30s ago",
+        "last event    4s ago",
+        "workers       2 alive",
+        "",
+        "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  DEAD",
+        "reconcile  0      120   1m1s    16       2        0",
+        "scan       0      0     -       1        0        0",
+        "",
+        "Nothing is wrong. Next: kubectl get vulns,exposedsecrets,sboms -A",
+    ]
+
+
+def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
+    """The eye falls on the first line, the cursor stands below the last."""
+    lines = shown(failures=[failure()], dead=1)
+    assert lines[:3] == [
+        "! 1 key is parked: ImageNotFound",
+        "    Pod/shop/web: the registry does not know app:9 (1 attempt; next try in 1m30s)",
+        "",
+    ]
+    assert lines[-2] == "Next:"
+    assert lines[-1].startswith("  sluice history Pod/shop/web ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"paused": True}, "paused"),
+        ({"workers": []}, "no worker is alive"),
+        ({"last_event_age_s": 3 * SWEEP_S + 1}, "watcher was last heard of 30m1s ago"),
+        ({"database": {"version": None, "age_s": None}}, "no vulnerability database"),
+        (
+            {"database": {"version": "v", "age_s": STALE_S + 1, "checked_age_s": 1.0}},
+            "database is 3d old",
+        ),
+        ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
+        ({"dead": 7}, "7 keys are parked in all, 0 of them above"),
+    ],
+)
+def test_each_trouble_is_told_once_with_a_remedy(changes: dict[str, Any], word: str) -> None:
+    """A number that is off is for experts; a sentence is for everybody."""
+    (problem,) = problems(document(**changes), sweep_interval_s=SWEEP_S)
+    assert word in problem.said
+    assert problem.remedy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"last_event_age_s": 3 * SWEEP_S},
+        {"last_event_age_s": None},
+        {"database": {"version": "local", "age_s": None, "checked_age_s": 5.0}},
+        {"database": {"version": "v", "age_s": STALE_S, "checked_age_s": 5.0}},
+        {"failures": [failure()], "dead": 1},
+    ],
+)
+def test_a_calm_cluster_and_a_database_of_ones_own_are_no_trouble(changes: dict[str, Any]) -> None:
+    """A page that cries wolf is not read."""
+    assert len(said(**changes)) == ("failures" in changes)
+
+
+def test_what_stops_everything_is_told_before_what_stops_one_key() -> None:
+    """Who sees 40 parked keys first looks for 40 faults."""
+    found = said(
+        failures=[failure()], dead=1, paused=True, database={"version": None, "age_s": None}
+    )
+    assert [line.split()[1] for line in found] == ["queue", "vulnerability", "key"]
+
+
+def test_failures_are_told_by_reason_with_a_few_examples() -> None:
+    """One registry that is away fails hundreds of keys: that is one trouble."""
+    many = [
+        failure(WorkloadKey(kind="Pod", namespace="shop", name=f"web-{n}"), due_in_s=None)
+        for n in range(9)
+    ]
+    retried = failure(state="delayed", reason="RegistryUnavailable", attempts=4)
+    first, second = problems(document(failures=[*many, retried], dead=9), sweep_interval_s=SWEEP_S)
+    assert first.said == "9 keys are parked: ImageNotFound"
+    assert len(first.details) == 4
+    assert first.details[0] == "Pod/shop/web-0: the registry does not know app:9 (1 attempt)"
+    assert first.details[-1] == "and 6 more"
+    assert second.said == "1 key is tried again after a failure: RegistryUnavailable"
+    assert "4 attempts" in second.details[0]
+
+
+def test_an_image_is_called_as_its_users_call_it() -> None:
+    """Nobody knows the digest of what does not scan."""
+    (problem,) = problems(
+        document(failures=[failure(IMAGE, reference="app:9", users=3)], dead=1),
+        sweep_interval_s=SWEEP_S,
+    )
+    assert problem.details[0].startswith("app:9: ")
+    assert "3 users" in problem.details[0]
+    assert asked(failure(IMAGE, reference="", users=0)) == IMAGE.digest
+
+
+def test_a_remedy_that_serves_two_troubles_is_said_once() -> None:
+    """Twice the same line looks like a bug."""
+    lines = shown(failures=[failure(), failure(state="delayed")], dead=1)
+    assert len(lines[lines.index("Next:") :]) == 2
+
+
+def test_what_is_not_there_yet_is_told_as_that() -> None:
+    """`None ago` is how software looks that nobody started once."""
+    lines = shown(database={"version": None, "age_s": None}, last_event_age_s=None)
+    assert "database      none yet" in lines
+    assert "last event    none yet" in lines
+
+
+numbers = st.integers(0, 10**7)
+ages = st.none() | st.floats(0, 1e9)
+
+
+@given(
+    dead=numbers,
+    paused=st.booleans(),
+    last_event_age_s=ages,
+    failing=st.dictionaries(st.sampled_from(["Unknown", "ImageNotFound"]), numbers, max_size=3),
+    workers=st.lists(st.just("w"), max_size=2),
+    failures=st.lists(
+        st.builds(failure, state=st.sampled_from(["parked", "delayed"]), due_in_s=ages), max_size=5
+    ),
+)
+def test_any_status_can_be_shown(**changes: Any) -> None:
+    """It is asked for when things are odd."""
+    lines = shown(**changes)
+    assert all(line == line.rstrip() for line in lines)
+    assert ("Next:" in lines) == lines[0].startswith("!")
+
+
+# --- the look at the queue
+
+
+class Queue:
+    """Parked and delayed keys."""
+
+    def __init__(self, **states: list[Entry]) -> None:
+        self._states = states
+        self.asked: list[tuple[str, int]] = []
+
+    def ls(self, state: str, limit: int) -> list[Entry]:
+        """Return a state's keys."""
+        self.asked.append((state, limit))
+        return self._states.get(state, [])[:limit]
+
+
+class Images:
+    """One image with two users."""
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return its uses."""
+        assert key == IMAGE
+        return [
+            ImageUse(workload=f"workload/Pod/shop/{name}", reference="app:9", namespace="shop")
+            for name in "ab"
+        ]
+
+
+def entry(key: WorkKey, state: str, **changes: Any) -> Entry:
+    """Return one key of the queue."""
+    given: dict[str, Any] = {
+        "key": key,
+        "state": state,
+        "lane": Lane.FRESH,
+        "attempts": 2,
+        "crashes": 0,
+        "since_s": NOW_S - 200,
+        "due_s": NOW_S + 60,
+        "reason": "RateLimited",
+        "message": "429",
+    }
+    return Entry(**{**given, **changes})
+
+
+def test_parked_keys_come_before_those_that_are_tried_again() -> None:
+    """A backoff ends by itself; a parked key waits for somebody."""
+    queue = Queue(delayed=[entry(WEB, "delayed")], parked=[entry(IMAGE, "parked")])
+    first, second = failures(queue, Images(), now_s=NOW_S)
+    assert (first["state"], first["reference"], first["users"]) == ("parked", "app:9", 2)
+    assert (second["state"], second["due_in_s"]) == ("delayed", 60.0)
+    assert "users" not in second
+    assert {limit for _, limit in queue.asked} == {LOOKED_AT}
+
+
+def test_a_key_without_a_reason_only_waits() -> None:
+    """Every new pod waits for its kubelet."""
+    assert failures(Queue(delayed=[entry(WEB, "delayed", reason="")]), Images(), now_s=NOW_S) == []
+
+
+@pytest.mark.parametrize(("due_s", "expected"), [(0.0, None), (NOW_S - 5, 0.0)])
+def test_a_try_that_is_due_is_not_in_the_past(due_s: float, expected: float | None) -> None:
+    """`next try in -5s` makes people look at clocks."""
+    queue = Queue(parked=[entry(WEB, "parked", due_s=due_s)])
+    (found,) = failures(queue, Images(), now_s=NOW_S)
+    assert found["due_in_s"] == expected
