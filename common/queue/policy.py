@@ -18,8 +18,6 @@ from common.model import errors
 from common.model.errors import SluiceError, TransientError, shorten
 from common.queue.contract import Park, Retry
 
-# 2 ** 64 s is beyond any cap, and 2.0 ** 1024 overflows.
-_MAX_EXPONENT = 64
 # A source that asks for more is tried earlier: its clock, or its units, may be wrong.
 RETRY_AFTER_CAP_S = 3600.0
 # Probes spread by this much, so that what was parked together does not come back together.
@@ -224,7 +222,6 @@ def _delay_s(policy: Policy, state: RetryCallState, error: SluiceError, *, draw:
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog.
     """
-    state.attempt_number = min(state.attempt_number, _MAX_EXPONENT)
     delay_s = draw * policy.wait(state)
     asked_s = error.retry_after_s if isinstance(error, TransientError) else None
     if asked_s is None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 from redis import Redis
 from redis.connection import UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -66,16 +65,14 @@ def lossy(valkey: Valkey, names: Names) -> Iterator[WorkQueue]:
     class Connection(LosesReplies):
         losses = 0
 
-    path = valkey.socket_url.removeprefix("unix://").partition("?")[0]
-    pool = redis.ConnectionPool(connection_class=Connection, path=path)
-    with Redis(connection_pool=pool) as client:
+    with Redis.from_url(valkey.socket_url) as client:  # with its default: ten silent re-sends
+        client.connection_pool.connection_class = Connection
         queue = WorkQueue(client, names)
         queue.add([Add(key=WEB)])  # scripts are loaded, connections are open
         queue.drop(WEB)
         queue.claim("reconcile", "w0", limit=1, lease_s=LEASE_S)
         queue.complete("w0", [])
         yield queue
-    pool.disconnect()
 
 
 def lose(queue: WorkQueue, replies: int) -> None:

@@ -135,12 +135,13 @@ def test_rq_info_lists_queues_and_workers(
     assert f"worker {name} " not in rq("info", "--raw", queue.names.queue("reconcile", 0))
 
 
-def test_a_client_is_not_changed_by_registering_with_rq(redis_client: Redis, names: Names) -> None:
+def test_a_client_is_not_changed_by_registering_with_rq(valkey: Valkey, names: Names) -> None:
     """Rq raises the socket timeout of its client to seven minutes: a dead peer would hang us."""
-    before = dict(redis_client.connection_pool.connection_kwargs)
-    Registration(redis_client, names, worker="w", pools=("scan",)).birth()
-    assert dict(redis_client.connection_pool.connection_kwargs) == before
-    Registration(redis_client, names, worker="w", pools=("scan",)).death()
+    with Redis.from_url(valkey.socket_url, socket_timeout=5) as client:
+        registration = Registration(client, names, worker="w", pools=("scan",))
+        registration.birth()
+        registration.death()
+        assert client.connection_pool.connection_kwargs["socket_timeout"] == 5
 
 
 def test_rq_suspend_and_resume_hold(queue: WorkQueue, rq: Callable[..., str]) -> None:
@@ -256,16 +257,17 @@ def test_rq_maintenance_leaves_our_claims_and_dead_letters_alone(
 
 
 def test_a_stock_worker_that_takes_a_key_does_not_lose_it(
-    queue: WorkQueue, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+    queue: WorkQueue, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody starts `rq worker` on our queue: it fails the key, and the sweep runs it again."""
     add(queue, WEB)
-    worker = SimpleWorker(
-        [rq_queue(queue, redis_client)], connection=redis_client, serializer=JSONSerializer
-    )
-    monkeypatch.setattr(worker, "_install_signal_handlers", lambda: None)
-    worker.work(burst=True, logging_level="CRITICAL")
-    assert fetch(queue, redis_client, WEB).is_failed
+    with Redis.from_url(valkey.socket_url) as client:
+        worker = SimpleWorker(
+            [rq_queue(queue, client)], connection=client, serializer=JSONSerializer
+        )
+        monkeypatch.setattr(worker, "_install_signal_handlers", lambda: None)
+        worker.work(burst=True, logging_level="CRITICAL")
+        assert fetch(queue, client, WEB).is_failed
     assert queue.members([WEB]) == [False]  # parked without a probe: nothing would revive it
     assert add(queue, WEB, lane=Lane.BULK).repaired == 1
     assert drained(queue) == [WEB]

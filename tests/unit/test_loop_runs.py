@@ -364,6 +364,24 @@ def test_what_was_not_started_when_the_lease_ended_is_not_run(bench: Bench) -> N
     assert bench.left == set()
 
 
+def test_a_batch_is_not_run_on_after_its_lease_whoever_has_seen_its_end(bench: Bench) -> None:
+    """Trap 8. Nobody has reaped us yet, so our end still counts; the next moment somebody may."""
+    keys = workloads(20)
+    bench.add(*keys)
+
+    def reconcile(claim: Claim) -> Outcome:
+        if claim.key == keys[1]:
+            bench.clock.advance(3600)
+        return converged()
+
+    with capture_logs() as lines:
+        bench.run(reconcile)
+    assert [line["keys"] for line in lines if line["event"] == "claims lost"] == [18]
+    assert bench.ran == keys
+    assert bench.hooks.refusals == 0
+    assert bench.hooks.claims == 20 + 18  # what was given back was claimed anew
+
+
 def test_after_a_refused_end_the_rest_of_the_batch_is_not_run(bench: Bench) -> None:
     """Redis lost its last second, and our claims with it: others may have the keys by now."""
     keys = workloads(20)
