@@ -98,7 +98,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     with open_tables(context.settings()) as tables:
         if arguments.action == "check":
-            _check(context, tables, timeout_s=arguments.timeout_s)
+            said = look(tables, timeout_s=arguments.timeout_s)
+            context.terminal.note(said)
         row, now_s = tables.database.current(), tables.clock.now_s()
     if arguments.json:
         text = orjson.dumps(document(row, now_s=now_s), option=orjson.OPT_INDENT_2).decode()
@@ -111,12 +112,21 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _check(context: Context, tables: Tables, *, timeout_s: float) -> None:
+def look(tables: Tables, *, timeout_s: float) -> str:
+    """Have the matcher look now; return what came of it, in words.
+
+    Raises SourceUnavailableError when nobody looked, or when the look failed.
+    """
     before = tables.database.current()
     await_look(DatabaseCheck(tables.client, tables.names), timeout_s=timeout_s)
     after = tables.database.current()
-    changed = before is None or after is None or before.version != after.version
-    context.terminal.note("a newer database is in use" if changed else "no newer database")
+    if after is None or after == before:  # every look that succeeds renews the row's time
+        raise SourceUnavailableError(
+            "the matcher looked, but could not reach or read the database; its log says why. "
+            "`sluice doctor` looks at the registry from here"
+        )
+    changed = before is None or before.version != after.version
+    return "a newer database is in use" if changed else "no newer database"
 
 
 COMMANDS = {

@@ -11,7 +11,7 @@ import orjson
 
 from common.cli.command import Command, Context, positive
 from common.cli.story import told
-from common.cli.subject import Images, Rows, keys_meant, read_wish
+from common.cli.subject import HINT, Images, Rows, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkKey, WorkloadKey
@@ -84,8 +84,8 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         found = chapters(keys, tables.ledger, tables.images, limit=arguments.limit)
     if not any(facts for _, facts in found):
         context.terminal.note(
-            f"nothing is known about {arguments.object}; `sluice queue ls` and "
-            "`kubectl get pods -A` show names, the ledger forgets the oldest facts"
+            f"nothing is known about {arguments.object!r} (the ledger forgets the oldest facts); "
+            f"{HINT}"
         )
         return FAILED
     context.terminal.result(document(found) if arguments.json else page(found))

@@ -11,7 +11,7 @@ import orjson
 from common.cli.command import Command, Context, positive
 from common.cli.layout import age, columns
 from common.cli.tables import Tables, open_tables
-from common.model.key import WorkKey, parse_key
+from common.model.key import WorkKey, WorkloadKey, parse_key
 from common.ops.exit_status import DONE, FAILED
 from common.queue.contract import Entry, Lane
 
@@ -67,7 +67,10 @@ def _key(text: str) -> WorkKey:
     try:
         return parse_key(text)
     except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
+        raise argparse.ArgumentTypeError(
+            f"{exc}; write it as `sluice queue ls` prints it, such as workload/Pod/shop/web "
+            "(`sluice rescan` takes Pod/shop/web, Deployment/shop/web, and images)"
+        ) from exc
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
@@ -98,13 +101,17 @@ def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> in
     now_s = tables.clock.now_s()
     text = as_json(entries) if arguments.json else listing(entries, now_s=now_s)
     context.terminal.result(text)
+    if not entries and not arguments.json:
+        context.terminal.note(f"no key is {' or '.join(states)}")
     return DONE
 
 
 def _act(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
     if arguments.action == "requeue":
         moved = tables.queue.requeue(arguments.key)
-        context.terminal.note("queued" if moved else "it was about to run anyway")
+        known = not isinstance(arguments.key, WorkloadKey) or tables.rows.get(arguments.key)
+        unknown = "" if known else f"; {arguments.key.shown} is not in the cluster, so it cleans up"
+        context.terminal.note(f"queued{unknown}" if moved else "it was about to run anyway")
         return DONE
     if tables.queue.drop(arguments.key):
         context.terminal.note("dropped; the next sweep brings it back if its reports need it")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from common.cli.command import Command, Context
 from common.cli.layout import age, counted
-from common.cli.subject import keys_meant, read_wish
+from common.cli.subject import HINT, keys_meant, read_wish
 from common.cli.tables import Tables, open_tables
 from common.model.key import WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
@@ -73,8 +73,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
             keys = with_images(keys_meant(wish, tables.rows, tables.images), tables)
             lane = Lane.FRESH
         if not keys:
-            context.terminal.note(f"nothing is known about {arguments.object or 'this cluster'}")
-            return FAILED
+            return _nothing(context, arguments)
         adds = spread(keys, over_s=arguments.over, lane=lane)
         for start in range(0, len(adds), _BATCH):
             tables.queue.add(adds[start : start + _BATCH])
@@ -83,6 +82,14 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         f"{counted(len(keys), 'key')} queued{when}; `sluice status` shows them go"
     )
     return DONE
+
+
+def _nothing(context: Context, arguments: argparse.Namespace) -> int:
+    if arguments.all:
+        context.terminal.note("no workload and no image is known yet; is the watcher running?")
+    else:
+        context.terminal.note(f"nothing is known about {arguments.object!r}; {HINT}")
+    return FAILED
 
 
 COMMANDS = {

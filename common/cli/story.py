@@ -15,6 +15,22 @@ from common.model.key import ImageKey, WorkKey, parse_key
 
 Data = Mapping[str, Any]
 
+# `sha256:` and 12 more: `history` and `rescan` take such a beginning, and a line stays a line.
+_DIGEST_CHARACTERS = 19
+# The watcher's words for why a key is queued. A word of a newer version is told as it is.
+_CAUSES = {
+    "RowChanged": "the workload changed",
+    "NeverSettled": "no run of it has ended yet",
+    "EpochChanged": "what reports hold changed (settings or version)",
+    "Undecodable": "the object could not be read",
+    "ReportDeleted": "a report of it was deleted",
+    "ReportMissing": "a report of it is missing",
+    "ReportChanged": "a report of it is not the one that was written",
+    "ReportEdited": "somebody edited a report of it",
+    "ReportNoStamp": "a report of it was not written by us",
+    "ReportForeignOwner": "a report of it belongs to an object that is gone",
+}
+
 
 def told(fact: Fact) -> str:
     """Return one line: when (UTC), and what happened."""
@@ -28,8 +44,10 @@ def sentence(fact: Fact) -> str:
 
 
 def key_shown(text: str) -> str:
-    """Return a key as people write it; text that is no key as it is."""
+    """Return a key as people write it, a digest cut short; text that is no key as it is."""
     key = _key(text)
+    if isinstance(key, ImageKey):
+        return key.shown.replace(key.digest, key.digest[:_DIGEST_CHARACTERS])
     return key.shown if key is not None else text
 
 
@@ -64,15 +82,16 @@ def _enqueued(data: Data) -> str:
     lane = "behind other bulk work" if data.get("lane") == "bulk" else "at once"
     how = {
         "new": f"Queued, to run {lane}",
-        "promoted": "Moved to the fresh lane",
+        "promoted": "Moved forward, to run at once",
         "revived": "Came back from the parked keys",
         "repaired": "Queued again, because its entry had been lost from the queue",
         "dirty": "Changed while it runs: will run once more",
         "woken": "Woken",
         "probed": "Came back by itself for its slow probe",
     }.get(str(data.get("how", "new")), f"Queued ({data.get('how')})")
-    cause = data.get("cause")
-    return f"{how}: {_keys_shown(str(cause))}." if cause else f"{how}."
+    cause = str(data.get("cause") or "")
+    told_cause = _CAUSES.get(cause) or _keys_shown(cause)
+    return f"{how}: {told_cause}." if cause else f"{how}."
 
 
 def _deduplicated(_data: Data) -> str:

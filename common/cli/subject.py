@@ -71,6 +71,11 @@ class Exactly:
     key: WorkKey
 
 
+# How to say OBJECT; a message about one that is not known ends with it.
+HINT = (
+    "write Kind/namespace/name, an image as its pod names it, or the beginning of its digest "
+    "(sha256:…); `kubectl get pods -A -o wide` shows names"
+)
 Wish: TypeAlias = Named | Image | Exactly
 
 

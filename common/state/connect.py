@@ -78,7 +78,7 @@ def redis_errors(address: RedisAddress) -> Iterator[None]:
         ) from exc
     except (RedisError, OSError) as exc:
         raise SourceUnavailableError(
-            f"Redis at {address.shown} does not answer: {shorten(str(exc))}"
+            f"Redis at {address.shown} does not answer: {shorten(str(exc)).rstrip('.')}"
         ) from exc
 
 

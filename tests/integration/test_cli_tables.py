@@ -181,7 +181,7 @@ def test_a_story_of_nothing_is_a_failure_with_a_hint(
     assert main(["history", "Pod/shop/nobody"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "nothing is known about Pod/shop/nobody" in err
+    assert "nothing is known about 'Pod/shop/nobody'" in err
 
 
 def test_parked_keys_are_listed_with_reason_and_next_probe(
@@ -248,6 +248,40 @@ def test_a_key_is_dropped_and_requeued(tables: Tables, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == ""
 
 
+def test_an_empty_list_says_so_beside_the_result(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A head without rows leaves one wondering whether the command looked at the right Redis."""
+    assert tables.queue.ls("queued", 1) == []
+    assert main(["queue", "dead"]) == 0
+    assert capsys.readouterr().err == "no key is parked\n"
+    assert main(["queue", "ls"]) == 0
+    assert capsys.readouterr().err == "no key is queued or running or delayed or parked\n"
+    assert main(["queue", "ls", "--json"]) == 0
+    assert capsys.readouterr() == ("[]\n", "")
+
+
+def test_a_requeue_of_what_is_not_in_the_cluster_says_so(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`queued` alone looks as if the name had been right."""
+    add_rows(tables, row("web-1"))
+    main(["queue", "requeue", "workload/Pod/shop/tyop"])
+    assert "Pod/shop/tyop is not in the cluster" in capsys.readouterr().err
+    tables.queue.drop(row("web-1").key)
+    main(["queue", "requeue", str(row("web-1").key)])
+    assert capsys.readouterr().err == "queued\n"
+
+
+def test_a_rescan_of_everything_in_an_empty_cluster_asks_for_the_watcher(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the watcher that brings workloads."""
+    assert tables.images.keys() == []
+    assert main(["rescan", "--all"]) == 1
+    assert "is the watcher running?" in capsys.readouterr().err
+
+
 def test_pause_stops_claims_and_resume_lets_them_go_on(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,7 +331,7 @@ def test_a_rescan_of_nothing_is_a_failure(
 ) -> None:
     """`queued` would be a lie."""
     assert main(["rescan", "nginx:9"]) == 1
-    assert "nothing is known about nginx:9" in capsys.readouterr().err
+    assert "nothing is known about 'nginx:9'" in capsys.readouterr().err
 
 
 def test_the_database_in_use_is_shown(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,7 +364,10 @@ def test_a_check_waits_for_the_matchers_look(
         while not over.wait(0.02):
             number = requests.requested()
             if number > requests.answered():
-                tables.database.publish(DatabaseRow(version="2026-11-25T12:00:00Z", server_url="u"))
+                now_s = tables.clock.now_s()
+                tables.database.publish(
+                    DatabaseRow(version="2026-11-25T12:00:00Z", server_url="u", checked_at=now_s)
+                )
                 requests.answer(number)
 
     thread = threading.Thread(target=matcher)
@@ -344,6 +381,19 @@ def test_a_check_waits_for_the_matchers_look(
     out, err = capsys.readouterr()
     assert "2026-11-25T12:00:00Z" in out
     assert err.splitlines() == ["a newer database is in use", "no newer database"]
+
+
+def test_a_look_that_failed_is_not_told_as_no_newer_database(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The registry was away: whether there is a newer one, nobody knows."""
+    tables.database.publish(DatabaseRow(version="2026-11-25T06:00:00Z", server_url="u"))
+    requests = DatabaseCheck(tables.client, tables.names)
+    requests.answer(9)  # the matcher answers every request, whatever came of its look
+    assert main(["database", "check", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "could not reach or read the database" in err
 
 
 def test_a_check_without_a_matcher_names_what_is_missing(

@@ -101,6 +101,17 @@ def test_wrong_usage_ends_with_2(words: list[str], capsys: pytest.CaptureFixture
     assert err
 
 
+@pytest.mark.parametrize("key", ["Pod/shop/web", "foo", "workload/Pod/shop", ""])
+def test_a_key_that_is_none_is_told_with_its_form(
+    key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`history` takes Pod/shop/web, so people write it here too."""
+    assert main(["queue", "requeue", key]) == WRONG_USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "such as workload/Pod/shop/web" in said
+    assert "sluice rescan" in said
+
+
 def test_a_misspelt_command_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
     """The way to the right word should not lead through the manual."""
     main(["stauts"])
