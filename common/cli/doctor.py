@@ -13,6 +13,8 @@ from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import (
     check_match_server,
     check_registry,
+    eased,
+    is_fresh_database,
     judge_database,
     judge_trivy,
     registry_of,
@@ -32,11 +34,13 @@ from common.settings.value import Settings
 
 def examine(settings: Settings, *, search_path: str) -> Iterator[Finding]:
     """Yield every finding; what cannot be looked at is a fault of its own, and the rest goes on."""
-    yield from _redis(settings)
+    of_redis = list(_redis(settings))
+    yield from of_redis
     yield from _cluster(settings)
     yield from _trivy(settings, search_path)
     host = registry_of(settings.trivy.db_repository)
-    yield check_registry(host, insecure=settings.trivy.insecure)
+    registry = check_registry(host, insecure=settings.trivy.insecure)
+    yield eased(registry) if any(map(is_fresh_database, of_redis)) else registry
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
 
 from common.cli.main import main
+from common.state.database import DatabaseRow, DatabaseTable
 from common.state.names import Names
 from sandbox.controlplane import ControlPlane
 from sandbox.registry import Registry
@@ -64,6 +66,20 @@ def test_a_fault_makes_the_exit_status_1(capsys: pytest.CaptureFixture[str]) -> 
     assert "FAULT  registry: 127.0.0.1:1" in out
     assert out.count("remedy: ") == out.count("FAULT ")
     assert "2 faults" in err
+
+
+def test_a_registry_that_only_the_matcher_reaches_is_no_fault(
+    redis_client: Redis, names: Names, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor often runs on a laptop, outside of the cluster's network."""
+    table, now = DatabaseTable(redis_client, names), datetime.now(tz=UTC)
+    table.publish(DatabaseRow(version=now.isoformat(), server_url="http://127.0.0.1:1"))
+    (registry,) = findings(capsys)["registry"]
+    assert registry["state"] == "notice"
+    old = (now - timedelta(days=9)).isoformat()
+    table.publish(DatabaseRow(version=old, server_url="http://127.0.0.1:1"))
+    (registry,) = findings(capsys)["registry"]
+    assert registry["state"] == "fault"
 
 
 def test_every_ill_part_is_told_even_when_all_are_ill(

@@ -14,6 +14,7 @@ from common.state.database import DatabaseRow
 
 # Trivy's own default since 0.56.
 _DEFAULT_DB = "mirror.gcr.io/aquasec/trivy-db:2"
+_DATABASE = "database"  # the topic
 _HTTP_S = 10.0
 # A registry answers /v2/ with 200, or 401 to strangers; both prove that it is one.
 _REGISTRY_ANSWERS = frozenset({200, 401})
@@ -34,18 +35,18 @@ def judge_database(row: DatabaseRow | None, *, now_s: float) -> Finding:
     """Return what is to say about the published database. Pure."""
     if row is None:
         return Fault(
-            topic="database",
+            topic=_DATABASE,
             said="no matcher has published a vulnerability database",
             remedy="start one: `sluice worker --pool match`; its log says more",
         )
     age_s = database_age_s(row.version, now_s)
     if age_s is not None and age_s > STALE_S:
         return Fault(
-            topic="database",
+            topic=_DATABASE,
             said=f"version {row.version} is {age(age_s)} old",
             remedy="run `sluice database check`; the matcher's log says why it finds no newer one",
         )
-    return Good(topic="database", said=f"version {row.version}, {age(age_s)} old")
+    return Good(topic=_DATABASE, said=f"version {row.version}, {age(age_s)} old")
 
 
 def check_match_server(url: str) -> Finding:
@@ -81,6 +82,24 @@ def check_registry(host: str, *, insecure: bool) -> Finding:
         said=f"{host}, where the database comes from: {said}",
         remedy="open the network to it, set HTTPS_PROXY, or set TRIVY_DB_REPOSITORY to a mirror"
         " (TRIVY_INSECURE=true for plain HTTP)",
+    )
+
+
+def is_fresh_database(finding: Finding) -> bool:
+    """Return whether a finding says that a database is in use that is not old. Pure."""
+    return isinstance(finding, Good) and finding.topic == _DATABASE
+
+
+def eased(finding: Finding) -> Finding:
+    """Return the registry's fault as a notice: the matcher, who alone needs it, reaches it. Pure.
+
+    The matcher has its own settings and stands elsewhere in the network.
+    """
+    if not isinstance(finding, Fault):
+        return finding
+    return Notice(
+        topic=finding.topic,
+        said=f"{finding.said} from here; the matcher got a fresh database all the same",
     )
 
 
