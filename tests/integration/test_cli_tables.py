@@ -15,13 +15,14 @@ from common.model.facts import Fact
 from common.model.image import Failure, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.redis_address import parse_redis_url
-from common.model.workload import Container, WorkloadRow, fingerprint
+from common.model.workload import WorkloadRow, fingerprint
 from common.queue.contract import Add, After, ImageUpdate, Lane, Park, Settled
 from common.state.database import DatabaseRow
 from common.state.database_check import DatabaseCheck
 from common.state.fence import FenceTable
 from common.state.names import Names
 from sandbox.valkey import Valkey
+from tests.cli_values import row
 
 pytestmark = pytest.mark.integration
 
@@ -37,22 +38,6 @@ def tables(
     monkeypatch.setenv("SLUICE_REDIS_URL", valkey.socket_url)
     monkeypatch.setenv("SLUICE_CLUSTER", names.cluster)
     return tables_on(redis_client, parse_redis_url(valkey.socket_url), names.cluster)
-
-
-def row(name: str, *, current: bool = True) -> WorkloadRow:
-    """Return a ReplicaSet of Deployment web."""
-    return WorkloadRow(
-        kind="ReplicaSet",
-        namespace="shop",
-        name=name,
-        uid=f"uid-{name}",
-        api_version="apps/v1",
-        created_at=0,
-        containers=(Container(name="app", role="container", image="app:1"),),
-        current=current,
-        top_kind="Deployment",
-        top_name="web",
-    )
 
 
 def add_rows(tables: Tables, *rows: WorkloadRow) -> None:

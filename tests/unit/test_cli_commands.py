@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +18,10 @@ from common.model.errors import SourceUnavailableError
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint
-from common.queue.contract import Entry, Lane
 from common.state.database import DatabaseRow
 from common.state.settled import SettledRow
+from tests.cli_values import NOW_S, entry
 
-NOW_S = 1_795_590_000.0  # 2026-11-25T07:00:00Z
 WEB = WorkloadKey(kind="ReplicaSet", namespace="shop", name="web-1")
 IMAGE = ImageKey(digest="sha256:" + "ab" * 32, platform="linux-arm64-v8", options="0f")
 
@@ -153,25 +151,9 @@ def test_a_document_holds_the_facts_as_they_are() -> None:
 # --- queue
 
 
-def entry(**changes: Any) -> Entry:
-    """Return one key of the queue."""
-    given: dict[str, Any] = {
-        "key": WEB,
-        "state": "delayed",
-        "lane": Lane.BULK,
-        "attempts": 2,
-        "crashes": 0,
-        "since_s": NOW_S - 200,
-        "due_s": NOW_S + 60,
-        "reason": "RateLimited",
-        "message": "429",
-    }
-    return Entry(**{**given, **changes})
-
-
 def test_a_listing_tells_age_next_try_and_reason() -> None:
     """The three questions about a key that does not move."""
-    head, line = queue.listing([entry()], now_s=NOW_S).splitlines()
+    head, line = queue.listing([entry(WEB)], now_s=NOW_S).splitlines()
     assert head.split() == ["STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON"]
     assert line.split(maxsplit=6) == [
         "delayed",
@@ -186,7 +168,7 @@ def test_a_listing_tells_age_next_try_and_reason() -> None:
 
 def test_what_is_not_known_is_a_dash() -> None:
     """Columns must not shift for scripts that split on blanks."""
-    plain = entry(since_s=0.0, due_s=0.0, reason="", message="", state="queued")
+    plain = entry(WEB, since_s=0.0, due_s=0.0, reason="", message="", state="queued")
     line = queue.listing([plain], now_s=NOW_S).splitlines()[1]
     assert line.split() == ["queued", "bulk", "-", "-", "2", str(WEB), "-"]
 
@@ -199,7 +181,7 @@ def test_an_empty_queue_shows_its_head_alone() -> None:
 
 def test_a_key_in_json_can_be_given_back_to_requeue() -> None:
     """`sluice queue dead --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
-    (found,) = json.loads(queue.as_json([entry()]))
+    (found,) = json.loads(queue.as_json([entry(WEB)]))
     assert found["key"] == str(WEB)
     assert found["lane"] == "bulk"
     assert found["due_s"] == NOW_S + 60

@@ -14,9 +14,9 @@ from common.cli.failures import LOOKED_AT, failures
 from common.cli.trouble import asked, problems
 from common.model.image import ImageUse
 from common.model.key import ImageKey, WorkKey, WorkloadKey
-from common.queue.contract import Entry, Lane
+from common.queue.contract import Entry
+from tests.cli_values import NOW_S, entry
 
-NOW_S = 1_795_590_000.0
 SWEEP_S = 600.0
 WEB = WorkloadKey(kind="Pod", namespace="shop", name="web")
 IMAGE = ImageKey(digest="sha256:" + "ab" * 32, platform="linux-amd64", options="0f")
@@ -243,25 +243,9 @@ class Images:
         ]
 
 
-def entry(key: WorkKey, state: str, **changes: Any) -> Entry:
-    """Return one key of the queue."""
-    given: dict[str, Any] = {
-        "key": key,
-        "state": state,
-        "lane": Lane.FRESH,
-        "attempts": 2,
-        "crashes": 0,
-        "since_s": NOW_S - 200,
-        "due_s": NOW_S + 60,
-        "reason": "RateLimited",
-        "message": "429",
-    }
-    return Entry(**{**given, **changes})
-
-
 def test_parked_keys_come_before_those_that_are_tried_again() -> None:
     """A backoff ends by itself; a parked key waits for somebody."""
-    queue = Queue(delayed=[entry(WEB, "delayed")], parked=[entry(IMAGE, "parked")])
+    queue = Queue(delayed=[entry(WEB, state="delayed")], parked=[entry(IMAGE, state="parked")])
     first, second = failures(queue, Images(), now_s=NOW_S)
     assert (first["state"], first["reference"], first["users"]) == ("parked", "app:9", 2)
     assert (second["state"], second["due_in_s"]) == ("delayed", 60.0)
@@ -271,12 +255,15 @@ def test_parked_keys_come_before_those_that_are_tried_again() -> None:
 
 def test_a_key_without_a_reason_only_waits() -> None:
     """Every new pod waits for its kubelet."""
-    assert failures(Queue(delayed=[entry(WEB, "delayed", reason="")]), Images(), now_s=NOW_S) == []
+    assert (
+        failures(Queue(delayed=[entry(WEB, state="delayed", reason="")]), Images(), now_s=NOW_S)
+        == []
+    )
 
 
 @pytest.mark.parametrize(("due_s", "expected"), [(0.0, None), (NOW_S - 5, 0.0)])
 def test_a_try_that_is_due_is_not_in_the_past(due_s: float, expected: float | None) -> None:
     """`next try in -5s` makes people look at clocks."""
-    queue = Queue(parked=[entry(WEB, "parked", due_s=due_s)])
+    queue = Queue(parked=[entry(WEB, state="parked", due_s=due_s)])
     (found,) = failures(queue, Images(), now_s=NOW_S)
     assert found["due_in_s"] == expected

@@ -22,9 +22,10 @@ from common.cli.subject import (
 )
 from common.model.image import ImageUse
 from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
-from common.model.workload import Container, Fingerprint, WorkloadRow, fingerprint
+from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.queue.contract import Lane
 from common.state.settled import SettledRow
+from tests.cli_values import row
 
 # --- layout
 
@@ -175,22 +176,6 @@ POD = WorkloadKey(kind="Pod", namespace="shop", name="web")
 def test_an_object_is_read_as_its_user_means_it(text: str, wish: object) -> None:
     """Nobody wants to learn a syntax to ask why."""
     assert read_wish(text) == wish
-
-
-def row(name: str, *, current: bool = True, namespace: str = "shop") -> WorkloadRow:
-    """Return a ReplicaSet of Deployment web."""
-    return WorkloadRow(
-        kind="ReplicaSet",
-        namespace=namespace,
-        name=name,
-        uid=f"uid-{name}",
-        api_version="apps/v1",
-        created_at=0,
-        containers=(Container(name="app", role="container", image="app:1"),),
-        current=current,
-        top_kind="Deployment",
-        top_name="web",
-    )
 
 
 class FakeRows:
