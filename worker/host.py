@@ -57,13 +57,18 @@ class Host:
         self._log = structlog.get_logger("worker.host")
 
     def run(self, crews: list[Crew], stopping: threading.Event) -> bool:
-        """Work until `stopping` is set, then drain; False: a key still ran after the grace period.
+        """Work until `stopping` is set, then drain; False: not in order.
 
-        Its lease ends by itself, and another worker runs it again.
+        That is when a key still ran after the grace period (its lease ends by itself, and another
+        worker runs it again), or when a loop died of a fault of ours, which stops the others too:
+        a process that works with fewer loops than it says would never be noticed.
         """
+        died: list[str] = []
         loops = [self._loop(crew, number) for crew in crews for number in range(1, crew.loops + 1)]
         threads = [
-            threading.Thread(target=self._hold, args=pair, name=pair[0].name, daemon=True)
+            threading.Thread(
+                target=self._hold, args=(*pair, stopping, died), name=pair[0].name, daemon=True
+            )
             for pair in loops
         ]
         for thread in threads:
@@ -72,7 +77,7 @@ class Host:
         stopping.wait()
         for loop, _ in loops:
             loop.stop()
-        return self._drained(threads)
+        return self._drained(threads) and not died
 
     def _loop(self, crew: Crew, number: int) -> tuple[Loop, Lease]:
         settings = self._settings
@@ -96,10 +101,14 @@ class Host:
         )
         return loop, lease
 
-    @staticmethod
-    def _hold(loop: Loop, lease: Lease) -> None:
-        with lease:
-            loop.run()
+    def _hold(self, loop: Loop, lease: Lease, stopping: threading.Event, died: list[str]) -> None:
+        try:
+            with lease:
+                loop.run()
+        except Exception:  # noqa: BLE001 # a thread has nobody above it
+            self._log.exception("loop died", worker=loop.name)
+            died.append(loop.name)
+            stopping.set()
 
     def _drained(self, threads: list[threading.Thread]) -> bool:
         """Wait for the loops' ends, all together no longer than the grace period."""
