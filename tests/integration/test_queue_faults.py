@@ -253,6 +253,51 @@ def test_a_loop_waits_for_redis_and_goes_on(
     assert own.members(keys) == [False] * 10
 
 
+def test_a_loop_waits_out_a_failover(own: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentinel demotes the primary: until it is over, writes are answered READONLY."""
+    monkeypatch.setattr("worker.outage._LONGEST_S", 0.1)
+    client: Any = own.scripts.redis
+    keys = workloads(6)
+    own.add([Add(key=key) for key in keys])
+    ran: list[Any] = []
+    loop: Loop
+
+    def reconcile(claim: Claim) -> Outcome:
+        ran.append(claim.key)
+        if len(ran) == 2:
+            client.replicaof("127.0.0.1", 1)  # nobody is there: it keeps its data, read-only
+            threading.Timer(0.3, lambda: client.replicaof("NO", "ONE")).start()
+        if len(ran) == len(keys):
+            loop.stop()
+        return converged()
+
+    loop = looped(own, reconcile, batch=2)
+    loop.run()
+    assert ran == keys
+    assert own.members(keys) == [False] * 6
+
+
+def test_who_waits_while_the_primary_is_demoted_is_told(own: WorkQueue) -> None:
+    """Redis ends its BLPOP with UNBLOCKED; that is an outage to wait out, not a fault of ours."""
+    client: Any = own.scripts.redis
+    found: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            own.wait("reconcile", 5)
+        except SourceUnavailableError as error:
+            found.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    while not client.info("clients")["blocked_clients"]:
+        time.sleep(0.01)
+    client.replicaof("127.0.0.1", 1)
+    waiter.join()
+    client.replicaof("NO", "ONE")
+    assert "UNBLOCKED" in str(found[0])
+
+
 def test_a_flush_costs_time_not_correctness(own: WorkQueue) -> None:
     """Law 6: late ends are refused, and the queue starts anew with growing tokens."""
     own.add([Add(key=WEB)])
