@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 
 import structlog
 from redis import Redis
 
+from common.model.errors import SluiceError
 from common.queue.registration import Registration, worker_name
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
@@ -77,6 +79,9 @@ class Host:
         stopping.wait()
         for loop, _ in loops:
             loop.stop()
+        with contextlib.suppress(SluiceError):  # without Redis nobody waits in it
+            for crew in crews:
+                self._queue.wake(crew.pool, crew.loops)
         return self._drained(threads) and not died
 
     def _loop(self, crew: Crew, number: int) -> tuple[Loop, Lease]:

@@ -248,6 +248,11 @@ class WorkQueue:
         with self.scripts.reading() as redis:
             redis.blpop([names.own(f"wake:{pool}")], timeout_s)
 
+    def wake(self, pool: str, loops: int) -> None:
+        """End the waits of that many idle loops, here or elsewhere: they look once and wait on."""
+        with self.scripts.reading() as redis:
+            redis.lpush(self.names.own(f"wake:{pool}"), *["1"] * loops)
+
     # --- the operator's side
 
     def depth(self) -> Mapping[tuple[str, Lane], Depth]:
