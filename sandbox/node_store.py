@@ -32,10 +32,7 @@ class Store:
             folder=place.folder / "node",
             programs=programs,
             certificates=made,
-            # Any name does that the API server's own kubelet would let in: masters may do all.
-            kubelet_client=certificates.issue(
-                pki, "kubelet-client", "/O=system:masters/CN=kube-apiserver", usage="clientAuth"
-            ),
+            kubelet_client=_kubelet_client(pki),
         )
 
     def write(self, outside: Path, server: str, *, registry_port: int) -> None:
@@ -100,6 +97,17 @@ class Store:
             entrypoint=["/pause"],
             platform=oci.Platform(architecture="arm64" if arm else "amd64"),
         )
+
+
+def _kubelet_client(pki: Path) -> tuple[Path, Path]:
+    """Return certificate and key with which the API server asks the kubelet; masters may do all.
+
+    What is there is used again: it may be in use.
+    """
+    stem = "kubelet-client"
+    if (pki / f"{stem}.crt").exists():
+        return pki / f"{stem}.crt", pki / f"{stem}.key"
+    return certificates.issue(pki, stem, "/O=system:masters/CN=kube-apiserver", usage="clientAuth")
 
 
 def _write(path: Path, content: bytes) -> None:
