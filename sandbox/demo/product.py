@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from common.model.errors import PreconditionError, SluiceError
 from common.model.redis_address import parse_redis_url
@@ -165,16 +166,14 @@ class Product:
             each.running or each.delayed for each in totals.values()
         )
 
-    def _wait(self, done: object, what: str, timeout_s: float) -> None:
-        """Poll; Redis may be away for a moment while it restarts."""
+    def _wait(self, done: Callable[[], bool], what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self.check()
-            try:
-                if callable(done) and done():
+            # Redis is away for a moment while it restarts: that is an answer of "not yet".
+            with contextlib.suppress(SluiceError):
+                if done():
                     return
-            except SluiceError:
-                pass
             time.sleep(_LOOK_S)
         raise PreconditionError(f"sluice {what} within {timeout_s:g} s; log: {self.log}")
 
