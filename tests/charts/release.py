@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -14,13 +15,16 @@ import yaml
 
 from common.kube.cluster import Cluster
 from common.kube.session import Session
+from sandbox.api import ApiError
 from sandbox.controlplane import ControlPlane, kubeconfig
 from tests.charts.rendered import CHART, Rendered
+from tests.waiting import eventually
 
 # The strictest of Kubernetes' Pod security standards; admission refuses Pods that break it.
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
 _TOKEN_S = 3600
+_NOT_YET = (404, 429)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +100,27 @@ def apply(kubectl: Path, controlplane: ControlPlane, chart: Rendered, *more: str
 
 
 def install_definitions(controlplane: ControlPlane) -> None:
-    """Create the chart's definitions where they are missing, as Helm does with crds/."""
+    """Create the chart's definitions where they are missing, as Helm does with crds/.
+
+    Returns when each is served: a definition's storage comes a moment after the definition.
+    """
     text = (CHART / "crds" / "reports.yaml").read_text(encoding="utf-8")
     crds = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
     with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
         Cluster(session).install_crds(crds)
+    for crd in crds:
+        path = f"/apis/{crd['spec']['group']}/v1alpha1/{crd['spec']['names']['plural']}"
+        assert eventually(functools.partial(_is_served, controlplane, path)), path
+
+
+def _is_served(controlplane: ControlPlane, path: str) -> bool:
+    try:
+        controlplane.api.get(path)
+    except ApiError as error:
+        if error.status in _NOT_YET:
+            return False
+        raise
+    return True
 
 
 def remove_global(controlplane: ControlPlane, chart: Rendered) -> None:

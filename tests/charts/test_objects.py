@@ -127,6 +127,16 @@ def test_redis_forgets_nothing_and_evicts_nothing() -> None:
     assert claim["metadata"]["name"] == "data"
 
 
+def test_no_argument_and_no_variable_holds_the_password() -> None:
+    """Both are seen by everybody on the node; the server reads a file in memory."""
+    redis = render().containers()["redis"]
+    assert "env" not in redis
+    *_, start = redis["command"][-1].strip().splitlines()
+    assert start == "exec valkey-server /etc/valkey/valkey.conf"
+    place = mounts(render().pods()["redis"], "redis")["/tmp"]  # noqa: S108 # a mount
+    assert place["emptyDir"]["medium"] == "Memory"
+
+
 def test_the_components_use_the_charts_own_redis() -> None:
     """At its Service, with the password that the chart made."""
     chart = render()

