@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from common.kube.errors import NotFoundError
+from common.kube.errors import KindMissingError, NotFoundError
 from common.kube.negotiate import METADATA_LIST
 from common.kube.session import Query, Reply
 from common.model.errors import PreconditionError
@@ -62,6 +62,6 @@ def check_peers(peers: Sequence[Peer]) -> None:
 def _is_served(api: Api, row: Row) -> bool:
     try:
         api.request("GET", row.path(None), query=(("limit", "1"),), accept=METADATA_LIST)
-    except NotFoundError:
+    except (NotFoundError, KindMissingError):
         return False
     return True

@@ -2,6 +2,7 @@
 
     ApiError                        carries `code`: the HTTP status, or that of an ERROR event
     ├── NotFoundError               404, or the namespace is terminating   a GoneError
+    ├── KindMissingError            404 for a kind that is not served      a TransientError
     ├── VersionConflictError        409                                    a ConflictError
     │   └── AlreadyExistsError      409 AlreadyExists
     ├── DeniedError                 401 and 403                            an UnauthorizedError
@@ -42,6 +43,8 @@ from common.model.errors import (
 # etcd refuses what the API server let through; it arrives as a 500 that no retry can help.
 _ETCD_LIMITS = ("request is too large", "trying to send message larger than max")
 _NAMESPACE_ENDS = "NamespaceTerminating"
+# Without a definition the path does not exist; while it is being removed, the resource does not.
+_KIND_MISSING = ("404 page not found", "the server could not find the requested resource")
 
 
 class ApiError(SluiceError):
@@ -54,6 +57,12 @@ class NotFoundError(ApiError, GoneError):
     """The object, its namespace or its kind does not exist, or its namespace is going away."""
 
     reason = "NotFound"
+
+
+class KindMissingError(ApiError, TransientError):
+    """The kind itself is not served: its definition was never installed, or was deleted."""
+
+    reason = "DefinitionMissing"
 
 
 class VersionConflictError(ApiError, ConflictError):
@@ -168,6 +177,8 @@ def _class_of(code: int, status: Status) -> type[ApiError]:
     """Choose the class for an HTTP status; the reason decides where one code means two things."""
     if any(limit in status.message for limit in _ETCD_LIMITS):
         return OversizeError
+    if code == 404 and status.message.strip() in _KIND_MISSING:  # noqa: PLR2004 - HTTP's own name
+        return KindMissingError
     if code == 403 and _NAMESPACE_ENDS in status.causes:  # noqa: PLR2004 - HTTP's own name
         return NotFoundError
     if code == 409 and status.reason == "AlreadyExists":  # noqa: PLR2004 - HTTP's own name

@@ -29,6 +29,7 @@ class Place:
 
     store: ReportStore
     namespace: str
+    owners: tuple[str, str]  # uids of two living ConfigMaps, a and b: the collector is quick
 
 
 @pytest.fixture(
@@ -36,10 +37,15 @@ class Place:
 )
 def _place(request: pytest.FixtureRequest) -> Iterator[Place]:
     if request.param == "fake":
-        yield Place(store=FakeReportStore(), namespace="shop")
+        yield Place(store=FakeReportStore(), namespace="shop", owners=("1", "2"))
         return
     session: Session = request.getfixturevalue("report_session")
-    yield Place(store=Reports(session), namespace=request.getfixturevalue("namespace"))
+    namespace: str = request.getfixturevalue("namespace")
+    api = request.getfixturevalue("controlplane").api
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    old, new = (api.create(path, {"metadata": {"name": name}}) for name in "ab")
+    owners = (old["metadata"]["uid"], new["metadata"]["uid"])
+    yield Place(store=Reports(session), namespace=namespace, owners=owners)
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +160,13 @@ def test_a_patch_of_an_older_version_is_refused(place: Place) -> None:
 
 def test_owners_are_replaced_by_a_patch(place: Place) -> None:
     """Trap 10: a merge patch replaces a list as a whole."""
-    owner = {"apiVersion": "v1", "kind": "Pod", "name": "web", "controller": True}
-    meta = place.store.create(report(place, ownerReferences=[{**owner, "uid": "old"}]))
-    patch = {"metadata": {"ownerReferences": [{**owner, "uid": "new"}]}}
+    old, new = place.owners
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True}
+    meta = place.store.create(report(place, ownerReferences=[{**owner, "name": "a", "uid": old}]))
+    patch = {"metadata": {"ownerReferences": [{**owner, "name": "b", "uid": new}]}}
     patched = place.store.patch_metadata(meta, patch)
     assert patched.owner is not None
-    assert patched.owner.uid == "new"
+    assert patched.owner.uid == new
 
 
 def test_only_what_was_read_is_deleted(place: Place) -> None:

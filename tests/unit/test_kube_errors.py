@@ -78,6 +78,19 @@ def test_a_terminating_namespace_is_gone_not_forbidden() -> None:
 
 
 @pytest.mark.parametrize(
+    "message", ["404 page not found\n", "the server could not find the requested resource"]
+)
+def test_a_kind_that_is_not_served_is_retried_not_taken_for_a_vanished_object(
+    message: str,
+) -> None:
+    """Somebody deletes the definitions: every result would be dropped without a word."""
+    error = api_error(CALL, 404, Status(message=message))
+    assert isinstance(error, TransientError)
+    assert not isinstance(error, GoneError)
+    assert error.reason == "DefinitionMissing"
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "etcdserver: request is too large",
