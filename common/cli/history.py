@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from common.cli.command import Command, Context, positive
+from common.cli.layout import counted
 from common.cli.story import told
 from common.cli.subject import HINT, Images, Rows, keys_meant, read_wish
 from common.cli.tables import open_tables
@@ -46,12 +47,13 @@ def chapters(
     return [(key, ledger.history(str(key), limit)) for key in dict.fromkeys(wanted)]
 
 
-def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]]) -> str:
-    """Return the chapters for people. Pure."""
+def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]], *, limit: int) -> str:
+    """Return the chapters for people; one that `limit` cut says so. Pure."""
     parts = []
     for key, facts in found:
         lines = [f"  {told(fact)}" for fact in facts] or ["  Nothing on record."]
-        parts.append("\n".join([key.shown, *lines]))
+        cut = [f"  … the newest {counted(limit, 'fact')}; --limit shows older ones"]
+        parts.append("\n".join([key.shown, *(cut if len(facts) >= limit else []), *lines]))
     return "\n\n".join(parts)
 
 
@@ -88,7 +90,8 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
             f"{HINT}"
         )
         return FAILED
-    context.terminal.result(document(found) if arguments.json else page(found))
+    text = document(found) if arguments.json else page(found, limit=arguments.limit)
+    context.terminal.result(text)
     return DONE
 
 

@@ -131,7 +131,7 @@ def cluster_name(settings: Settings) -> str:
     try:
         with contextlib.closing(open_session(settings)) as session:
             return key_space(Cluster(session))
-    except SourceUnavailableError as exc:
+    except (SourceUnavailableError, PreconditionError) as exc:
         raise PreconditionError(f"{exc}; or set SLUICE_CLUSTER to the key space's name") from exc
 
 

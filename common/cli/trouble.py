@@ -72,7 +72,7 @@ def _failing(document: Document) -> Iterator[Problem]:
         how = f"{verb} parked" if state == "parked" else f"{verb} tried again after a failure"
         yield Problem(
             said=f"{counted(len(members), 'key')} {how}: {reason}",
-            remedy=f"sluice history {asked(members[0])}   (once it is mended: sluice rescan …)",
+            remedy=_look_at(asked(members[0])),
             details=_examples(members),
         )
     listed = sum(failure["state"] == "parked" for failure in document["failures"])
@@ -88,6 +88,10 @@ def _failing(document: Document) -> Iterator[Problem]:
             said=f"{counted(number, 'workload')} lack reports of an image: {', '.join(reasons)}",
             remedy="kubectl get events -A --field-selector reason=ScanFailed",
         )
+
+
+def _look_at(name: str) -> str:
+    return f"sluice history {name}   # why; once it is mended: sluice rescan {name}"
 
 
 def _examples(members: Sequence[Document]) -> tuple[str, ...]:

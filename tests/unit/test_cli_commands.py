@@ -130,13 +130,21 @@ def test_a_workloads_chapter_is_followed_by_its_images() -> None:
 def test_a_page_names_each_key_and_says_when_nothing_is_known() -> None:
     """An empty chapter without a word looks like a bug."""
     found = history.chapters([WEB], Ledger(), Images(), limit=7)
-    assert history.page(found) == (
+    assert history.page(found, limit=7) == (
         "ReplicaSet/shop/web-1\n"
         "  2026-11-25 07:00:00Z  Changed again while it was queued: one run covers both.\n"
         "\n"
         f"{IMAGE.digest} (linux/arm64/v8)\n"
         "  Nothing on record."
     )
+
+
+def test_a_chapter_that_is_cut_says_so() -> None:
+    """A story that begins in its middle is misread as the whole."""
+    found = history.chapters([WEB], Ledger(), Images(), limit=1)
+    first, second = history.page(found, limit=1).split("\n\n")
+    assert first.splitlines()[1] == "  … the newest 1 fact; --limit shows older ones"
+    assert "--limit" not in second
 
 
 def test_a_document_holds_the_facts_as_they_are() -> None:
