@@ -25,6 +25,7 @@ from common.model.errors import PreconditionError
 from sandbox import families, node_host, node_plan, node_store
 from sandbox.api import Api, ApiError
 from sandbox.metrics import RequestCount, parse_request_counts
+from sandbox.node_audit import AuditedRequest, read_audit
 from sandbox.node_cgroups import group_name
 from sandbox.node_plan import NAME, Mount
 from sandbox.place import Place
@@ -61,6 +62,7 @@ class Node:
         self._store = store = node_store.Store(place, programs)
         self.ca = store.layout.certificates.ca
         self.kubeconfig = place.folder / "kubeconfig"
+        self.product_kubeconfig = place.folder / "product.kubeconfig"
         self.server = f"https://127.0.0.1:{self._port}"
         self.admin_token = store.tokens["admin.conf"]
         self.api = Api(self.server, self.admin_token, self.ca)
@@ -80,7 +82,8 @@ class Node:
         self._stack.push(self)
         lock = self._place.claim("node")
         try:
-            self._store.write(self.kubeconfig, self.server, registry_port=self._registry_port)
+            outside = {self.kubeconfig: "admin.conf", self.product_kubeconfig: "product.conf"}
+            self._store.write(self.server, outside, registry_port=self._registry_port)
             self._sweeper = self._sweep_at_the_end()
             self._process = self._launch(lock)
         finally:
@@ -114,6 +117,10 @@ class Node:
     def cgroups(self) -> tuple[Path, ...]:
         """The node's groups in each hierarchy; none exists after `stop`."""
         return tuple(each.group for each in self._cgroups)
+
+    def audited(self) -> list[AuditedRequest]:
+        """Return what was asked with `product_kubeconfig` since the start, by the API server."""
+        return read_audit(self._store.layout.audit_log)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of everything in it since its start, containers included."""

@@ -29,6 +29,11 @@ class Layout:
         """Return a configuration file."""
         return self.folder / "config" / name
 
+    @property
+    def audit_log(self) -> Path:
+        """Where the API server writes the requests of the user `kube-sluice`, a JSON line each."""
+        return self.folder / "audit" / "audit.jsonl"
+
     def made(self, name: str) -> Path:
         """Return a folder in which a part keeps what it makes."""
         return self.folder / name
@@ -83,6 +88,8 @@ def _apiserver(layout: Layout) -> tuple[str, ...]:
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         f"--service-cluster-ip-range={SERVICES}",
+        f"--audit-policy-file={layout.config('audit.json')}",
+        f"--audit-log-path={layout.audit_log}",
         "--allow-privileged=true",  # samples show privileged containers to the config audit
         "--max-requests-inflight=2000",  # five times the defaults: load tests measure us,
         "--max-mutating-requests-inflight=1000",  # not the API server's throttle

@@ -15,6 +15,7 @@ import orjson
 from sandbox.node_components import Layout
 from sandbox.node_plan import ADDRESS, CONTAINERD, NAME, PAUSE, PODS
 
+PRODUCT = "kube-sluice"
 # File → user and groups. The groups are what the built-in roles are bound to.
 USERS = {
     "admin.conf": ("admin", "system:masters"),
@@ -22,6 +23,8 @@ USERS = {
     "controllers.conf": ("system:kube-controller-manager", ""),
     "scheduler.conf": ("system:kube-scheduler", ""),
     "proxy.conf": ("system:kube-proxy", ""),
+    # Who is watched: whatever this administrator asks for stands in the audit log.
+    "product.conf": (PRODUCT, "system:masters"),
 }
 
 
@@ -37,6 +40,16 @@ def token_table(by_file: Mapping[str, str]) -> bytes:
         row = f"{by_file[file]},{user},{user}"
         rows.append(f'{row},"{groups}"\n' if groups else f"{row}\n")
     return "".join(rows).encode()
+
+
+def audit_policy() -> bytes:
+    """Return the policy that logs the product's requests, without bodies, and nobody else's."""
+    return _document(
+        "audit.k8s.io/v1",
+        "Policy",
+        omitStages=["RequestReceived"],
+        rules=[{"level": "Metadata", "users": [PRODUCT]}, {"level": "None"}],
+    )
 
 
 def kubelet(layout: Layout) -> bytes:

@@ -16,7 +16,7 @@ from sandbox.node_plan import ADDRESS, PAUSE, SERVER_PORT, Mount, Plan
 from sandbox.place import Place
 
 _NAMES = (*components.NAMES, f"IP:{ADDRESS}", "DNS:kubernetes.default.svc.cluster.local")
-_MADE = ("host", "plugins")  # the parts make their own others
+_MADE = ("host", "plugins", "audit")  # the parts make their own others
 
 
 class Store:
@@ -35,8 +35,8 @@ class Store:
             kubelet_client=_kubelet_client(pki),
         )
 
-    def write(self, outside: Path, server: str, *, registry_port: int) -> None:
-        """Write everything anew, and an administrator's configuration at `outside`."""
+    def write(self, server: str, outside: Mapping[Path, str], *, registry_port: int) -> None:
+        """Write everything anew; `outside` says where and whose files go that reach `server`."""
         layout = self.layout
         shutil.rmtree(layout.folder, ignore_errors=True)
         for name in _MADE:
@@ -48,7 +48,8 @@ class Store:
         inside = f"https://127.0.0.1:{SERVER_PORT}"
         for name, token in self.tokens.items():
             _write(layout.config(name), kubeconfig(inside, token, ca))
-        _write(outside, kubeconfig(server, self.tokens["admin.conf"], ca))
+        for path, name in outside.items():
+            _write(path, kubeconfig(server, self.tokens[name], ca))
 
     def plan(
         self,
@@ -81,6 +82,7 @@ class Store:
         """Return the configuration files by their path in the folder `config`."""
         layout = self.layout
         return {
+            "audit.json": node_files.audit_policy(),
             "tokens.csv": node_files.token_table(self.tokens),
             "kubelet.json": node_files.kubelet(layout),
             "proxy.json": node_files.proxy(layout),
