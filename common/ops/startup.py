@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
+from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.ops import logs
 from common.ops.exit_status import FAILED, PRECONDITION
 from common.ops.probes import ProbeServer, Route
@@ -95,13 +95,14 @@ def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
 def patiently(ask: Callable[[], T], stopping: threading.Event) -> T | None:
     """Ask until there is an answer; None: told to stop meanwhile.
 
-    Waits out SourceUnavailableError alone, 0.2 s at first and 10 s at most.
+    Waits out TransientError, 0.2 s at first and 10 s at most: a definition that was installed a
+    second ago answers 429.
     """
     wait_s = _FIRST_WAIT_S
     while True:
         try:
             return ask()
-        except SourceUnavailableError as error:
+        except TransientError as error:
             _log.warning("waiting", error=str(error), again_in_s=wait_s)
         if stopping.wait(wait_s):
             return None
