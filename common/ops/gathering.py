@@ -31,12 +31,12 @@ class Gathering(Collector):
         answered = GaugeMetricFamily(
             "sluice_process_up", "Whether a child answered this scrape.", labels=["process"]
         )
-        pages: dict[str, str] = {}
+        pages: dict[str, list[Metric]] = {}
         for name, url in self._urls.items():
-            text = fetch(url)
-            answered.add_metric([name], 0.0 if text is None else 1.0)
-            if text is not None:
-                pages[name] = text
+            page = families(fetch(url) or "")
+            answered.add_metric([name], 1.0 if page else 0.0)
+            if page:
+                pages[name] = page
         yield answered
         yield from merged(pages)
 
@@ -45,19 +45,30 @@ class Gathering(Collector):
         return ()
 
 
-def merged(pages: Mapping[str, str]) -> list[Metric]:
+def families(text: str) -> list[Metric]:
+    """Return a page's families; none if it is no page of metrics. Pure.
+
+    Somebody else may have got a dead child's port.
+    """
+    try:
+        return list(text_string_to_metric_families(text))
+    except ValueError:
+        return []
+
+
+def merged(pages: Mapping[str, Iterable[Metric]]) -> list[Metric]:
     """Return the families of all pages, samples labelled by the page's name. Pure."""
-    families: dict[str, Metric] = {}
-    for process, text in pages.items():
-        for family in text_string_to_metric_families(text):
-            known = families.setdefault(
+    together: dict[str, Metric] = {}
+    for process, page in pages.items():
+        for family in page:
+            known = together.setdefault(
                 family.name, Metric(family.name, family.documentation, family.type)
             )
             extra = {} if family.name.startswith(_UNLABELLED) else {"process": process}
             known.samples.extend(
                 sample._replace(labels={**sample.labels, **extra}) for sample in family.samples
             )
-    return list(families.values())
+    return list(together.values())
 
 
 def gathered_registry(urls: Mapping[str, str]) -> CollectorRegistry:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from common.ops.gathering import Gathering, gathered_registry, merged
+from common.ops.gathering import Gathering, families, gathered_registry, merged, readiness
+from common.ops.probes import Page, ProbeServer, health_route
 
 
 def page(value: float) -> str:
@@ -33,7 +35,7 @@ class Shown(Collector):
 def shown(pages: dict[str, str]) -> str:
     """Return the merged page."""
     registry = CollectorRegistry()
-    registry.register(Shown(merged(pages)))
+    registry.register(Shown(merged({name: families(text) for name, text in pages.items()})))
     return generate_latest(registry).decode()
 
 
@@ -68,3 +70,33 @@ def test_a_child_that_does_not_answer_is_seen_and_hides_nobody() -> None:
 def test_asking_is_put_off_until_somebody_scrapes() -> None:
     """Children are not up when the page is registered."""
     assert list(Gathering({"later": "http://127.0.0.1:1/metrics"}).describe()) == []
+
+
+@pytest.mark.parametrize("body", [b"ok\n", b"<html>", b"\xff\xfe", b""])
+def test_a_page_of_somebody_else_counts_as_down_and_hides_nobody(body: bytes) -> None:
+    """A dead child's port may be taken by anything before the supervisor starts it again."""
+    pages = {"/metrics": lambda: Page(body=page(3.0).encode())}
+    with (
+        ProbeServer("127.0.0.1", 0, pages) as good,
+        ProbeServer("127.0.0.1", 0, {"/metrics": lambda: Page(body=body)}) as other,
+    ):
+        urls = {"good": good.port, "other": other.port}
+        registry = gathered_registry(
+            {name: f"http://127.0.0.1:{port}/metrics" for name, port in urls.items()}
+        )
+        text = generate_latest(registry).decode()
+    assert 'sluice_process_up{process="good"} 1.0' in text
+    assert 'sluice_process_up{process="other"} 0.0' in text
+    assert 'sluice_runs_total{pool="scan",process="good"} 3.0' in text
+
+
+def test_a_child_that_is_not_ready_is_told_from_one_that_is() -> None:
+    """503 is an answer and yet no success."""
+    checks = {"loop": lambda: "stuck"}
+    with ProbeServer(
+        "127.0.0.1", 0, {"/up": health_route({}), "/stuck": health_route(checks)}
+    ) as server:
+        urls = {name: f"http://127.0.0.1:{server.port}/{name}" for name in ("up", "stuck", "none")}
+        found = {name: check() for name, check in readiness(urls).items()}
+    assert found["up"] == ""
+    assert found["stuck"] == found["none"] == "does not answer"
