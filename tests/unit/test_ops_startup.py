@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.model.errors import (
+    ConflictError,
     PreconditionError,
+    RateLimitedError,
     SettingsError,
     SourceUnavailableError,
     StaleFenceError,
@@ -144,14 +146,17 @@ class Waits(threading.Event):
         return self._left < 0
 
 
-def failing(times: int) -> Callable[[], str]:
+AWAY = SourceUnavailableError("away")
+
+
+def failing(times: int, error: Exception = AWAY) -> Callable[[], str]:
     """Return a question that is answered after so many failures."""
     left = [times]
 
     def ask() -> str:
         left[0] -= 1
         if left[0] >= 0:
-            raise SourceUnavailableError("away")
+            raise error
         return "here"
 
     return ask
@@ -174,6 +179,12 @@ def test_waits_double_and_stay_under_ten_seconds(times: int) -> None:
     assert all(
         b == min(2 * a, 10.0) for a, b in zip(waits.seconds, waits.seconds[1:], strict=False)
     )
+
+
+@pytest.mark.parametrize("error", [RateLimitedError("429"), ConflictError("409"), AWAY])
+def test_every_transient_answer_is_waited_out(error: Exception) -> None:
+    """A definition that was installed a second ago answers 429, not with a refused connection."""
+    assert patiently(failing(2, error), Waits(set_after=99)) == "here"
 
 
 def test_a_stop_ends_the_waiting() -> None:
