@@ -6,10 +6,10 @@ import argparse
 import contextlib
 
 from common.cli.command import Command, Context
-from common.cli.layout import counted
 from common.cli.tables import open_session
 from common.kube.cluster import Cluster
 from common.ops.exit_status import DONE
+from common.overview.words import counted
 from common.reports.crds import definitions, to_yaml
 
 

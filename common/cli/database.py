@@ -9,12 +9,15 @@ from typing import Protocol
 
 import orjson
 
-from common.cli.ages import database_age_s
 from common.cli.command import Command, Context, seconds
-from common.cli.layout import age, columns
-from common.cli.tables import Tables, open_tables
+from common.cli.layout import columns
+from common.cli.tables import open_tables
 from common.model.errors import SourceUnavailableError
 from common.ops.exit_status import DONE, FAILED
+from common.overview.ages import database_age_s
+from common.overview.database import described
+from common.overview.tables import Tables
+from common.overview.words import age
 from common.state.database import DatabaseRow
 from common.state.database_check import DatabaseCheck
 
@@ -29,21 +32,6 @@ class Asked(Protocol):
 
     def answered(self) -> int:
         """Return the number of the last request that was answered."""
-
-
-def document(row: DatabaseRow | None, *, now_s: float) -> dict[str, object]:
-    """Return what `--json` shows. Pure."""
-    if row is None:
-        return {"version": None, "age_s": None, "checked_age_s": None, "server_url": None,
-                "trivy": None}  # fmt: skip
-    checked_s = round(max(0.0, now_s - row.checked_at), 3) if row.checked_at else None
-    return {
-        "version": row.version,
-        "age_s": database_age_s(row.version, now_s),
-        "checked_age_s": checked_s,
-        "server_url": row.server_url,
-        "trivy": row.trivy_version,
-    }
 
 
 def shown(row: DatabaseRow, *, now_s: float) -> str:
@@ -102,7 +90,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
             context.terminal.note(said)
         row, now_s = tables.database.current(), tables.clock.now_s()
     if arguments.json:
-        text = orjson.dumps(document(row, now_s=now_s), option=orjson.OPT_INDENT_2).decode()
+        text = orjson.dumps(described(row, now_s=now_s), option=orjson.OPT_INDENT_2).decode()
         context.terminal.result(text)
     elif row is not None:
         context.terminal.result(shown(row, now_s=now_s))

@@ -23,12 +23,13 @@ from common.cli.checks.finding import Fault, Finding, Good, as_json, line
 from common.cli.checks.redis import judge_redis
 from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
-from common.cli.layout import counted
-from common.cli.tables import Tables, open_session, open_tables
+from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
 from common.model.errors import SluiceError
 from common.ops.exit_status import DONE, FAILED
 from common.ops.trivy_program import find_trivy
+from common.overview.tables import Tables
+from common.overview.words import counted
 from common.settings.value import Settings
 
 

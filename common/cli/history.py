@@ -10,13 +10,13 @@ import msgspec
 import orjson
 
 from common.cli.command import Command, Context, positive
-from common.cli.layout import counted
-from common.cli.story import told
 from common.cli.subject import HINT, Images, Rows, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
+from common.overview.story import told
+from common.overview.words import counted
 
 _LIMIT = 50
 

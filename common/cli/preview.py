@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from common.cli.checks.cluster import peer_fault
 from common.cli.definitions import definitions_found
-from common.cli.layout import columns, counted
+from common.cli.layout import columns
 from common.cli.tables import open_session
 from common.kube.cluster import Cluster
 from common.kube.identity import key_space
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
+from common.overview.words import counted
 from common.reports.catalog import (
     CATALOG,
     EXPOSED_SECRET_REPORT,

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from common.cli.layout import age
-from common.cli.status import numbers
-from common.cli.tables import Tables
 from common.cli.terminal import Terminal
 from common.model.errors import SluiceError
+from common.overview.gather import numbers
+from common.overview.tables import Tables
+from common.overview.words import age
 
 _EVERY_S = 2.0
 

@@ -9,10 +9,12 @@ import msgspec
 import orjson
 
 from common.cli.command import Command, Context, positive
-from common.cli.layout import age, columns
-from common.cli.tables import Tables, open_tables
+from common.cli.layout import columns
+from common.cli.tables import open_tables
 from common.model.key import WorkKey, WorkloadKey, parse_key
 from common.ops.exit_status import DONE, FAILED
+from common.overview.tables import Tables
+from common.overview.words import age
 from common.queue.contract import Entry, Lane
 
 _STATES = ("queued", "running", "delayed", "parked")

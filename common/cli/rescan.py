@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from common.cli.command import Command, Context
-from common.cli.layout import age, counted
 from common.cli.subject import HINT, keys_meant, read_wish
-from common.cli.tables import Tables, open_tables
+from common.cli.tables import open_tables
 from common.model.key import WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
+from common.overview.tables import Tables
+from common.overview.words import age, counted
 from common.queue.contract import Add, Lane
 from common.reports.duration import parse_go_duration
 

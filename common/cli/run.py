@@ -16,18 +16,10 @@ from pathlib import Path
 from common.cli import parts
 from common.cli.command import Command, Context, positive
 from common.cli.interrupts import Interrupts, interrupts
-from common.cli.layout import counted
 from common.cli.pipeline import Surroundings
 from common.cli.preview import look_ahead
 from common.cli.progress import shown_progress
-from common.cli.tables import (
-    CLIENT_NAME,
-    RunNote,
-    Tables,
-    open_session,
-    require_answer,
-    tables_on,
-)
+from common.cli.tables import CLIENT_NAME, RunNote, open_session, require_answer
 from common.cli.terminal import Terminal
 from common.kube.cluster import Cluster
 from common.model.redis_address import parse_redis_url
@@ -35,6 +27,8 @@ from common.ops import startup
 from common.ops.data_folder import hold
 from common.ops.exit_status import DONE, FAILED
 from common.ops.supervisor import Supervisor, supervisor
+from common.overview.tables import Tables, tables_on
+from common.overview.words import counted
 from common.reports.crds import definitions
 from common.settings.value import Settings
 from common.state.arrival import client_for

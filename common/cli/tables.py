@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -20,20 +19,10 @@ from common.kube.identity import key_space
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.model.redis_address import RedisAddress, parse_redis_url
-from common.queue.workqueue import WorkQueue
+from common.overview.tables import Tables, tables_on
 from common.settings.value import Settings
 from common.state.arrival import client_for
-from common.state.clock import RedisClock
 from common.state.connect import redis_errors
-from common.state.control import Control
-from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable
-from common.state.images import ImageTable
-from common.state.ledger import Ledger
-from common.state.names import Names
-from common.state.rows import RowTable
-from common.state.settled import SettledTable
-from common.state.workers import WorkerTable
 
 CLIENT_NAME = "sluice-cli"  # as CLIENT LIST shows us
 
@@ -45,25 +34,6 @@ class RunNote(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str  # never with a password: it is written for the embedded Valkey only
     cluster: str
     context: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
-    """Every table of one cluster, on one client."""
-
-    address: RedisAddress
-    client: redis.Redis
-    names: Names
-    queue: WorkQueue
-    rows: RowTable
-    settled: SettledTable
-    images: ImageTable
-    ledger: Ledger
-    database: DatabaseTable
-    epoch: EpochTable
-    control: Control
-    clock: RedisClock
-    workers: WorkerTable
 
 
 @contextlib.contextmanager
@@ -79,26 +49,6 @@ def open_tables(settings: Settings) -> Iterator[Tables]:
         embedded = settings.redis.address is None
         cluster = settings.redis.cluster or (note.cluster if note and embedded else "")
         yield tables_on(client, address, cluster or cluster_name(settings))
-
-
-def tables_on(client: redis.Redis, address: RedisAddress, cluster: str) -> Tables:
-    """Return all tables of a key space."""
-    names = Names(cluster)
-    return Tables(
-        address=address,
-        client=client,
-        names=names,
-        queue=WorkQueue(client, names),
-        rows=RowTable(client, names),
-        settled=SettledTable(client, names),
-        images=ImageTable(client, names),
-        ledger=Ledger(client, names),
-        database=DatabaseTable(client, names),
-        epoch=EpochTable(client, names),
-        control=Control(client, names),
-        clock=RedisClock(client, names),
-        workers=WorkerTable(client, names),
-    )
 
 
 def require_answer(client: redis.Redis, address: RedisAddress) -> None:

@@ -6,10 +6,11 @@ import argparse
 import threading
 
 from common.cli.command import Command, Context, seconds
-from common.cli.status import collect, shown
+from common.cli.status import shown
 from common.cli.tables import open_tables
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.ops.exit_status import DONE
+from common.overview.gather import gather
 
 _HEAD = "sluice top, Ctrl-C ends"
 
@@ -30,7 +31,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         try:
             while True:
                 try:
-                    text = shown(collect(tables, sweep_interval_s=sweep_interval_s))
+                    text = shown(gather(tables, sweep_interval_s=sweep_interval_s).document)
                 except SourceUnavailableError as exc:
                     text = str(exc)  # Redis restarts; the next look may see it again
                 context.terminal.screen(f"{_HEAD}\n\n{text}")

@@ -13,17 +13,19 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from common.cli import parts, pipeline, progress, status, top
+from common.cli import parts, pipeline, progress, top
 from common.cli.command import Context
 from common.cli.main import main
 from common.cli.progress import shown_progress
-from common.cli.tables import RunNote, Tables, open_tables, read_note, redis_address, tables_on
+from common.cli.tables import RunNote, open_tables, read_note, redis_address
 from common.cli.terminal import Terminal
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.model.redis_address import parse_redis_url
 from common.ops import metrics
 from common.ops.gathering import fetch
 from common.ops.probes import ProbeServer, health_route, metrics_route
+from common.overview.gather import gather
+from common.overview.tables import Tables, tables_on
 from common.settings.formats import BindAddress
 from common.settings.parse import parse
 from common.state.names import Names
@@ -200,9 +202,9 @@ def test_top_survives_a_redis_that_restarts(
     def sometimes(tables: Tables, *, sweep_interval_s: float) -> object:
         if error := next(pages):
             raise error
-        return status.collect(tables, sweep_interval_s=sweep_interval_s)
+        return gather(tables, sweep_interval_s=sweep_interval_s)
 
-    monkeypatch.setattr(top, "collect", sometimes)
+    monkeypatch.setattr(top, "gather", sometimes)
     text = seen_on_top(environ, monkeypatch, pages=2)
     assert text.index("does not answer") < text.index("true reports")
 

@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from common.cli.main import main
-from common.cli.tables import Tables, tables_on
 from common.model.facts import Fact
 from common.model.image import Failure, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.redis_address import parse_redis_url
 from common.model.workload import WorkloadRow, fingerprint
+from common.overview.tables import Tables, tables_on
 from common.queue.contract import Add, After, ImageUpdate, Lane, Park, Settled
 from common.state.database import DatabaseRow
 from common.state.database_check import DatabaseCheck

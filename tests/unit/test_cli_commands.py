@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from common.cli import database, history, queue
 from common.cli.checks.finding import Fault, Good, Notice
 from common.cli.checks.redis import judge_redis
-from common.cli.coverage import coverage
-from common.cli.layout import age, columns
+from common.cli.layout import columns
 from common.cli.subject import Exactly, Image, Named, read_wish
 from common.model.errors import SourceUnavailableError
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint
+from common.overview.coverage import coverage
+from common.overview.database import described
+from common.overview.words import age
 from common.state.database import DatabaseRow
 from common.state.settled import SettledRow
 from tests.cli_values import NOW_S, entry
@@ -37,7 +39,7 @@ ROW = DatabaseRow(
 
 def test_a_database_is_told_with_its_age_and_the_last_look() -> None:
     """Fresh means two things: made lately, and looked for lately."""
-    assert database.document(ROW, now_s=NOW_S) == {
+    assert described(ROW, now_s=NOW_S) == {
         "version": "2026-11-25T06:00:00Z",
         "age_s": 3_600.0,
         "checked_age_s": 90.0,
@@ -51,16 +53,14 @@ def test_a_database_is_told_with_its_age_and_the_last_look() -> None:
 
 def test_no_database_has_the_same_keys() -> None:
     """A script reads `.version` before it looks whether there is one."""
-    assert database.document(None, now_s=NOW_S) == dict.fromkeys(
-        database.document(ROW, now_s=NOW_S)
-    )
+    assert described(None, now_s=NOW_S) == dict.fromkeys(described(ROW, now_s=NOW_S))
 
 
 def test_a_version_that_is_no_time_is_shown_without_an_age() -> None:
     """A wrong age would be worse than none."""
     row = DatabaseRow(version="local", server_url="u")
-    assert database.document(row, now_s=NOW_S)["age_s"] is None
-    assert database.document(row, now_s=NOW_S)["checked_age_s"] is None
+    assert described(row, now_s=NOW_S)["age_s"] is None
+    assert described(row, now_s=NOW_S)["checked_age_s"] is None
     assert "age        -" in database.shown(row, now_s=NOW_S)
 
 

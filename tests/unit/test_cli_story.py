@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.cli.story import sentence, told
 from common.cli.subject import Image, read_wish
 from common.model.facts import FACT_KINDS, Fact
+from common.overview.story import sentence, told
 from watcher.decide.affected import ROW_CHANGED
 
 DIGEST = "sha256:" + "ab" * 32

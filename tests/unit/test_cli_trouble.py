@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import status
-from common.cli.ages import STALE_S
-from common.cli.failures import LOOKED_AT, failures
-from common.cli.trouble import asked, problems
 from common.model.image import ImageUse
 from common.model.key import ImageKey, WorkKey, WorkloadKey
+from common.overview.ages import STALE_S
+from common.overview.failures import failures
+from common.overview.trouble import asked, problems
 from common.queue.contract import Entry
 from tests.cli_values import NOW_S, entry
 
@@ -243,27 +243,33 @@ class Images:
         ]
 
 
-def test_parked_keys_come_before_those_that_are_tried_again() -> None:
-    """A backoff ends by itself; a parked key waits for somebody."""
-    queue = Queue(delayed=[entry(WEB, state="delayed")], parked=[entry(IMAGE, state="parked")])
-    first, second = failures(queue, Images(), now_s=NOW_S)
-    assert (first["state"], first["reference"], first["users"]) == ("parked", "app:9", 2)
-    assert (second["state"], second["due_in_s"]) == ("delayed", 60.0)
-    assert "users" not in second
-    assert {limit for _, limit in queue.asked} == {LOOKED_AT}
+def looked(queue: Queue, state: Literal["parked", "delayed"]) -> list[dict[str, Any]]:
+    """Return what fails of a state."""
+    return failures(queue, Images(), state=state, limit=7, now_s=NOW_S)
+
+
+def test_a_failing_image_is_told_by_its_reference_and_with_its_users() -> None:
+    """A digest says nothing to the person who must mend it."""
+    queue = Queue(parked=[entry(IMAGE, state="parked")])
+    (found,) = looked(queue, "parked")
+    assert (found["state"], found["reference"], found["users"]) == ("parked", "app:9", 2)
+    assert queue.asked == [("parked", 7)]
+
+
+def test_a_failing_workload_is_told_with_its_next_try() -> None:
+    """A backoff ends by itself: nobody needs to do anything before."""
+    (found,) = looked(Queue(delayed=[entry(WEB, state="delayed")]), "delayed")
+    assert (found["state"], found["due_in_s"]) == ("delayed", 60.0)
+    assert "users" not in found
 
 
 def test_a_key_without_a_reason_only_waits() -> None:
     """Every new pod waits for its kubelet."""
-    assert (
-        failures(Queue(delayed=[entry(WEB, state="delayed", reason="")]), Images(), now_s=NOW_S)
-        == []
-    )
+    assert looked(Queue(delayed=[entry(WEB, state="delayed", reason="")]), "delayed") == []
 
 
 @pytest.mark.parametrize(("due_s", "expected"), [(0.0, None), (NOW_S - 5, 0.0)])
 def test_a_try_that_is_due_is_not_in_the_past(due_s: float, expected: float | None) -> None:
     """`next try in -5s` makes people look at clocks."""
-    queue = Queue(parked=[entry(WEB, state="parked", due_s=due_s)])
-    (found,) = failures(queue, Images(), now_s=NOW_S)
+    (found,) = looked(Queue(parked=[entry(WEB, state="parked", due_s=due_s)]), "parked")
     assert found["due_in_s"] == expected

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.cli.ages import database_age_s
-from common.cli.coverage import coverage
-from common.cli.layout import age, columns, counted
+from common.cli.layout import columns
 from common.cli.rescan import spread
 from common.cli.subject import (
     Exactly,
@@ -23,6 +21,9 @@ from common.cli.subject import (
 from common.model.image import ImageUse
 from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
+from common.overview.ages import database_age_s
+from common.overview.coverage import coverage
+from common.overview.words import age, counted
 from common.queue.contract import Lane
 from common.state.settled import SettledRow
 from tests.cli_values import row

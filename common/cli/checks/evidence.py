@@ -6,10 +6,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from common.cli.ages import STALE_S, database_age_s
 from common.cli.checks.finding import Fault, Finding, Good, Notice
-from common.cli.layout import age
 from common.ops.trivy_program import OLDEST, Trivy, is_supported
+from common.overview.ages import STALE_S, database_age_s
+from common.overview.words import age
 from common.state.database import DatabaseRow
 
 # Trivy's own default since 0.56.

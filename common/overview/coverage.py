@@ -17,12 +17,17 @@ class Coverage:
 
     workloads: int
     true: int
-    failing: Mapping[str, int]  # reason -> workloads whose last run could not make every report
+    partial: Mapping[WorkloadKey, str]  # workload -> why its last run could not make every report
 
     @property
     def share(self) -> float:
         """The part that is true, from 0 to 1; 1 where nothing needs reports."""
         return self.true / self.workloads if self.workloads else 1.0
+
+    @property
+    def failing(self) -> dict[str, int]:
+        """How many workloads lack reports, by reason."""
+        return dict(Counter(self.partial.values()))
 
 
 def coverage(
@@ -38,7 +43,7 @@ def coverage(
     needing them: the share must not look better than it is while a cluster is first scanned.
     """
     resting = true = 0
-    failing: Counter[str] = Counter()
+    partial: dict[WorkloadKey, str] = {}
     for key, row in settled:
         if not isinstance(key, WorkloadKey) or wanted.get(key) != row.fingerprint:
             continue
@@ -47,5 +52,5 @@ def coverage(
         elif row.outcome == "Converged" and row.epoch == epoch:
             true += 1
         elif row.outcome.startswith("Partial"):
-            failing[row.outcome.partition(":")[2] or "Unknown"] += 1
-    return Coverage(workloads=len(wanted) - resting, true=true, failing=dict(failing))
+            partial[key] = row.outcome.partition(":")[2] or "Unknown"
+    return Coverage(workloads=len(wanted) - resting, true=true, partial=partial)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from common.cli.ages import STALE_S
-from common.cli.layout import age, counted
 from common.model.key import ImageKey, parse_key
-
-Document = Mapping[str, Any]
+from common.overview.ages import STALE_S
+from common.overview.view import Document
+from common.overview.words import age, counted
 
 _SILENT_SWEEPS = 3  # the watcher writes a fact with every sweep, however calm the cluster is
 _EXAMPLES = 3  # keys told by name, per reason

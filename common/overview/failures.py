@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from common.model.image import ImageUse
 from common.model.key import ImageKey
@@ -11,7 +11,6 @@ from common.queue.contract import Entry
 
 # Enough to see what is wrong, few enough for a refresh every two seconds: each costs round trips.
 LOOKED_AT = 20
-_STATES = ("parked", "delayed")
 
 
 class Queue(Protocol):
@@ -28,14 +27,19 @@ class Uses(Protocol):
         """Return who uses an image."""
 
 
-def failures(queue: Queue, images: Uses, *, now_s: float) -> list[dict[str, Any]]:
-    """Return the first keys that failed, parked ones first, as `status --json` shows them.
+def failures(
+    queue: Queue,
+    images: Uses,
+    *,
+    state: Literal["parked", "delayed"],
+    limit: int,
+    now_s: float,
+) -> list[dict[str, Any]]:
+    """Return the first `limit` keys of a state that failed, as `status --json` shows them.
 
     What is delayed for another reason (it waits for a kubelet) is no failure.
     """
-    entries: list[Entry] = []
-    for state in _STATES:
-        entries += [entry for entry in queue.ls(state, LOOKED_AT) if entry.reason]
+    entries = [entry for entry in queue.ls(state, limit) if entry.reason]
     return [_failure(entry, _uses(entry, images), now_s) for entry in entries]
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from common.cli.layout import age, counted
 from common.model.facts import Fact, FactKind
 from common.model.key import ImageKey, WorkKey, parse_key
+from common.overview.words import age, counted
 
 Data = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""What people ask of a running cluster: coverage, queue, failures, database, what happened last."""

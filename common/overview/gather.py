@@ -1,0 +1,109 @@
+"""Reads the overview out of the tables: the one place where its numbers are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.model.facts import Fact
+from common.overview.coverage import Coverage, coverage
+from common.overview.database import described
+from common.overview.failures import LOOKED_AT, failures
+from common.overview.tables import Tables
+from common.overview.trouble import problems
+from common.overview.view import Overview
+from common.queue.contract import Lane, Totals
+
+# Facts that the watcher writes when the cluster told it something.
+_WATCHER_FACTS = frozenset({"enqueued", "deduplicated", "relisted", "undecodable", "swept"})
+_TAIL_FACTS = 1000  # looked through for the last of them; older than these is "long ago"
+
+
+def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) -> Overview:
+    """Return the overview with at most `parked` dead letters. Raises SluiceError."""
+    measured, facts, now_s = _measure(tables), _newest(tables), tables.clock.now_s()
+    queue, images = tables.queue, tables.images
+    dead = failures(queue, images, state="parked", limit=max(parked, LOOKED_AT), now_s=now_s)
+    delayed = failures(queue, images, state="delayed", limit=LOOKED_AT, now_s=now_s)
+    document = {
+        **_numbers(tables, measured, facts, now_s=now_s),
+        "failures": [*dead[:LOOKED_AT], *delayed],
+    }
+    found = problems(document, sweep_interval_s=sweep_interval_s)
+    return Overview(
+        document={**document, "problems": [dataclasses.asdict(problem) for problem in found]},
+        parked=dead[:parked],
+        partial={key.shown: measured.partial[key] for key in sorted(measured.partial)},
+        facts=facts,
+    )
+
+
+def numbers(tables: Tables) -> dict[str, Any]:
+    """Return the part of the document that needs no look at single keys. Raises SluiceError."""
+    now_s = tables.clock.now_s()
+    return _numbers(tables, _measure(tables), _newest(tables), now_s=now_s)
+
+
+def _numbers(
+    tables: Tables, measured: Coverage, facts: Sequence[Fact], *, now_s: float
+) -> dict[str, Any]:
+    totals = tables.queue.totals()
+    return {
+        "cluster": tables.names.cluster,
+        "coverage": {
+            "workloads": measured.workloads,
+            "true": measured.true,
+            "share": round(measured.share, 4),
+        },
+        "failing": measured.failing,
+        "queue": _queue(tables),
+        "pools": {pool: dataclasses.asdict(each) for pool, each in totals.items()},
+        "paused": tables.queue.paused(),
+        **_summed(totals),
+        "circuits": [],
+        "database": _database(tables, now_s),
+        "epoch": tables.epoch.current(),
+        "last_event_age_s": _last_event_age_s(facts, now_s),
+        "workers": list(tables.workers.alive()),
+    }
+
+
+def _measure(tables: Tables) -> Coverage:
+    keys = list(tables.rows.keys())
+    wanted = tables.rows.fingerprints(keys)
+    return coverage(wanted, tables.settled.all(), epoch=tables.epoch.current())
+
+
+def _newest(tables: Tables) -> list[Fact]:
+    return [fact for _, fact in tables.ledger.tail(_TAIL_FACTS)]
+
+
+def _summed(totals: Mapping[str, Totals]) -> dict[str, int]:
+    return {
+        "running": sum(total.running for total in totals.values()),
+        "delayed": sum(total.delayed for total in totals.values()),
+        "dead": sum(total.dead for total in totals.values()),
+    }
+
+
+def _queue(tables: Tables) -> dict[str, dict[str, dict[str, object]]]:
+    result: dict[str, dict[str, dict[str, object]]] = {}
+    for (pool, lane), depth in tables.queue.depth().items():
+        result.setdefault(pool, {})[Lane(lane).label] = {
+            "queued": depth.queued,
+            "oldest_age_s": round(depth.oldest_age_s, 3),
+        }
+    return result
+
+
+def _database(tables: Tables, now_s: float) -> dict[str, object]:
+    found = described(tables.database.current(), now_s=now_s)
+    return {name: found[name] for name in ("version", "age_s", "checked_age_s")}
+
+
+def _last_event_age_s(facts: Sequence[Fact], now_s: float) -> float | None:
+    for fact in reversed(facts):
+        if fact.kind in _WATCHER_FACTS:
+            return round(max(0.0, now_s - fact.at), 3)
+    return None

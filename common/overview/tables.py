@@ -1,0 +1,58 @@
+"""Every table of one cluster, on one client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.model.redis_address import RedisAddress
+from common.queue.workqueue import WorkQueue
+from common.state.clock import RedisClock
+from common.state.connect import Client
+from common.state.control import Control
+from common.state.database import DatabaseTable
+from common.state.epoch import EpochTable
+from common.state.images import ImageTable
+from common.state.ledger import Ledger
+from common.state.names import Names
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
+from common.state.workers import WorkerTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """What commands and the status page read, and commands act on."""
+
+    address: RedisAddress
+    client: Client
+    names: Names
+    queue: WorkQueue
+    rows: RowTable
+    settled: SettledTable
+    images: ImageTable
+    ledger: Ledger
+    database: DatabaseTable
+    epoch: EpochTable
+    control: Control
+    clock: RedisClock
+    workers: WorkerTable
+
+
+def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
+    """Return all tables of a key space."""
+    names = Names(cluster)
+    return Tables(
+        address=address,
+        client=client,
+        names=names,
+        queue=WorkQueue(client, names),
+        rows=RowTable(client, names),
+        settled=SettledTable(client, names),
+        images=ImageTable(client, names),
+        ledger=Ledger(client, names),
+        database=DatabaseTable(client, names),
+        epoch=EpochTable(client, names),
+        control=Control(client, names),
+        clock=RedisClock(client, names),
+        workers=WorkerTable(client, names),
+    )

@@ -1,0 +1,22 @@
+"""What is known of a cluster at one instant, as commands and the status page show it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from common.model.facts import Fact
+
+# JSON's terms: this is what `sluice status --json` prints and scripts hold on to.
+Document: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """One look at all tables."""
+
+    document: Document  # as `sluice status --json` prints it
+    parked: Sequence[Document]  # failures, as in the document but more of them
+    partial: Mapping[str, str]  # workload as people write it -> why it lacks reports; ordered
+    facts: Sequence[Fact]  # the ledger's newest, newest last

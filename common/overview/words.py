@@ -1,0 +1,32 @@
+"""Ages and counts for people. Pure."""
+
+from __future__ import annotations
+
+_MINUTE_S = 60
+_HOUR_S = 3_600
+_DAY_S = 86_400
+
+
+def age(seconds: float | None) -> str:
+    """Return an age in at most two units: `5s`, `3m20s`, `2h5m`, `4d3h`; None: `-`."""
+    if seconds is None:
+        return "-"
+    whole = max(0, round(seconds))
+    if whole < _MINUTE_S:
+        return f"{whole}s"
+    if whole < _HOUR_S:
+        return _two(whole, _MINUTE_S, "m", 1, "s")
+    if whole < _DAY_S:
+        return _two(whole, _HOUR_S, "h", _MINUTE_S, "m")
+    return _two(whole, _DAY_S, "d", _HOUR_S, "h")
+
+
+def _two(whole: int, big_s: int, big: str, small_s: int, small: str) -> str:
+    count, rest_s = divmod(whole, big_s)
+    rest = rest_s // small_s
+    return f"{count}{big}{rest}{small}" if rest else f"{count}{big}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 key`, `2 keys`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
