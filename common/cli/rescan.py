@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 
 from common.cli.command import Command, Context
@@ -23,7 +24,7 @@ def spread(keys: Sequence[WorkKey], *, over_s: float, lane: Lane) -> list[Add]:
     """Return one add per key: the first due now, the last just before `over_s`. Pure."""
     step_s = over_s / len(keys) if keys else 0.0
     return [
-        Add(key=key, lane=lane, delay_s=round(index * step_s, 3), cause=_CAUSE)
+        Add(key=key, lane=lane, delay_s=math.floor(index * step_s * 1000) / 1000, cause=_CAUSE)
         for index, key in enumerate(keys)
     ]
 

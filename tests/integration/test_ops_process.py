@@ -121,23 +121,19 @@ def test_a_child_that_is_never_ready_is_told_with_its_last_words() -> None:
             child.wait_ready()
 
 
-def test_a_child_that_ends_before_it_is_ready_is_told_at_once() -> None:
+@pytest.mark.parametrize(
+    ("status", "words", "error"),
+    [
+        (7, "ended with status 7: bad flag", SourceUnavailableError),
+        (3, "bad flag", PreconditionError),  # it names a remedy; a failure would hide that
+    ],
+)
+def test_a_child_that_ends_before_it_is_ready_is_told_at_once(
+    status: int, words: str, error: type[Exception]
+) -> None:
     """Waiting out the deadline for a dead child wastes half a minute of a start."""
-    code = "import sys; print('bad flag'); sys.exit(7)"
-    with (
-        Child(python(code)) as child,
-        pytest.raises(SourceUnavailableError, match="ended with status 7: bad flag"),
-    ):
-        child.wait_ready()
-
-
-def test_a_child_that_misses_a_precondition_passes_it_on() -> None:
-    """Status 3 names a remedy; wrapping it as a failure would hide that."""
-    code = "import sys; print('set SLUICE_REDIS_URL'); sys.exit(3)"
-    with (
-        Child(python(code)) as child,
-        pytest.raises(PreconditionError, match="set SLUICE_REDIS_URL"),
-    ):
+    code = f"import sys; print('bad flag'); sys.exit({status})"
+    with Child(python(code)) as child, pytest.raises(error, match=words):
         child.wait_ready()
 
 
