@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 
 from common.queue.contract import Depth, Entry, Lane, Totals
 from common.state.names import POOLS, RQ
@@ -84,7 +85,9 @@ def entries(scripts: Scripts, state: str, limit: int) -> list[Entry]:
                     found += redis.zrange(key, 0, limit - 1)
     ids = [job.decode().partition(":")[0] for job in found]
     described = (_described(scripts, job) for job in dict.fromkeys(ids))
-    return [entry for entry in described if entry is not None and entry.state == state][:limit]
+    # Lazily: each one is two round trips, and up to four lanes were read.
+    found_now = (entry for entry in described if entry is not None and entry.state == state)
+    return list(islice(found_now, limit))
 
 
 def _described(scripts: Scripts, job: str) -> Entry | None:
