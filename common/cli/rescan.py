@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import math
 from collections.abc import Sequence
 
 from common.cli.command import Command, Context
