@@ -135,7 +135,7 @@ SWEEP_INTERVAL_S = Setting(
 WORKER_POOLS = Setting(
     name="SLUICE_WORKER_POOLS",
     format=formats.POOL_LIST,
-    default="reconcile,scan,audit",
+    default="reconcile,scan",
     group="Pipeline",
     meaning="The pools that `sluice worker` serves; one process can serve several, "
     "`match` supervises the cluster's one Trivy server.",
