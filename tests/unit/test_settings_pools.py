@@ -24,10 +24,17 @@ def test_every_pool_is_served_or_warned_of(chosen: list[str]) -> None:
     assert set(served) <= set(SERVED)
 
 
-def test_the_default_serves_what_there_is_and_says_what_is_missing() -> None:
-    """The default names `audit` so that an upgrade brings it by itself."""
+def test_the_default_serves_what_there_is_and_warns_of_nothing() -> None:
+    """A warning that greets every worker is read by nobody."""
     pools = parse({}).pipeline.pools
     assert served_pools(pools) == ("reconcile", "scan")
+    assert pool_warnings(pools) == ()
+
+
+def test_a_known_pool_that_nothing_serves_yet_is_warned_of() -> None:
+    """Whoever asks for it must learn that it does nothing."""
+    pools = ("reconcile", "audit")
+    assert served_pools(pools) == ("reconcile",)
     (warning,) = pool_warnings(pools)
     assert "audit" in warning
 
