@@ -20,12 +20,14 @@ from common.ops import metrics
 from common.ops.exit_status import DONE
 from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
 from common.ops.version import VERSION
+from common.overview.tables import tables_on
 from common.settings.parse import parse
 from common.settings.value import Settings
 from common.state.arrival import client_for, required_address, tell_start
 from common.state.ledger import Ledger
 from common.state.names import Names
-from watcher.compose import Running, compose
+from watcher.compose import Running, compose, overview_of
+from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_peers
 from watcher.pulse import Pulse
 from watcher.stream.catalog import ROWS
@@ -55,7 +57,9 @@ def _watch(stopping: threading.Event) -> int:
         pulse=Pulse(monotonic=time.monotonic, draw=random.random),
     )
     if tell_start(Ledger(client, names), "watcher", stopping):
-        _serve(settings, running, stopping)
+        tables = tables_on(client, required_address(settings.redis), cluster)
+        with Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout:
+            _serve(settings, running, lookout, stopping)
     return DONE
 
 
@@ -70,11 +74,15 @@ def _arranged(session: Session, settings: Settings) -> str:
     return settings.redis.cluster or key_space(api)
 
 
-def _serve(settings: Settings, running: Running, stopping: threading.Event) -> None:
+def _serve(
+    settings: Settings, running: Running, lookout: Lookout, stopping: threading.Event
+) -> None:
     """Serve pages and watch until the end; raises what the watcher raises."""
     probes = {"/healthz": running.healthz, "/readyz": running.readyz}
     pages = (settings.ops.metrics_address, {"/metrics": running.metrics})
-    with serving(pages, (settings.ops.health_address, probes)), contextlib.ExitStack() as stack:
+    health = (settings.ops.health_address, probes)
+    status = (settings.ops.status_address, routes(lookout))
+    with serving(pages, health, status), contextlib.ExitStack() as stack:
         stack.callback(running.fleet.stop)
         running.fleet.start(running.streams)
         running.watcher.run(stopping)

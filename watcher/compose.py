@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,9 @@ from prometheus_client import CollectorRegistry
 from common.model.canonical import content_hash
 from common.ops.probes import Page, Route, health_route, metrics_route
 from common.ops.version import VERSION
+from common.overview.gather import gather
+from common.overview.tables import Tables
+from common.overview.view import Overview
 from common.queue.workqueue import WorkQueue
 from common.settings.value import Settings
 from common.state.clock import RedisClock
@@ -31,6 +34,7 @@ from watcher.lead import LeadPorts
 from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
 from watcher.rounds import RoundPorts, Rounds
+from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import ROWS, Row
 from watcher.stream.change import Change
@@ -112,6 +116,13 @@ def compose(
         metrics=_metrics_page(registry, cluster, settings),
         healthz=health_route({"loop": lambda: _loop_fault(watcher)}),
         readyz=health_route({"loaded": lambda: _loading(watcher)}),
+    )
+
+
+def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
+    """Return what reads the status page's numbers."""
+    return lambda: gather(
+        tables, sweep_interval_s=settings.pipeline.sweep_interval_s, parked=PARKED_ROWS
     )
 
 

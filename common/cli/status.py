@@ -12,7 +12,7 @@ from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
 from common.overview.gather import gather
 from common.overview.view import Document
-from common.overview.words import age
+from common.overview.words import age, percent
 
 _POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "DEAD")
 
@@ -35,7 +35,8 @@ def _wrong(document: Document) -> str:
 def _numbers(document: Document) -> str:
     covered, database = document["coverage"], document["database"]
     last_s = document["last_event_age_s"]
-    shares = f"{covered['true']} of {covered['workloads']} workloads ({covered['share']:.0%})"
+    share = percent(covered["true"], covered["workloads"]) if covered["workloads"] else "100%"
+    shares = f"{covered['true']} of {covered['workloads']} workloads ({share})"
     lines = [
         ("true reports", shares),
         ("database", _database_shown(database)),

@@ -30,3 +30,8 @@ def _two(whole: int, big_s: int, big: str, small_s: int, small: str) -> str:
 def counted(number: int, noun: str) -> str:
     """Return `1 key`, `2 keys`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def percent(part: int, whole: int) -> str:
+    """Return the share rounded down: 1,999 of 2,000 is not `100%`. `whole` is not 0."""
+    return f"{part * 100 // whole}%"
