@@ -93,4 +93,5 @@ class Machine:
             "HOME": str(self.folder / name),
             "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
             "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+            "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
         }

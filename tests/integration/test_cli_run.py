@@ -164,6 +164,7 @@ def test_it_starts_everything_serves_its_pages_and_drains_on_ctrl_c(
     metrics = page(pages["metrics"])
     assert 'sluice_process_up{process="worker-1"} 1.0' in metrics
     assert 'component="watcher"' in metrics
+    assert "<h2>Queue</h2>" in page(pages[""])
 
     status = sluice.command("status", "--json")
     assert status.returncode == 0, status.stderr

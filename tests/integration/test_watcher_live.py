@@ -432,6 +432,7 @@ def _environ(controlplane: ControlPlane, valkey: Valkey, namespace: str) -> dict
         "OPERATOR_TARGET_NAMESPACES": namespace,
         "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
         "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
+        "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
     }
 
 
@@ -492,6 +493,8 @@ def test_the_process_serves_its_pages_and_ends_when_told(
             'resource_kind="Pod",resource_name="tool",container_name="app",image_registry="",'
             'image_repository="app",image_tag="1",image_digest="",severity="Critical"} 2' in text
         )
+        status, shown = _get(_port(lines, "/status.json"), "/")
+        assert (status, f"kube-sluice {live.names.cluster}" in shown) == (200, True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert live.ledger.counts()["started"] == 1
