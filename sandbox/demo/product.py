@@ -73,6 +73,11 @@ class Product:
         self._process.stop()
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Its first process, to measure the CPU time of all."""
+        return self._process.pid
+
     def check(self) -> None:
         """Raise PreconditionError when it has ended."""
         if not self._process.alive:
