@@ -150,6 +150,24 @@ def test_the_page_tells_what_is_wrong_and_what_happened(tables: Tables) -> None:
     assert "<img" not in body
 
 
+def test_the_page_lists_more_parked_keys_than_the_command_explains(tables: Tables) -> None:
+    """Twenty fit on a terminal; on a page somebody looks for their own workload."""
+    trouble(tables)
+    many = [row(f"p-{number}") for number in range(25)]
+    add(tables, *many)
+    park = Park(reason="TooLarge", message="too large", probe_after_s=7_200)
+    while claims := tables.queue.claim("reconcile", "w1", limit=50, lease_s=60):
+        tables.queue.complete("w1", [(claim, park) for claim in claims])
+    found = overview_of(parse({}), tables)()
+    assert len(found.document["failures"]) == 20
+    # Also the image, the workload that its end woke, and the one that was queued.
+    assert len(found.parked) == found.document["dead"] == 25 + 3
+    assert len(tables.queue.dead(limit=1)) == 1  # one of both pools' first ones
+    with serving(tables) as get:
+        _, body = get("/")
+    assert all(f'<th scope="row">{each.key.shown}</th><td>TooLarge' in body for each in many)
+
+
 def test_a_cluster_without_anything_has_a_page(tables: Tables) -> None:
     """The first thing that a new user opens."""
     with serving(tables) as get:
