@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from common.model.redis_address import parse_redis_url
-from common.state.connect import connect
+from common.state.connect import Client, connect
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.settled import SettledTable
 from sandbox import vulndb
 from sandbox.api import ApiError
 from sandbox.demo.product import CLUSTER, Product
@@ -102,8 +103,20 @@ class Living:
 
     def ledger(self) -> Ledger:
         """Return the product's ledger."""
+        return Ledger(self._redis(), Names(CLUSTER))
+
+    def settled(self) -> list[tuple[str, str]]:
+        """Return every settled key with its outcome."""
+        table = SettledTable(self._redis(), Names(CLUSTER))
+        return [(str(key), row.outcome) for key, row in table.all()]
+
+    def flush_redis(self) -> None:
+        """Lose everything that Redis knows."""
+        self._redis().flushall()
+
+    def _redis(self) -> Client:
         address = parse_redis_url(self.product.environ()["SLUICE_REDIS_URL"])
-        return Ledger(connect(address, name="test"), Names(CLUSTER))
+        return connect(address, name="test")
 
     def patch(self, path: str, body: Mapping[str, Any]) -> None:
         """Merge a patch into an object."""

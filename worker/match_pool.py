@@ -63,22 +63,29 @@ class Publisher:
         self._ledger = ledger
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._owed: tuple[str, str, str] | None = None  # None: Redis knows
+        self._served: tuple[str, str, str] | None = None  # None: no database yet
+        self._told = False  # whether Redis heard of what is served
 
     def announcements(self) -> Announcements:
         """Return the callbacks for the matcher."""
         return Announcements(on_database=self._serve, on_failure=_failed)
 
     def repeat(self) -> None:
-        """Tell Redis what it has not heard yet; raises what the table raises."""
+        """Tell Redis what it has not heard, or has lost with its data; raises what it raises.
+
+        Without a row every image would wait for the next look, which may be an hour away.
+        """
         with self._lock:
-            if self._owed is not None:
-                self._publish(*self._owed)
-                self._owed = None
+            if self._served is None or (self._told and self._table.current() is not None):
+                return
+            self._told = False
+            self._publish(*self._served)
+            self._told = True
 
     def _serve(self, version: str, server_url: str, trivy_version: str) -> None:
         with self._lock:
-            self._owed = (version, server_url, trivy_version)
+            self._served = (version, server_url, trivy_version)
+            self._told = False
         try:
             self.repeat()
         except SluiceError as error:

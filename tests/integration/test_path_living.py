@@ -268,6 +268,23 @@ def test_an_api_server_that_restarts_is_followed_again(alive: Living) -> None:
     eventually(lambda: len(alive.reports(here)) == 2)
 
 
+def test_a_flush_of_redis_rewrites_nothing(alive: Living) -> None:
+    """Trap 32 and law 1. Stamps are compared: 0 writes, and everything is settled again."""
+    here = alive.namespace()
+    alive.deploy(here, "web", alive.image("alpine-app"), alive.image("secrets"))
+    alive.await_report(here, "c1")
+    alive.product.await_settled(timeout_s=60)
+    kept = {name: one["metadata"]["resourceVersion"] for name, one in alive.reports(here).items()}
+    before = alive.world.seen().report_writes
+    alive.flush_redis()
+    again = f"workload/ReplicaSet/{here}/"
+    eventually(lambda: any(again in key and row == "Converged" for key, row in alive.settled()))
+    alive.product.await_settled(timeout_s=60)
+    after = {name: one["metadata"]["resourceVersion"] for name, one in alive.reports(here).items()}
+    assert after == kept
+    assert alive.world.seen().report_writes == before
+
+
 def test_after_all_this_a_forced_sweep_finds_nothing_to_do(alive: Living) -> None:
     """Law 1, after the worst afternoon. Parked keys of broken images are no work."""
     alive.product.await_settled(timeout_s=60)

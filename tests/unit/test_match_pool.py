@@ -89,6 +89,24 @@ def test_what_redis_did_not_hear_is_told_again() -> None:
     assert len(ledger.facts) == 1
 
 
+def test_a_redis_that_lost_its_data_is_told_again() -> None:
+    """Trap 32's other half: without the row every image waits for the next look, in an hour."""
+    made, table, _ = publisher()
+    made.announcements().on_database("v1", "http://m", "0.76.0")
+    table.rows.clear()
+    made.repeat()
+    made.repeat()
+    assert [row.version for row in table.rows] == ["v1"]
+
+
+def test_nothing_is_told_before_there_is_a_database() -> None:
+    """An empty announcement would queue every image for nothing."""
+    made, table, ledger = publisher()
+    made.repeat()
+    assert table.rows == []
+    assert ledger.facts == []
+
+
 def test_one_look_answers_every_request_before_it() -> None:
     """Ten impatient users cost the registry one request."""
     made, _, _ = publisher()
