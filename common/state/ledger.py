@@ -43,7 +43,8 @@ class Ledger:
         newest = f"({before}" if before else "+"
         with self._scripts.reading() as redis:
             entries = redis.xrevrange(self._stream, max=newest, count=limit)
-        return [(entry.decode(), decode_fact(entry, fields)) for entry, fields in reversed(entries)]
+        found = ((entry, _readable(entry, fields)) for entry, fields in reversed(entries))
+        return [(entry.decode(), fact) for entry, fact in found if fact is not None]
 
     def history(self, key: str, limit: int) -> list[Fact]:
         """Return the newest facts of a key, newest last. Reads back through the whole stream."""
@@ -51,7 +52,9 @@ class Ledger:
         wanted = key.encode()
         for entry, fields in self._backwards():
             if fields[b"key"] == wanted:
-                found.append(decode_fact(entry, fields))
+                fact = _readable(entry, fields)
+                if fact is not None:
+                    found.append(fact)
                 if len(found) == limit:
                     break
         return found[::-1]
@@ -65,3 +68,11 @@ class Ledger:
             if len(page) < _PAGE:
                 return
             newest = f"({page[-1][0].decode()}"
+
+
+def _readable(entry: bytes, fields: dict[bytes, bytes]) -> Fact | None:
+    """Return the fact; None for one of a newer version, which must not hide all the others."""
+    try:
+        return decode_fact(entry, fields)
+    except ValueError:
+        return None

@@ -312,6 +312,17 @@ def test_the_tail_pages_backwards(ledger: Ledger) -> None:
     assert [fact.data["n"] for _, fact in [*second, *first]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_fact_of_a_newer_version_hides_no_others(
+    ledger: Ledger, redis_client: Redis, names: Names
+) -> None:
+    """During a rollout old and new processes share one ledger."""
+    newer = {"kind": "teleported", "key": "workload/Pod/a/b", "data": "{}"}
+    redis_client.xadd(names.own("ledger"), newer)
+    ledger.append([Fact(kind="started", key="workload/Pod/a/b")])
+    assert [fact.kind for _, fact in ledger.tail(10)] == ["started"]
+    assert [fact.kind for fact in ledger.history("workload/Pod/a/b", 10)] == ["started"]
+
+
 def test_a_cause_may_hold_anything(queue: WorkQueue, ledger: Ledger) -> None:
     """Causes and messages quote object names and errors; the entry must stay JSON."""
     cause = 'a "quoted" \\ back\nslash é'
