@@ -126,7 +126,7 @@ def _start_matcher(
 ) -> list[threading.Thread]:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     clock = RedisClock(client, names)
-    publisher = Publisher(DatabaseTable(client, names), Ledger(client, names), now_s=clock.now_s)
+    publisher = Publisher(DatabaseTable(client, names), now_s=clock.now_s)
     server = matcher.build(
         settings, trivy, environment=os.environ, announcements=publisher.announcements()
     )

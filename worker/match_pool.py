@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from common.model.errors import SluiceError
-from common.model.facts import Fact
 from common.state.database import DatabaseRow
 from worker.matcher import Announcements
 
 _log = structlog.get_logger()
 
 _LOOK_S = 0.5  # how soon `sluice database check` is noticed
+_ALIVE_S, _DEAD_S = 5.0, 20.0  # a sign of life; four missing ones
 _CHECK_S = 600.0  # a download of the whole database over a slow line
 
 
@@ -45,25 +46,29 @@ class Requests(Protocol):
         """Say that a look after request `number` is over."""
 
 
-class Facts(Protocol):
-    """The ledger."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """What this matcher serves, since it looked last."""
 
-    def append(self, facts: list[Fact]) -> None:
-        """Append facts."""
+    version: str
+    server_url: str
+    trivy_version: str
+    checked_at: float
 
 
 class Publisher:
-    """Publishes what is served, and publishes it again until Redis has it.
+    """Publishes what is served, and keeps it published.
 
+    One row in Redis says where everybody matches. The matcher that stands in it renews it; another
+    one takes it over when it has a newer database, or when the row's owner gives no sign of life.
     `announcements` are called from the matcher's thread, `repeat` from any other.
     """
 
-    def __init__(self, table: Published, ledger: Facts, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, table: Published, *, now_s: Callable[[], float]) -> None:
         self._table = table
-        self._ledger = ledger
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._served: tuple[str, str, str] | None = None  # None: no database yet
+        self._served: _Served | None = None  # None: no database yet
         self._told = False  # whether Redis heard of what is served
 
     def announcements(self) -> Announcements:
@@ -76,36 +81,58 @@ class Publisher:
         Without a row every image would wait for the next look, which may be an hour away.
         """
         with self._lock:
-            if self._served is None or (self._told and self._table.current() is not None):
+            served = self._served
+            if served is None:
+                return
+            current, now = self._table.current(), self._now_s()
+            if not _must_publish(served, current, told=self._told, now=now):
                 return
             self._told = False
-            self._publish(*self._served)
+            queued = self._table.publish(_row(served, now))
             self._told = True
+        if current is None or current.version != served.version:
+            _log.info("database announced", version=served.version, queued=queued)
 
     def _serve(self, version: str, server_url: str, trivy_version: str) -> None:
-        with self._lock:
-            self._served = (version, server_url, trivy_version)
-            self._told = False
         try:
+            with self._lock:
+                # Of this machine until Redis answers: it only tells when we looked.
+                self._told = False
+                self._served = _Served(
+                    version=version,
+                    server_url=server_url,
+                    trivy_version=trivy_version,
+                    checked_at=self._checked_at(),
+                )
             self.repeat()
         except SluiceError as error:
             _log.warning("database not announced yet", version=version, error=str(error))
 
-    def _publish(self, version: str, server_url: str, trivy_version: str) -> None:
-        before = self._table.current()
-        queued = self._table.publish(
-            DatabaseRow(
-                version=version,
-                server_url=server_url,
-                trivy_version=trivy_version,
-                checked_at=self._now_s(),
-            )
-        )
-        if before is None or before.version != version:
-            previous = before.version if before else ""
-            data = {"version": version, "previous": previous, "queued": queued}
-            self._ledger.append([Fact(kind="database", data=data)])
-            _log.info("database announced", version=version, previous=previous, queued=queued)
+    def _checked_at(self) -> float:
+        """Return Redis' time; 0 while Redis is away."""
+        try:
+            return self._now_s()
+        except SluiceError:
+            return 0.0
+
+
+def _must_publish(served: _Served, current: DatabaseRow | None, *, told: bool, now: float) -> bool:
+    """Decide whether the row must be written. Pure."""
+    if current is None:
+        return True
+    if current.server_url == served.server_url:
+        return not told or now - current.alive_at >= _ALIVE_S
+    return served.version > current.version or now - current.alive_at >= _DEAD_S
+
+
+def _row(served: _Served, now: float) -> DatabaseRow:
+    return DatabaseRow(
+        version=served.version,
+        server_url=served.server_url,
+        trivy_version=served.trivy_version,
+        checked_at=served.checked_at or now,
+        alive_at=now,
+    )
 
 
 def _failed(error: SluiceError) -> None:

@@ -6,6 +6,7 @@
     │   ├── DatabaseNotReadyError no vulnerability database was ever announced
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
     │   ├── ConflictError         somebody wrote in between: read again, plan again
+    │   ├── TransferDamagedError  content arrived damaged: in transit, or at the source
     │   ├── ScanTimeoutError      our own deadline ended the scanner
     │   ├── ScannerDiedError      the scanner was killed or crashed
     │   │   └── OutOfMemoryError  its memory limit ended it
@@ -84,6 +85,12 @@ class ConflictError(TransientError):
     """Somebody wrote in between: read again, plan again."""
 
     reason = "Conflict"
+
+
+class TransferDamagedError(TransientError):
+    """Content arrived damaged: in transit, or it is so at the source."""
+
+    reason = "TransferDamaged"
 
 
 class ScanTimeoutError(TransientError):

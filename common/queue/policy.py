@@ -92,6 +92,14 @@ POLICIES: dict[type[SluiceError], Policy] = {
         probe_s=300,
         why="Another writer was faster; the next read sees what it wrote.",
     ),
+    errors.TransferDamagedError: Policy(
+        first_s=2,
+        cap_s=120,
+        attempts=5,
+        total_s=4 * 3600,
+        probe_s=3600,
+        why="A proxy or a cut connection may have damaged it; five times in a row it is the image.",
+    ),
     errors.ScanTimeoutError: Policy(
         first_s=2,
         cap_s=120,

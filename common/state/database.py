@@ -16,6 +16,7 @@ class DatabaseRow(msgspec.Struct, frozen=True, kw_only=True):
     server_url: str  # the match server
     trivy_version: str = ""
     checked_at: float = 0.0  # Unix seconds of the last look for a newer one
+    alive_at: float = 0.0  # Unix seconds of the matcher's last sign of life, by Redis' clock
 
 
 _decoder = msgspec.json.Decoder(DatabaseRow)

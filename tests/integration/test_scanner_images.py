@@ -25,6 +25,7 @@ from common.model.errors import (
     RateLimitedError,
     SluiceError,
     SourceUnavailableError,
+    TransferDamagedError,
     TransientError,
     UnauthorizedError,
 )
@@ -211,7 +212,7 @@ def test_options_are_heeded(
 @pytest.mark.parametrize(
     ("fault", "error", "reason"),
     [
-        ("truncated-layer", TransientError, "TransferDamaged"),
+        ("truncated-layer", TransferDamagedError, "TransferDamaged"),
         ("missing-layer", ImageNotFoundError, "ImageNotFound"),
         ("missing-config", ImageNotFoundError, "ImageNotFound"),
         ("not-a-tar", DamagedImageError, "DamagedImage"),

@@ -6,7 +6,6 @@ import threading
 from dataclasses import dataclass, field
 
 from common.model.errors import SourceUnavailableError
-from common.model.facts import Fact
 from common.state.database import DatabaseRow
 from worker.match_pool import Publisher, follow_requests
 
@@ -31,16 +30,6 @@ class FakeTable:
 
 
 @dataclass
-class FakeLedger:
-    """Facts."""
-
-    facts: list[Fact] = field(default_factory=list)
-
-    def append(self, facts: list[Fact]) -> None:
-        self.facts += facts
-
-
-@dataclass
 class FakeRequests:
     """Requests for a look; setting `stop` when the last is answered ends the test."""
 
@@ -59,26 +48,74 @@ class FakeRequests:
         self.stop.set()
 
 
-def publisher() -> tuple[Publisher, FakeTable, FakeLedger]:
-    table, ledger = FakeTable(), FakeLedger()
-    return Publisher(table, ledger, now_s=lambda: 5.0), table, ledger
+@dataclass
+class FakeClock:
+    """Redis' time."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_a_new_version_is_a_fact_with_the_one_before() -> None:
-    """History must tell when which database came."""
-    made, table, ledger = publisher()
+def publisher(
+    table: FakeTable | None = None, clock: FakeClock | None = None
+) -> tuple[Publisher, FakeTable, FakeClock]:
+    table, clock = table or FakeTable(), clock or FakeClock()
+    return Publisher(table, now_s=clock), table, clock
+
+
+def test_a_look_that_finds_nothing_new_renews_the_time_of_the_look() -> None:
+    """`sluice database` tells when somebody looked last."""
+    made, table, clock = publisher()
     serve = made.announcements().on_database
     serve("v1", "http://m", "0.76.0")
+    clock.now += 3600
     serve("v1", "http://m", "0.76.0")
-    serve("v2", "http://m", "0.76.0")
-    assert [fact.data["version"] for fact in ledger.facts] == ["v1", "v2"]
-    assert ledger.facts[1].data["previous"] == "v1"
-    assert table.rows[-1].checked_at == 5.0
+    assert (table.rows[-1].version, table.rows[-1].checked_at) == ("v1", 4600.0)
+
+
+def test_the_row_is_kept_alive_without_moving_the_time_of_the_look() -> None:
+    """Others see by it that the match server in the row still exists."""
+    made, table, clock = publisher()
+    made.announcements().on_database("v1", "http://m", "0.76.0")
+    for _ in range(20):
+        clock.now += 1
+        made.repeat()
+    assert len(table.rows) == 5
+    assert (table.rows[-1].checked_at, table.rows[-1].alive_at) == (1000.0, 1020.0)
+
+
+def test_a_dead_matchers_row_is_taken_over() -> None:
+    """Two ran on one Redis, and the one in the row was stopped: all scans failed for ever."""
+    table, clock = FakeTable(), FakeClock()
+    first, _, _ = publisher(table, clock)
+    second, _, _ = publisher(table, clock)
+    second.announcements().on_database("v1", "http://second", "0.76.0")
+    first.announcements().on_database("v1", "http://first", "0.76.0")
+    assert table.rows[-1].server_url == "http://second"
+    clock.now += 30
+    first.repeat()
+    assert table.rows[-1].server_url == "http://first"
+
+
+def test_two_matchers_do_not_fight_over_the_row() -> None:
+    """Each change of version queues every image."""
+    table, clock = FakeTable(), FakeClock()
+    first, _, _ = publisher(table, clock)
+    second, _, _ = publisher(table, clock)
+    first.announcements().on_database("v1", "http://first", "0.76.0")
+    second.announcements().on_database("v2", "http://second", "0.76.0")
+    for _ in range(60):
+        clock.now += 1
+        first.repeat()
+        second.repeat()
+    assert {row.server_url for row in table.rows[1:]} == {"http://second"}
 
 
 def test_what_redis_did_not_hear_is_told_again() -> None:
     """A database that nobody knows of would leave every report stale."""
-    made, table, ledger = publisher()
+    made, table, _ = publisher()
     table.away = True
     made.announcements().on_database("v1", "http://m", "0.76.0")
     assert table.rows == []
@@ -86,7 +123,6 @@ def test_what_redis_did_not_hear_is_told_again() -> None:
     made.repeat()
     made.repeat()
     assert [row.version for row in table.rows] == ["v1"]
-    assert len(ledger.facts) == 1
 
 
 def test_a_redis_that_lost_its_data_is_told_again() -> None:
@@ -101,10 +137,9 @@ def test_a_redis_that_lost_its_data_is_told_again() -> None:
 
 def test_nothing_is_told_before_there_is_a_database() -> None:
     """An empty announcement would queue every image for nothing."""
-    made, table, ledger = publisher()
+    made, table, _ = publisher()
     made.repeat()
     assert table.rows == []
-    assert ledger.facts == []
 
 
 def test_one_look_answers_every_request_before_it() -> None:

@@ -21,6 +21,7 @@ from common.model.errors import (
     SluiceError,
     SourceUnavailableError,
     TerminalError,
+    TransferDamagedError,
     TransientError,
     UnauthorizedError,
 )
@@ -85,7 +86,7 @@ REGISTRY: Sequence[Rule] = (
     ),
     _rule(
         r"error verifying sha256|unexpected EOF",
-        TransientError,
+        TransferDamagedError,
         "TransferDamaged",
         "its content arrived damaged",
     ),
@@ -100,10 +101,12 @@ REGISTRY: Sequence[Rule] = (
 # The image's configuration was being read: fetched like anything else, then parsed.
 CONFIGURATION: Sequence[Rule] = (
     *REGISTRY,
+    # Trivy does not check the bytes against the digest: a proxy's page in HTML reads the same as a
+    # configuration that is broken at the source.
     _rule(
         r"invalid character|cannot unmarshal",
-        DamagedImageError,
-        "DamagedImage",
+        TransferDamagedError,
+        "TransferDamaged",
         "its configuration is not JSON",
     ),
 )
@@ -113,7 +116,7 @@ CONFIGURATION: Sequence[Rule] = (
 LAYER: Sequence[Rule] = (
     _rule(
         r"error verifying sha256|unexpected EOF",
-        TransientError,
+        TransferDamagedError,
         "TransferDamaged",
         "a layer arrived damaged",
     ),
