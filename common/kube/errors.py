@@ -5,7 +5,7 @@
     ├── KindMissingError            404 for a kind that is not served      a TransientError
     ├── VersionConflictError        409                                    a ConflictError
     │   └── AlreadyExistsError      409 AlreadyExists
-    ├── DeniedError                 401 and 403                            an UnauthorizedError
+    ├── DeniedError                 401 and 403                            a TransientError
     ├── ThrottledError              429                                    a RateLimitedError
     ├── UnavailableError            5xx                                    a SourceUnavailableError
     ├── ExpiredError                410: the version or page is too old    a TransientError
@@ -36,7 +36,6 @@ from common.model.errors import (
     TerminalError,
     TooLargeError,
     TransientError,
-    UnauthorizedError,
     shorten,
 )
 
@@ -75,8 +74,12 @@ class AlreadyExistsError(VersionConflictError):
     reason = "AlreadyExists"
 
 
-class DeniedError(ApiError, UnauthorizedError):
-    """The API server does not know us (401) or does not let us (403)."""
+class DeniedError(ApiError, TransientError):
+    """The API server does not know us (401) or does not let us (403).
+
+    That says nothing about the object: tokens rotate, rights are granted late. So it is tried
+    again soon, unlike a registry's refusal, which only another secret heals.
+    """
 
 
 class ThrottledError(ApiError, RateLimitedError):

@@ -29,7 +29,6 @@ from common.model.errors import (
     TerminalError,
     TooLargeError,
     TransientError,
-    UnauthorizedError,
 )
 
 CALL = Call(verb="PUT", path="/api/v1/namespaces/shop/pods/web")
@@ -39,8 +38,8 @@ CALL = Call(verb="PUT", path="/api/v1/namespaces/shop/pods/web")
     ("code", "api_class", "domain_class"),
     [
         (400, InvalidError, TerminalError),
-        (401, DeniedError, UnauthorizedError),
-        (403, DeniedError, UnauthorizedError),
+        (401, DeniedError, TransientError),
+        (403, DeniedError, TransientError),
         (404, NotFoundError, GoneError),
         (405, InvalidError, TerminalError),
         (406, NotAcceptableError, TerminalError),
