@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parsed = _parser().parse_args(arguments)
     try:
+        _require_writable(parsed.json)
         with Place(parsed.keep, keep=parsed.keep is not None) as place, Stack() as stack:
             if parsed.context is not None:
                 return _play_existing(place, stack, parsed)
@@ -58,6 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _require_writable(path: Path | None) -> None:
+    """Raise PreconditionError unless the measurements can be written, before they are made."""
+    if path is None:
+        return
+    try:
+        path.open("ab").close()
+    except OSError as exc:
+        raise PreconditionError(
+            f"--json {path}: {exc.strerror}; name a file in a folder that exists and is yours"
+        ) from exc
+
+
 def say(text: str) -> None:
     """Tell progress."""
     print(text, file=sys.stderr, flush=True)
@@ -72,12 +85,16 @@ def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
     say("starting sluice run; creating the sample workloads")
     product.start()
     stage.create_workloads()
-    measured = _measure(stage, began)
+    try:
+        measured = _measure(stage, began)
+    except PreconditionError as error:  # the product did not do in time what it promises
+        say(f"not so: {error}")
+        return _FAILED
     found = faults(measured)
-    if parsed.json is not None:
-        parsed.json.write_bytes(orjson.dumps(document(measured), option=orjson.OPT_INDENT_2))
     print(shown.table(world))
     print(shown.summary(measured, found))
+    if parsed.json is not None:
+        parsed.json.write_bytes(orjson.dumps(document(measured), option=orjson.OPT_INDENT_2))
     if not parsed.once:
         _stay(world, product)
     return _FAILED if found else 0
