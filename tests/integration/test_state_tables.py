@@ -316,7 +316,7 @@ def test_a_fact_of_a_newer_version_hides_no_others(
     ledger: Ledger, redis_client: Redis, names: Names
 ) -> None:
     """During a rollout old and new processes share one ledger."""
-    newer = {"kind": "teleported", "key": "workload/Pod/a/b", "data": "{}"}
+    newer: Any = {"kind": "teleported", "key": "workload/Pod/a/b", "data": "{}"}
     redis_client.xadd(names.own("ledger"), newer)
     ledger.append([Fact(kind="started", key="workload/Pod/a/b")])
     assert [fact.kind for _, fact in ledger.tail(10)] == ["started"]
