@@ -154,14 +154,19 @@ def build(place: Place, stack: Stack, *, node: bool = False, say: Say) -> World:
     programs = find((*cluster, *registry.PROGRAMS), say=say)
     store = Registry(place, programs, stack).start()
     images = push_samples(store.address)
-    plane = (_node if node else _control_plane)(place, programs, stack, store, say)
+    plane: Plane
+    if node:
+        plane = _node(place, stack, programs=programs, store=store, say=say)
+    else:
+        plane = _control_plane(place, stack, programs=programs, say=say)
     valkey = Valkey(place, stack).start()
     return World(plane=plane, registry=store, valkey=valkey, images=images)
 
 
 def _control_plane(
-    place: Place, programs: Mapping[str, Path], stack: Stack, _registry: Registry, say: Say
+    place: Place, stack: Stack, *, programs: Mapping[str, Path], say: Say
 ) -> ControlPlane:
+    """Start a control plane and the stand-in for the kubelet."""
     say("starting etcd, kube-apiserver and kube-controller-manager (about 4 s)")
     plane = ControlPlane(place, programs, stack).start()
     Kubelet(plane, stack).start()
@@ -169,8 +174,9 @@ def _control_plane(
 
 
 def _node(
-    place: Place, programs: Mapping[str, Path], stack: Stack, store: Registry, say: Say
+    place: Place, stack: Stack, *, programs: Mapping[str, Path], store: Registry, say: Say
 ) -> real_node.Node:
+    """Start a real node that pulls from `store`."""
     say("starting a node: control plane, kubelet, containerd (about 6 s)")
     port = int(store.address.rpartition(":")[2])
     return real_node.Node(place, programs, stack, registry_port=port).start()

@@ -27,7 +27,7 @@ from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.workloads import bench_deployments, namespaces
 from tests.bench import path_images
-from tests.bench.path_watch import About, Cluster, Sightings
+from tests.bench.path_watch import IMAGE_ID, About, Cluster, Sightings
 from tests.bench.process_tree import cpu_seconds
 
 PREFIX = "bench"
@@ -59,7 +59,7 @@ class Deployed:
     digest: str  # of its image
     created_at: float  # Unix seconds, when the API server had answered
     workload: str = ""  # its ReplicaSet
-    running_at: float = 0.0  # by the kubelet's word; whole seconds
+    told_at: float = 0.0  # when our own watch saw the image that its Pod runs
     reported_at: Mapping[str, float] = field(default_factory=dict)  # kind → Unix seconds
 
 
@@ -122,7 +122,7 @@ def _measure(world: World, product: Product, pushed: Mapping[str, Pushed]) -> Ru
         before = _counters(world, product, pushed)
         deployed = [_create(plane, one, pushed) for one in manifests]
         deadline = time.monotonic() + _COMPLETE_S
-        while len(sightings.at()) < len(deployed) * len(REPORTS) and time.monotonic() < deadline:
+        while sightings.reports() < len(deployed) * len(REPORTS) and time.monotonic() < deadline:
             product.check()
             time.sleep(_LOOK_S)
         product.await_quiet(timeout_s=_COMPLETE_S)
@@ -187,7 +187,6 @@ def _completed(
         for one in world.items("/apis/apps/v1/replicasets")
         for owner in one["metadata"].get("ownerReferences", ())
     }
-    running = _running(world)
     found = []
     for one in deployed:
         name = sets.get((one.namespace, one.name), "")
@@ -203,24 +202,11 @@ def _completed(
                 digest=one.digest,
                 created_at=one.created_at,
                 workload=name,
-                running_at=running.get((one.namespace, name), 0.0),
+                told_at=seen.get((IMAGE_ID, one.namespace, name), 0.0),
                 reported_at=times,
             )
         )
     return tuple(found)
-
-
-def _running(world: World) -> dict[tuple[str, str], float]:
-    """Return when each ReplicaSet's container started, by the kubelet's word."""
-    found = {}
-    for pod in world.items("/api/v1/pods"):
-        owners = pod["metadata"].get("ownerReferences") or ({"name": ""},)
-        for status in pod["status"].get("containerStatuses") or ():
-            started = status["state"].get("running", {}).get("startedAt")
-            if started:
-                at = datetime.fromisoformat(started).timestamp()
-                found[pod["metadata"]["namespace"], owners[0]["name"]] = at
-    return found
 
 
 def _facts(product: Product) -> list[Fact]:

@@ -3,7 +3,8 @@
 The stages of one Deployment add up to its time to truth:
 
     seen         created → the first fact about its ReplicaSet: API server, controllers, watcher
-    kubelet      → the fact that follows the kubelet's word about the image that runs
+    kubelet      → the kubelet's word about the image that runs, as a watch outside sees it
+    noticed      → the fact that follows that word: watcher and queue
     claimed      → a worker has it, the waiting after a wake-up included
     inventoried  → its image is inventoried, the image's own waiting in the queue included
     matched      → its image is matched
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from common.model.facts import Fact
 from tests.bench.path_run import Deployed
 
-STAGES = ("seen", "kubelet", "claimed", "inventoried", "matched", "written")
+STAGES = ("seen", "kubelet", "noticed", "claimed", "inventoried", "matched", "written")
 # A run that ended so knew no digest yet; the next fact about the workload brings news.
 _UNKNOWING = ("WaitingForKubelet", "Rest:NoPods")
 
@@ -40,6 +41,11 @@ def time_to_truth(one: Deployed) -> float:
     return max(one.reported_at.values()) - one.created_at
 
 
+def after_kubelet(one: Deployed) -> float:
+    """Return the seconds from the kubelet's word to the last report: what the product adds."""
+    return max(one.reported_at.values()) - one.told_at
+
+
 def stages(one: Deployed, facts: Sequence[Fact]) -> dict[str, float]:
     """Return the seconds of each stage; raises LookupError when the facts do not tell."""
     own = [fact for fact in facts if fact.key == _workload_key(one)]
@@ -47,8 +53,9 @@ def stages(one: Deployed, facts: Sequence[Fact]) -> dict[str, float]:
     enqueued = [fact.at for fact in own if fact.kind == "enqueued"]
     written = next(fact.at for fact in own if fact.kind == "written")
     unknowing = max((fact.at for fact in own if _is_unknowing(fact)), default=0.0)
-    told = next(at for at in enqueued if at >= unknowing)
-    claims = [fact.at for fact in own if fact.kind == "claimed" and told <= fact.at <= written]
+    noticed = next(at for at in enqueued if at >= unknowing)
+    told = _within(one.told_at, enqueued[0], noticed)  # a run may know without the kubelet
+    claims = [fact.at for fact in own if fact.kind == "claimed" and noticed <= fact.at <= written]
     first, last = claims[0], claims[-1]
     # What of the wait between the first claim and the last was for which half of the image's run.
     inventoried = _within(image.inventoried_at, first, last)
@@ -56,7 +63,8 @@ def stages(one: Deployed, facts: Sequence[Fact]) -> dict[str, float]:
     return {
         "seen": enqueued[0] - one.created_at,
         "kubelet": told - enqueued[0],
-        "claimed": first - told + last - matched,
+        "noticed": noticed - told,
+        "claimed": first - noticed + last - matched,
         "inventoried": inventoried - first,
         "matched": matched - inventoried,
         "written": max(one.reported_at.values()) - last,

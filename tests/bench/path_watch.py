@@ -1,10 +1,11 @@
-"""Sees reports appear, by a watch of our own that shares nothing with the product."""
+"""Sees Pods and reports appear, by watches of our own that share nothing with the product."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from sandbox.api import Api, Watch
@@ -17,7 +18,8 @@ _OWNER = "trivy-operator.resource.name"
 _AGAIN_S = 0.2
 
 Cluster = ControlPlane | Node
-About = tuple[str, str, str]  # kind of report, namespace, name of the workload
+About = tuple[str, str, str]  # kind of report or IMAGE_ID, namespace, name of the workload
+IMAGE_ID = "imageID"  # a kubelet told which image runs
 
 
 class _MetadataApi(Api):
@@ -29,16 +31,17 @@ class _MetadataApi(Api):
 
 
 class Sightings:
-    """When each workload's report of each kind was first seen, in Unix seconds. Use as a block."""
+    """When what was first seen of each workload, in Unix seconds. Use as a block."""
 
     def __init__(self, plane: Cluster) -> None:
-        self._lists = plane.api  # a list of metadata has another name; there is nothing to list yet
-        self._api = _MetadataApi(plane)
+        self._lists = plane.api  # a list of metadata has another name; there is little to list
+        self._metadata = _MetadataApi(plane)
         self._at: dict[About, float] = {}
         self._stopping = threading.Event()
         self._watches: dict[str, Watch] = {}
-        self._threads = [
-            threading.Thread(target=self._follow, args=(kind, plural), name=f"watch-{plural}")
+        self._threads = [self._thread("/api/v1/pods", plane.api, _image_of)]
+        self._threads += [
+            self._thread(f"/apis/{GROUP}/v1alpha1/{plural}", self._metadata, _report_of(kind))
             for kind, plural in REPORTS.items()
         ]
 
@@ -53,33 +56,58 @@ class Sightings:
             watch.interrupt()
         for thread in self._threads:
             thread.join()
-        self._api.close()
+        self._metadata.close()
 
     def at(self) -> dict[About, float]:
         """Return what was seen so far."""
         return dict(self._at)
 
-    def _follow(self, kind: str, plural: str) -> None:
-        path = f"/apis/{GROUP}/v1alpha1/{plural}"
+    def reports(self) -> int:
+        """Return how many reports were seen so far."""
+        return sum(kind in REPORTS for kind, _, _ in self.at())
+
+    def _thread(
+        self, path: str, api: Api, about: Callable[[Any], About | None]
+    ) -> threading.Thread:
+        return threading.Thread(target=self._follow, args=(path, api, about), name=f"watch {path}")
+
+    def _follow(self, path: str, api: Api, about: Callable[[Any], About | None]) -> None:
         while not self._stopping.is_set():
             # A silent stream breaks after 30 s: the list then fills the gap.
             with contextlib.suppress(OSError):
                 listed = self._lists.get(path)
                 for item in listed["items"]:
-                    self._saw(kind, item)
-                self._watch(kind, path, listed["metadata"]["resourceVersion"])
+                    self._saw(about(item))
+                self._watch(path, api, about, listed["metadata"]["resourceVersion"])
             self._stopping.wait(_AGAIN_S)
 
-    def _watch(self, kind: str, path: str, version: str) -> None:
-        self._watches[kind] = watch = self._api.watch(path, resourceVersion=version)
+    def _watch(
+        self, path: str, api: Api, about: Callable[[Any], About | None], version: str
+    ) -> None:
+        self._watches[path] = watch = api.watch(path, resourceVersion=version)
         with contextlib.closing(watch):
             if self._stopping.is_set():  # the end may have come before there was a watch to end
                 return
             for event in watch:
                 if event["type"] in ("ADDED", "MODIFIED"):
-                    self._saw(kind, event["object"])
+                    self._saw(about(event["object"]))
 
-    def _saw(self, kind: str, item: Any) -> None:
+    def _saw(self, about: About | None) -> None:
+        if about is not None:
+            self._at.setdefault(about, time.time())
+
+
+def _report_of(kind: str) -> Callable[[Any], About | None]:
+    def about(item: Mapping[str, Any]) -> About | None:
         metadata = item["metadata"]
-        about = (kind, metadata["namespace"], metadata["labels"].get(_OWNER, ""))
-        self._at.setdefault(about, time.time())
+        return kind, metadata["namespace"], metadata.get("labels", {}).get(_OWNER, "")
+
+    return about
+
+
+def _image_of(pod: Mapping[str, Any]) -> About | None:
+    """Say whose image a kubelet told; None while it has not, and for a Pod that nobody owns."""
+    metadata = pod["metadata"]
+    told = any(one.get("imageID") for one in pod["status"].get("containerStatuses") or ())
+    owners = metadata.get("ownerReferences") or ()
+    return (IMAGE_ID, metadata["namespace"], owners[0]["name"]) if told and owners else None

@@ -12,7 +12,14 @@ from sandbox.demo.world import REPORTS
 from tests.bench import path
 from tests.bench.path_check import faults
 from tests.bench.path_run import Counters, Deployed, Run
-from tests.bench.path_stages import STAGES, percentile, stages, table, time_to_truth
+from tests.bench.path_stages import (
+    STAGES,
+    after_kubelet,
+    percentile,
+    stages,
+    table,
+    time_to_truth,
+)
 
 DIGEST = "sha256:a"
 IMAGE = f"image/{DIGEST}/linux-amd64/c0ffee"
@@ -32,6 +39,7 @@ DEPLOYED = Deployed(
     digest=DIGEST,
     created_at=100.0,
     workload="web-1",
+    told_at=103.8,
     reported_at=dict(zip(REPORTS, (109.0, 109.5, 110.0), strict=True)),
 )
 FACTS = (
@@ -66,7 +74,8 @@ def test_each_stage_takes_what_the_facts_tell() -> None:
     assert stages(DEPLOYED, FACTS) == pytest.approx(
         {
             "seen": 0.5,
-            "kubelet": 3.5,
+            "kubelet": 3.3,
+            "noticed": 0.2,
             "claimed": 1.0,
             "inventoried": 2.5,
             "matched": 1.0,
@@ -97,7 +106,14 @@ def test_an_image_that_was_known_before_costs_its_second_user_nothing() -> None:
 def test_a_workload_that_was_told_at_once_waits_for_no_kubelet() -> None:
     """So it is with the stand-in, when the Pod runs before the first claim."""
     quick = tuple(one for one in FACTS if not 100.55 < one.at < 104.2)
-    assert stages(DEPLOYED, quick)["kubelet"] == 0.0
+    found = stages(DEPLOYED, quick)
+    assert (found["kubelet"], found["noticed"]) == (0.0, 0.0)
+    assert sum(found.values()) == pytest.approx(10.0)
+
+
+def test_the_product_answers_for_what_comes_after_the_kubelets_word() -> None:
+    """A slow kubelet is nobody's fault here."""
+    assert after_kubelet(DEPLOYED) == pytest.approx(6.2)
 
 
 def test_a_rest_without_pods_counts_as_waiting_for_the_kubelet() -> None:
@@ -108,7 +124,7 @@ def test_a_rest_without_pods_counts_as_waiting_for_the_kubelet() -> None:
         fact(100.4, "converged", outcome="Rest:NoPods"),
         *FACTS,
     )
-    assert stages(DEPLOYED, rested)["kubelet"] == pytest.approx(3.8)
+    assert stages(DEPLOYED, rested)["kubelet"] == pytest.approx(3.6)
 
 
 @pytest.mark.parametrize(
