@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+import structlog
 import urllib3
 from kubernetes.client.api_client import ApiClient
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
@@ -22,7 +23,9 @@ from common.kube.errors import Call, DeniedError, api_error, decode_status
 from common.kube.negotiate import JSON
 from common.kube.retry_after import parse_retry_after
 from common.kube.stream import Stream
-from common.model.errors import SourceUnavailableError, shorten
+from common.model.errors import PreconditionError, SourceUnavailableError, shorten
+
+_log = structlog.get_logger()
 
 USER_AGENT = "kube-sluice"
 _CONNECT_S = 5.0
@@ -185,6 +188,12 @@ class Session:
             if time.monotonic() - self._renewed_at < _RENEW_EVERY_S:
                 return False
             self._renewed_at = time.monotonic()
-            self._client = self._connector.connect()
+            try:
+                self._client = self._connector.connect()
+            except PreconditionError as exc:
+                # A file that is being rewritten, or a plugin that fails just now: the 401 stands,
+                # which is waited out, where this error would say that waiting is of no use.
+                _log.warning("credentials cannot be loaded again", error=str(exc))
+                return False
         stale.close()  # type: ignore[no-untyped-call] # ships no types
         return True
