@@ -16,16 +16,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from common.model.errors import PreconditionError, SourceUnavailableError, shorten
+from common.model.errors import FOREIGN_LIMIT, PreconditionError, SourceUnavailableError
 from common.ops.redact import redact_text
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_SHOWN_LINES = 3  # the last ones name the cause
+_KEPT_LINES = 3  # the last one names the cause, those before it what was going on
 _TAIL_BYTES = 4096
 _READY_POLL_S = 0.05
 _KILL_WAIT_S = 5.0  # a process in uninterruptible sleep outlives even SIGKILL
@@ -71,7 +71,7 @@ class Child:
         """Start the child; raises PreconditionError if its program cannot be started."""
         self.spec = spec
         self.started_at_s = time.monotonic()
-        self._tail: collections.deque[str] = collections.deque(maxlen=_SHOWN_LINES)
+        self._tail: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._reader: threading.Thread | None = None
         self._asked = False
         self._stopped = False
@@ -129,7 +129,7 @@ class Child:
                 lines = _file_tail(path)
             case Forward():
                 lines = list(self._tail)
-        said = shorten(redact_text(" ".join(lines[-_SHOWN_LINES:])))
+        said = ending([redact_text(line) for line in lines[-_KEPT_LINES:]])
         return f": {said}" if said else ""
 
     def ask_to_stop(self) -> None:
@@ -201,6 +201,24 @@ class Child:
                 text = raw.decode(errors="replace").rstrip("\r\n")
                 self._tail.append(text)
                 line(self.spec.name, text)
+
+
+def ending(lines: Sequence[str]) -> str:
+    """Return the end of some output on one line of at most 256 characters. Pure.
+
+    The last line names the cause and ends with the remedy, so it comes first, and its own end
+    before its beginning; lines before it are told whole or not at all.
+    """
+    told = ""
+    for line in reversed(lines):
+        words = " ".join(line.split())
+        if not told:
+            told = words if len(words) <= FOREIGN_LIMIT else f"…{words[1 - FOREIGN_LIMIT :]}"
+        elif len(words) + 1 + len(told) <= FOREIGN_LIMIT:
+            told = f"{words} {told}".strip()
+        else:
+            break
+    return told
 
 
 def status_text(status: int) -> str:
