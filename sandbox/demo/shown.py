@@ -11,6 +11,8 @@ from sandbox.demo.product import CLUSTER, Product
 from sandbox.demo.proof import Measured, Phase
 from sandbox.demo.world import World
 
+# What `sluice doctor` needs to look at the database's registry as the product does.
+_DATABASE = ("TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "TRIVY_INSECURE")
 _ROWS = 14  # enough to see the shape, short enough to leave the proof on the screen
 
 
@@ -62,6 +64,7 @@ def next_steps(world: World, product: Product) -> str:
             "It stays up until Ctrl-C. In another terminal:",
             f"  export KUBECONFIG={world.plane.kubeconfig}",
             f"  export SLUICE_REDIS_URL='{environ['SLUICE_REDIS_URL']}' SLUICE_CLUSTER={CLUSTER}",
+            *(f"  export {name}='{environ[name]}'" for name in _DATABASE if name in environ),
             "  kubectl get vulns,exposedsecrets,sboms -A",
             "  .venv/bin/sluice status",
             "  .venv/bin/sluice history Deployment/sample-shop/web",
