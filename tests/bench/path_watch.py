@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from sandbox.api import Api, Watch
@@ -30,6 +31,15 @@ class _MetadataApi(Api):
         self._headers = {**self._headers, "Accept": _METADATA}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stream:
+    """One collection to watch."""
+
+    path: str
+    api: Api
+    about: Callable[[Any], About | None]  # what an object tells; None: nothing new
+
+
 class Sightings:
     """When what was first seen of each workload, in Unix seconds. Use as a block."""
 
@@ -39,10 +49,16 @@ class Sightings:
         self._at: dict[About, float] = {}
         self._stopping = threading.Event()
         self._watches: dict[str, Watch] = {}
-        self._threads = [self._thread("/api/v1/pods", plane.api, _image_of)]
-        self._threads += [
-            self._thread(f"/apis/{GROUP}/v1alpha1/{plural}", self._metadata, _report_of(kind))
+        streams = [_Stream(path="/api/v1/pods", api=plane.api, about=_image_of)]
+        streams += [
+            _Stream(
+                path=f"/apis/{GROUP}/v1alpha1/{plural}", api=self._metadata, about=_report_of(kind)
+            )
             for kind, plural in REPORTS.items()
+        ]
+        self._threads = [
+            threading.Thread(target=self._follow, args=(one,), name=f"watch {one.path}")
+            for one in streams
         ]
 
     def __enter__(self) -> Self:
@@ -66,31 +82,25 @@ class Sightings:
         """Return how many reports were seen so far."""
         return sum(kind in REPORTS for kind, _, _ in self.at())
 
-    def _thread(
-        self, path: str, api: Api, about: Callable[[Any], About | None]
-    ) -> threading.Thread:
-        return threading.Thread(target=self._follow, args=(path, api, about), name=f"watch {path}")
-
-    def _follow(self, path: str, api: Api, about: Callable[[Any], About | None]) -> None:
+    def _follow(self, stream: _Stream) -> None:
         while not self._stopping.is_set():
             # A silent stream breaks after 30 s: the list then fills the gap.
             with contextlib.suppress(OSError):
-                listed = self._lists.get(path)
+                listed = self._lists.get(stream.path)
                 for item in listed["items"]:
-                    self._saw(about(item))
-                self._watch(path, api, about, listed["metadata"]["resourceVersion"])
+                    self._saw(stream.about(item))
+                self._watch(stream, listed["metadata"]["resourceVersion"])
             self._stopping.wait(_AGAIN_S)
 
-    def _watch(
-        self, path: str, api: Api, about: Callable[[Any], About | None], version: str
-    ) -> None:
-        self._watches[path] = watch = api.watch(path, resourceVersion=version)
+    def _watch(self, stream: _Stream, version: str) -> None:
+        watch = stream.api.watch(stream.path, resourceVersion=version)
+        self._watches[stream.path] = watch
         with contextlib.closing(watch):
             if self._stopping.is_set():  # the end may have come before there was a watch to end
                 return
             for event in watch:
                 if event["type"] in ("ADDED", "MODIFIED"):
-                    self._saw(about(event["object"]))
+                    self._saw(stream.about(event["object"]))
 
     def _saw(self, about: About | None) -> None:
         if about is not None:
