@@ -14,6 +14,7 @@ import structlog
 
 from common.model.errors import SluiceError, TransientError
 from common.ops.probes import Page, Route
+from common.ops.refusals import REDIS_REFUSED
 from common.overview.view import Overview
 from watcher.statuspage import Seen, Unread, document, page
 
@@ -100,7 +101,8 @@ class Lookout:
         try:
             return self._gather()
         except SluiceError as exc:
-            return Unread(away=isinstance(exc, TransientError), message=str(exc))
+            away = isinstance(exc, TransientError) and exc.reason != REDIS_REFUSED
+            return Unread(away=away, message=str(exc))
         except Exception:  # noqa: BLE001 # a row of a newer version: told on the page, tried again
             if self._unread is None:
                 _log.exception("status page: the tables cannot be read")

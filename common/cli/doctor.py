@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import orjson
 
@@ -25,8 +25,10 @@ from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
 from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
+from common.kube.errors import DeniedError
 from common.model.errors import SluiceError
 from common.ops.exit_status import DONE, FAILED
+from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
 from common.overview.tables import Tables
 from common.overview.words import counted
@@ -66,10 +68,18 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             cluster = Cluster(session)
             version = cluster.server_version()
             yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
-            yield from judge_definitions(definitions_found(session))
-            yield from judge_peers(cluster.trivy_operators())
+            yield from _allowed(lambda: judge_definitions(definitions_found(session)))
+            yield from _allowed(lambda: judge_peers(cluster.trivy_operators()))
             yield from check_access(cluster.can_i, targets=settings.scope.target_namespaces)
     except SluiceError as exc:
+        yield _unreachable("cluster", exc)
+
+
+def _allowed(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a look finds; one that is not allowed keeps nobody from the next."""
+    try:
+        yield from look()
+    except DeniedError as exc:
         yield _unreachable("cluster", exc)
 
 
@@ -84,7 +94,7 @@ def _trivy(settings: Settings, search_path: str) -> Iterator[Finding]:
 
 def _unreachable(topic: str, exc: SluiceError) -> Fault:
     """Return the error as a fault; our messages are `problem; remedy`."""
-    said, _, remedy = str(exc).partition("; ")
+    said, _, remedy = str(arranged_first(exc)).partition("; ")
     return Fault(topic=topic, said=said, remedy=remedy or "see the message")
 
 

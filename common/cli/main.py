@@ -16,6 +16,7 @@ from common.cli.command import Command, Context, parser_of
 from common.cli.terminal import Terminal
 from common.model.errors import PreconditionError, SluiceError
 from common.ops.exit_status import DONE, FAILED, PRECONDITION, WRONG_USAGE
+from common.ops.refusals import arranged_first
 
 # Name, module, one line for the overview. A module is imported only when its command is asked for.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
@@ -53,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exc:  # argparse: 0 after --help, 2 after a wrong word
         return exc.code if isinstance(exc.code, int) else FAILED
     except SluiceError as exc:
-        terminal.note(f"sluice {name}: {exc}")
-        return PRECONDITION if isinstance(exc, PreconditionError) else FAILED
+        told = arranged_first(exc)
+        terminal.note(f"sluice {name}: {told}")
+        return PRECONDITION if isinstance(told, PreconditionError) else FAILED
     except (KeyboardInterrupt, BrokenPipeError):
         _forget_stdout()
         return FAILED

@@ -16,12 +16,16 @@ from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.ops import logs
 from common.ops.exit_status import FAILED, PRECONDITION
 from common.ops.probes import ProbeServer, Route
+from common.ops.refusals import arranged_first, is_refusal
 
 _log = structlog.get_logger()
 T = TypeVar("T")
 
 # Start-up waits for Redis and the API server: in a cluster all parts start at once.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
+# Credentials that are being rotated work again within seconds; others never do by themselves, and
+# the exit status tells it louder than a log line.
+_REFUSED_S = 30.0
 
 
 class LogChoice(Protocol):
@@ -96,16 +100,23 @@ def patiently(ask: Callable[[], T], stopping: threading.Event) -> T | None:
     """Ask until there is an answer; None: told to stop meanwhile.
 
     Waits out TransientError, 0.2 s at first and 10 s at most: a definition that was installed a
-    second ago answers 429.
+    second ago answers 429. Refused credentials and rights are waited out for 30 s on end; then
+    they raise PreconditionError with the remedy.
     """
-    wait_s = _FIRST_WAIT_S
+    wait_s, refused_s = _FIRST_WAIT_S, 0.0
     while True:
         try:
             return ask()
-        except TransientError as error:
+        except SluiceError as error:
+            refused = is_refusal(error)
+            if refused and refused_s >= _REFUSED_S:
+                raise arranged_first(error) from error
+            if not refused and not isinstance(error, TransientError):
+                raise
             _log.warning("waiting", error=str(error), again_in_s=wait_s)
         if stopping.wait(wait_s):
             return None
+        refused_s = refused_s + wait_s if refused else 0.0
         wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
 
 

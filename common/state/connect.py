@@ -71,6 +71,8 @@ def redis_errors(address: RedisAddress) -> Iterator[None]:
     """
     try:
         yield
+    except PasswordFileError as exc:
+        raise PreconditionError(str(exc)) from exc
     except (AuthenticationError, NoPermissionError) as exc:
         raise PreconditionError(
             f"Redis at {address.shown} refuses us ({shorten(str(exc))}); "
@@ -80,6 +82,10 @@ def redis_errors(address: RedisAddress) -> Iterator[None]:
         raise SourceUnavailableError(
             f"Redis at {address.shown} does not answer: {shorten(str(exc)).rstrip('.')}"
         ) from exc
+
+
+class PasswordFileError(AuthenticationError):
+    """The password cannot be read. One of redis-py's, so that it closes the connection."""
 
 
 class _PasswordFile(CredentialProvider):
@@ -92,10 +98,11 @@ class _PasswordFile(CredentialProvider):
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
         try:
             password = Path(self._path).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as exc:
-            raise PreconditionError(
-                f"SLUICE_REDIS_PASSWORD_FILE: cannot read {self._path}: {exc.strerror}"
-            ) from exc
+        except (OSError, UnicodeError) as exc:
+            fault = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
+            raise PasswordFileError(
+                f"SLUICE_REDIS_PASSWORD_FILE: cannot read {self._path}: {fault}"
+            ) from None  # the other error quotes the content
         return (self._username, password) if self._username else (password,)
 
 

@@ -28,12 +28,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry as RedisRetry
 
 from common.model.errors import (
-    PreconditionError,
     SluiceError,
     SourceUnavailableError,
     TransientError,
     shorten,
 )
+from common.ops.refusals import REDIS_REFUSED
+from common.state.connect import PasswordFileError
 from common.state.names import (
     LEDGER_MAX_FACTS,
     RQ,
@@ -131,7 +132,12 @@ def source(name: str) -> str:
 
 
 def wrapped(exc: RedisError) -> SluiceError:
-    """Return our error for one of redis-py's."""
+    """Return our error for one of redis-py's.
+
+    A refused password is waited out like an absent Redis: the password file is read again for
+    every connection, and a running product must outlive a rotation. Commands look before they
+    begin (`redis_errors`), and there it is a precondition.
+    """
     text = str(exc)
     if isinstance(exc, OutOfMemoryError) or "maxmemory" in text:
         return TransientError(
@@ -139,9 +145,15 @@ def wrapped(exc: RedisError) -> SluiceError:
             reason="RedisFull",
         )
     shown = shorten(f"Redis: {type(exc).__name__}: {text}")
+    if isinstance(exc, PasswordFileError):
+        return SourceUnavailableError(text, reason=REDIS_REFUSED)
     if isinstance(exc, (AuthenticationError, NoPermissionError)):
-        return PreconditionError(f"{shown}; check user and password of the Redis URL")
+        remedy = (
+            "check SLUICE_REDIS_PASSWORD_FILE, which is read again for every connection; a password"
+            " in SLUICE_REDIS_URL needs a restart"
+        )
+        return SourceUnavailableError(f"{shown}; {remedy}", reason=REDIS_REFUSED)
     refused = isinstance(exc, ResponseError) and not isinstance(exc, ReadOnlyError)
     if refused and not text.startswith(_PASSING):
-        return SluiceError(shown, reason="RedisRefused")
+        return SluiceError(shown, reason="RedisFault")
     return SourceUnavailableError(shown)

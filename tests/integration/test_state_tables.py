@@ -338,7 +338,7 @@ def test_a_corrupt_table_is_an_error_of_ours(queue: WorkQueue, redis_client: Red
     (one,) = claim(queue)
     with pytest.raises(SluiceError) as caught:
         queue.complete("w1", [(one, converged())])
-    assert caught.value.reason == "RedisRefused"
+    assert caught.value.reason == "RedisFault"
 
 
 def test_settled_rows_of_a_newer_writer_are_read(

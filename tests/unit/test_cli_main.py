@@ -14,7 +14,7 @@ from common.cli import main as main_module
 from common.cli.command import Context
 from common.cli.main import COMMANDS, find_command, main, overview
 from common.cli.terminal import Terminal
-from common.model.errors import PreconditionError, SourceUnavailableError
+from common.model.errors import PreconditionError, SourceUnavailableError, TransientError
 from common.ops.exit_status import DONE, FAILED, PRECONDITION, WRONG_USAGE
 
 NAMES = [name for name, _, _ in COMMANDS]
@@ -170,6 +170,9 @@ def test_a_setting_that_is_not_honoured_is_told_on_stderr(
     [
         (PreconditionError("install it"), PRECONDITION),
         (SourceUnavailableError("away"), FAILED),
+        (SourceUnavailableError("away", reason="RedisRefused"), PRECONDITION),
+        (TransientError("POST /apis/x: 403 no", reason="Forbidden"), PRECONDITION),
+        (TransientError("GET /version: 401 no", reason="Unauthorized"), PRECONDITION),
         (KeyboardInterrupt(), FAILED),
     ],
 )

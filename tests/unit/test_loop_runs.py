@@ -510,7 +510,7 @@ def test_a_result_that_redis_refuses_is_given_back(bench: Bench) -> None:
     class Refusing(Watched):
         def complete(self, *_: Any, **__: Any) -> list[bool]:
             self.idle()
-            raise SluiceError("Redis: ResponseError: WRONGTYPE", reason="RedisRefused")
+            raise SluiceError("Redis: ResponseError: WRONGTYPE", reason="RedisFault")
 
     bench = replace(bench, queue=Refusing())
     bench.add(workload())

@@ -21,6 +21,7 @@ from common.model.errors import (
     SettingsError,
     SourceUnavailableError,
     StaleFenceError,
+    TransientError,
 )
 from common.ops.exit_status import FAILED, PRECONDITION
 from common.ops.probes import health_route
@@ -185,6 +186,46 @@ def test_waits_double_and_stay_under_ten_seconds(times: int) -> None:
 def test_every_transient_answer_is_waited_out(error: Exception) -> None:
     """A definition that was installed a second ago answers 429, not with a refused connection."""
     assert patiently(failing(2, error), Waits(set_after=99)) == "here"
+
+
+def denied(reason: str) -> TransientError:
+    """Return a refusal, as the API server and Redis give it."""
+    return TransientError("GET /api/v1/pods: no", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [("Unauthorized", "renew the credentials"), ("Forbidden", "sluice doctor")],
+)
+def test_a_refusal_that_lasts_is_a_precondition_with_its_remedy(reason: str, remedy: str) -> None:
+    """A wrong token never becomes right; the exit status tells it where nobody reads the log."""
+    waits = Waits(set_after=99)
+    with pytest.raises(PreconditionError, match=f"GET /api/v1/pods: no; .*{remedy}"):
+        patiently(failing(99, denied(reason)), waits)
+    assert 30 <= sum(waits.seconds) < 45
+
+
+def test_a_refused_redis_keeps_its_own_remedy() -> None:
+    """Its message names the password's setting already."""
+    with pytest.raises(PreconditionError, match=r"no$"):
+        patiently(failing(99, denied("RedisRefused")), Waits(set_after=99))
+
+
+def test_a_refusal_that_passes_is_waited_out() -> None:
+    """A rotation reaches the file and the server at different times."""
+    assert patiently(failing(5, denied("Unauthorized")), Waits(set_after=99)) == "here"
+
+
+def test_an_absence_between_refusals_begins_the_count_again() -> None:
+    """A server that restarts with another configuration gets its time as well."""
+    errors = [denied("Unauthorized")] * 8 + [AWAY] + [denied("Unauthorized")] * 3
+
+    def ask() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "here"
+
+    assert patiently(ask, Waits(set_after=99)) == "here"
 
 
 def test_a_stop_ends_the_waiting() -> None:

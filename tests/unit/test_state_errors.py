@@ -6,6 +6,8 @@ import pytest
 from redis import exceptions
 
 from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
+from common.ops.refusals import arranged_first
+from common.state.connect import PasswordFileError
 from common.state.scripts import wrapped
 
 AWAY = [
@@ -51,16 +53,29 @@ def test_a_full_redis_is_named_with_its_remedy(error: exceptions.RedisError) -> 
     ],
     ids=["password", "permission"],
 )
-def test_a_refused_user_is_a_precondition(error: exceptions.RedisError) -> None:
-    """No retry helps; somebody must arrange it, and the message says what."""
-    assert isinstance(wrapped(error), PreconditionError)
+def test_a_refused_user_is_waited_out_with_the_remedy_in_the_message(
+    error: exceptions.RedisError,
+) -> None:
+    """A rotated password ended a running product; the file is read again for each connection."""
+    found = wrapped(error)
+    assert isinstance(found, SourceUnavailableError)
+    assert found.reason == "RedisRefused"
+    assert "check SLUICE_REDIS_PASSWORD_FILE" in str(found)
+    assert isinstance(arranged_first(found), PreconditionError)
+
+
+def test_a_password_file_that_is_being_replaced_is_waited_out() -> None:
+    """Between `rm` and `mv` there is no file; a mount is late."""
+    found = wrapped(PasswordFileError("SLUICE_REDIS_PASSWORD_FILE: cannot read /p: gone"))
+    assert isinstance(found, SourceUnavailableError)
+    assert str(found) == "SLUICE_REDIS_PASSWORD_FILE: cannot read /p: gone"
 
 
 def test_a_fault_of_ours_is_no_outage() -> None:
     """A script that fails on its data would otherwise look like a Redis that never comes back."""
     found = wrapped(exceptions.ResponseError("WRONGTYPE Operation against a key"))
     assert type(found) is SluiceError
-    assert found.reason == "RedisRefused"
+    assert found.reason == "RedisFault"
 
 
 def test_a_message_is_cut() -> None:

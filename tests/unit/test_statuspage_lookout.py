@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from common.model.errors import PreconditionError, SourceUnavailableError
+from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.overview.view import Overview
 from tests.overviews import overview
 from tests.waiting import eventually
@@ -165,9 +165,18 @@ def test_a_failure_keeps_the_last_look_and_is_forgotten_when_it_ends(
     assert eventually(lambda: lookout.look().unread is None)
 
 
-def test_a_refused_password_is_no_outage(lookout: Lookout, redis: Redis) -> None:
-    """Waiting does not mend it."""
-    redis.error = PreconditionError("check the password")
+@pytest.mark.parametrize(
+    "error",
+    [
+        PreconditionError("check the password"),
+        SourceUnavailableError("check the password", reason="RedisRefused"),
+    ],
+)
+def test_a_refused_password_is_no_outage(
+    lookout: Lookout, redis: Redis, error: SluiceError
+) -> None:
+    """Redis is there: `away` would send its reader to the wrong place."""
+    redis.error = error
     found = lookout.look()
     assert found.unread is not None
     assert (found.unread.away, found.unread.message) == (False, "check the password")
