@@ -16,6 +16,7 @@ def shown(**changes: Any) -> dict[str, Any]:
     lane = {"queued": 0, "oldest_age_s": 0.0}
     given: dict[str, Any] = {
         "cluster": "abcd1234",
+        "empty": False,
         "coverage": {"workloads": 3000, "true": 2999, "share": 0.9997},
         "failing": {},
         "queue": {

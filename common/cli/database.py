@@ -11,7 +11,7 @@ import orjson
 
 from common.cli.command import Command, Context, seconds
 from common.cli.layout import columns
-from common.cli.tables import open_tables
+from common.cli.tables import open_tables, require_use
 from common.model.errors import SourceUnavailableError
 from common.ops.exit_status import DONE, FAILED
 from common.overview.ages import database_age_s
@@ -86,6 +86,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     with open_tables(context.settings()) as tables:
         if arguments.action == "check":
+            require_use(tables)
             said = look(tables, timeout_s=arguments.timeout_s)
             context.terminal.note(said)
         row, now_s = tables.database.current(), tables.clock.now_s()

@@ -10,7 +10,7 @@ import orjson
 
 from common.cli.command import Command, Context, positive
 from common.cli.layout import columns
-from common.cli.tables import open_tables
+from common.cli.tables import open_tables, require_use
 from common.model.key import WorkKey, WorkloadKey, parse_key
 from common.ops.exit_status import DONE, FAILED
 from common.overview.tables import Tables
@@ -18,6 +18,7 @@ from common.overview.words import age
 from common.queue.contract import Entry, Lane
 
 _STATES = ("queued", "running", "delayed", "parked")
+_LOOKS = ("ls", "dead")  # actions that write nothing
 _HEAD = ("STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON")
 
 
@@ -77,8 +78,10 @@ def _key(text: str) -> WorkKey:
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     with open_tables(context.settings()) as tables:
+        if arguments.action not in _LOOKS:
+            require_use(tables)
         match arguments.action:
-            case "ls" | "dead":
+            case action if action in _LOOKS:
                 return _list(context, arguments, tables)
             case "requeue" | "drop":
                 return _act(context, arguments, tables)

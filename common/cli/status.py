@@ -35,8 +35,10 @@ def _wrong(document: Document) -> str:
 def _numbers(document: Document) -> str:
     covered, database = document["coverage"], document["database"]
     last_s = document["last_event_age_s"]
-    share = percent(covered["true"], covered["workloads"]) if covered["workloads"] else "100%"
-    shares = f"{covered['true']} of {covered['workloads']} workloads ({share})"
+    shares = "no workload is known"
+    if covered["workloads"]:
+        share = percent(covered["true"], covered["workloads"])
+        shares = f"{covered['true']} of {covered['workloads']} workloads ({share})"
     lines = [
         ("true reports", shares),
         ("database", _database_shown(database)),

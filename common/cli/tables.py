@@ -17,9 +17,11 @@ import redis
 from common.kube.cluster import Cluster
 from common.kube.identity import key_space
 from common.kube.session import Session
-from common.model.errors import PreconditionError, SourceUnavailableError
+from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.model.redis_address import RedisAddress, parse_redis_url
-from common.overview.tables import Tables, tables_on
+from common.ops.refusals import arranged_first
+from common.overview.tables import Tables, is_empty, tables_on
+from common.overview.trouble import empty_key_space
 from common.settings.value import Settings
 from common.state.arrival import client_for
 from common.state.connect import redis_errors
@@ -49,6 +51,16 @@ def open_tables(settings: Settings) -> Iterator[Tables]:
         embedded = settings.redis.address is None
         cluster = settings.redis.cluster or (note.cluster if note and embedded else "")
         yield tables_on(client, address, cluster or cluster_name(settings))
+
+
+def require_use(tables: Tables) -> None:
+    """Raise PreconditionError if nobody works under this name.
+
+    For commands that write: a wrong name would be told as done, and what was written stays behind.
+    """
+    if is_empty(tables):
+        problem = empty_key_space(tables.names.cluster)
+        raise PreconditionError(f"{problem.said}; {problem.remedy}")
 
 
 def require_answer(client: redis.Redis, address: RedisAddress) -> None:
@@ -81,8 +93,11 @@ def cluster_name(settings: Settings) -> str:
     try:
         with contextlib.closing(open_session(settings)) as session:
             return key_space(Cluster(session))
-    except (SourceUnavailableError, PreconditionError) as exc:
-        raise PreconditionError(f"{exc}; or set SLUICE_CLUSTER to the key space's name") from exc
+    except SluiceError as exc:
+        told = arranged_first(exc)
+        if not isinstance(told, SourceUnavailableError | PreconditionError):
+            raise
+        raise PreconditionError(f"{told}; or set SLUICE_CLUSTER to the key space's name") from exc
 
 
 def open_session(settings: Settings) -> Session:

@@ -10,7 +10,7 @@ from common.model.facts import Fact
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
 from common.overview.failures import LOOKED_AT, failures
-from common.overview.tables import Tables
+from common.overview.tables import Tables, is_empty
 from common.overview.trouble import problems
 from common.overview.view import Overview
 from common.queue.contract import Lane, Totals
@@ -51,6 +51,7 @@ def _numbers(
     totals = tables.queue.totals()
     return {
         "cluster": tables.names.cluster,
+        "empty": is_empty(tables),
         "coverage": {
             "workloads": measured.workloads,
             "true": measured.true,

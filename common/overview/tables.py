@@ -38,6 +38,18 @@ class Tables:
     workers: WorkerTable
 
 
+def is_empty(tables: Tables) -> bool:
+    """Return whether nobody works under this name. Raises SluiceError.
+
+    Every process of ours begins with a fact, and the watcher publishes an epoch.
+    """
+    return (
+        not tables.ledger.tail(1)
+        and tables.epoch.current() == 0
+        and next(iter(tables.rows.keys()), None) is None
+    )
+
+
 def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
     """Return all tables of a key space."""
     names = Names(cluster)

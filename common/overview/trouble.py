@@ -25,11 +25,22 @@ class Problem:
 
 def problems(document: Document, *, sweep_interval_s: float) -> list[Problem]:
     """Return what is wrong, what stops everything first."""
+    if document["empty"]:  # everything else is missing too, and would point away from the cause
+        return [empty_key_space(document["cluster"])]
     return [
         *_stopped(document, sweep_interval_s),
         *_database(document["database"]),
         *_failing(document),
     ]
+
+
+def empty_key_space(cluster: str) -> Problem:
+    """Return what to say where nobody works under a name."""
+    return Problem(
+        said=f"the key space {cluster!r} is empty: no watcher and no worker uses this name",
+        remedy="check SLUICE_CLUSTER and SLUICE_REDIS_URL (`sluice:*:epoch` in Redis names the key "
+        "spaces that are in use), or start the product",
+    )
 
 
 def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:

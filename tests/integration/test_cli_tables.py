@@ -88,9 +88,9 @@ def test_the_status_of_an_empty_cluster_has_every_key(
     assert found["database"] == {"version": None, "age_s": None, "checked_age_s": None}
     assert (found["failing"], found["failures"]) == ({}, [])
     assert [each["said"].partition(":")[0] for each in found["problems"]] == [
-        "no worker is alive",
-        "no vulnerability database is in use",
+        f"the key space '{tables.names.cluster}' is empty"
     ]
+    assert found["empty"]
     assert found["last_event_age_s"] is None
     assert found["workers"] == []
 
@@ -342,6 +342,7 @@ def test_a_check_waits_for_the_matchers_look(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The answer is about the database after the look, not before it."""
+    tables.ledger.append([Fact(kind="started")])
     requests = DatabaseCheck(tables.client, tables.names)
     over = threading.Event()
 
@@ -385,8 +386,40 @@ def test_a_check_without_a_matcher_names_what_is_missing(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It must not wait for ever for a process that nobody started."""
+    tables.ledger.append([Fact(kind="started")])
     assert main(["database", "check", "--timeout-s", "0.1"]) == 1
     assert "worker of pool `match`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["database", "check", "--timeout-s", "0.1"],
+        ["queue", "pause"],
+        ["queue", "resume"],
+        ["queue", "requeue", "workload/Pod/shop/web"],
+        ["queue", "drop", "workload/Pod/shop/web"],
+    ],
+    ids=" ".join,
+)
+def test_what_writes_leaves_nothing_in_a_key_space_that_nobody_uses(
+    tables: Tables, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """A typing error in SLUICE_CLUSTER was told as done, and its keys stayed for ever."""
+    assert main(words) == 3
+    assert "check SLUICE_CLUSTER" in capsys.readouterr().err
+    assert list(tables.client.scan_iter(f"*{tables.names.cluster}*")) == []
+
+
+def test_a_key_space_in_use_is_not_called_empty(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A watcher that has just started has no workload yet, and wants no remedy."""
+    tables.ledger.append([Fact(kind="started")])
+    found = status(capsys)
+    assert not found["empty"]
+    assert "is empty" not in str(found["problems"])
+    said(capsys, "queue", "pause")
 
 
 def test_workers_whose_lease_ended_are_not_alive(

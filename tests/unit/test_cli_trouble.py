@@ -27,6 +27,7 @@ def document(**changes: Any) -> dict[str, Any]:
     lane = {"queued": 0, "oldest_age_s": 0.0}
     given: dict[str, Any] = {
         "cluster": "abcd1234",
+        "empty": False,
         "coverage": {"workloads": 40, "true": 40, "share": 1.0},
         "failing": {},
         "queue": {
@@ -185,6 +186,19 @@ def test_a_remedy_that_serves_two_troubles_is_said_once() -> None:
     """Twice the same line looks like a bug."""
     lines = shown(failures=[failure(), failure(state="delayed")], dead=1)
     assert len(lines[lines.index("Next:") :]) == 2
+
+
+def test_an_empty_key_space_is_told_as_that_and_nothing_else() -> None:
+    """`SLUICE_CLUSTER` with a typing error was a cluster with every report true."""
+    lines = shown(
+        empty=True, workers=[], coverage={"workloads": 0, "true": 0, "share": 1.0}, epoch=0
+    )
+    assert lines[0] == (
+        "! the key space 'abcd1234' is empty: no watcher and no worker uses this name"
+    )
+    assert "true reports  no workload is known" in lines
+    assert not any("100%" in line or "no worker is alive" in line for line in lines)
+    assert lines[-1].startswith("  check SLUICE_CLUSTER and SLUICE_REDIS_URL")
 
 
 def test_what_is_not_there_yet_is_told_as_that() -> None:
