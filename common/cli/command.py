@@ -51,6 +51,16 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     return parser
 
 
+def named(text: str) -> str:
+    """Return the text unless it is empty, for argparse.
+
+    A script's unset variable gives an empty one, which must not mean the default.
+    """
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("is empty; leave it out for the default")
+
+
 def positive(text: str) -> int:
     """Return a whole number of at least 1, for argparse."""
     if text.isascii() and text.isdigit() and int(text) > 0:

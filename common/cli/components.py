@@ -39,9 +39,12 @@ def _pools(parser: argparse.ArgumentParser) -> None:
 
 def _pool_list(text: str) -> str:
     try:
-        return ",".join(POOL_LIST.read(text))
+        pools = POOL_LIST.read(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
+    if not pools:  # what a script's unset variable gives: it does not mean every pool
+        raise argparse.ArgumentTypeError(f"names no pool; known are {', '.join(POOLS)}")
+    return ",".join(pools)
 
 
 def _become(module: str) -> Callable[[Context, argparse.Namespace], int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.cli import parts
-from common.cli.command import Command, Context, positive
+from common.cli.command import Command, Context, named, positive
 from common.cli.interrupts import Interrupts, interrupts
 from common.cli.pipeline import Surroundings
 from common.cli.preview import look_ahead
@@ -35,12 +35,19 @@ from common.state.arrival import client_for
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--context", metavar="NAME", help="kubeconfig context; default: current")
-    parser.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, ~/.kube/config")
+    parser.add_argument(
+        "--context", type=named, metavar="NAME", help="kubeconfig context; default: current"
+    )
+    parser.add_argument(
+        "--kubeconfig", type=named, metavar="FILE", help="default: KUBECONFIG, ~/.kube/config"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before writing")
     parser.add_argument("--workers", type=positive, default=2, metavar="N", help="default: 2")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="databases and state; default: SLUICE_DATA_DIR"
+        "--data-dir",
+        type=named,
+        metavar="DIR",
+        help="databases and state; default: SLUICE_DATA_DIR",
     )
 
 

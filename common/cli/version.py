@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -17,12 +17,12 @@ from common.ops.trivy_program import find_trivy
 from common.settings.parse import parse
 
 
-def versions(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the versions of what matters; None: not installed."""
+def versions(environ: Mapping[str, str], *, note: Callable[[str], None]) -> dict[str, str | None]:
+    """Return the versions of what matters; None: not known. `note` takes why there is no Trivy."""
     return {
         "sluice": _installed("kube-sluice"),
         "python": platform.python_version(),
-        "trivy": _trivy(environ),
+        "trivy": _trivy(environ, note),
         "rq": _installed("rq"),
         "redis": _installed("redis"),
         "kubernetes": _installed("kubernetes"),
@@ -36,10 +36,11 @@ def _installed(distribution: str) -> str | None:
         return None
 
 
-def _trivy(environ: Mapping[str, str]) -> str | None:
+def _trivy(environ: Mapping[str, str], note: Callable[[str], None]) -> str | None:
     try:
         return find_trivy(parse(environ).trivy.path, environ.get("PATH", "")).version
-    except PreconditionError:  # also wrong settings: the version is wanted all the more then
+    except PreconditionError as exc:  # also wrong settings: versions are wanted all the more then
+        note(f"trivy: {exc}")
         return None
 
 
@@ -48,7 +49,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
-    found = versions(context.environ)
+    found = versions(context.environ, note=context.terminal.note)
     if arguments.json:
         context.terminal.result(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:

@@ -194,7 +194,11 @@ def test_what_is_not_installed_has_no_version(
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    found = versions({"SLUICE_TRIVY_PATH": str(tmp_path / "none"), "PATH": ""})
+    notes: list[str] = []
+    environ = {"SLUICE_TRIVY_PATH": str(tmp_path / "none"), "PATH": ""}
+    found = versions(environ, note=notes.append)
+    assert notes
+    assert "no usable Trivy" in notes[0]
     assert (found["rq"], found["trivy"]) == (None, None)
     assert found["python"]
 
@@ -205,9 +209,10 @@ def test_wrong_settings_do_not_hide_the_versions(
     """A bug report about settings begins with this command too."""
     monkeypatch.setenv("SLUICE_NONSENSE", "1")
     assert main(["version"]) == 0
-    text = capsys.readouterr().out
+    text, said = capsys.readouterr()
     assert "sluice " in text
     assert "trivy       -" in text
+    assert "SLUICE_NONSENSE" in said
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.default], ids=lambda row: row.name)
