@@ -254,11 +254,13 @@ def generation(number: int) -> Modifier:
 
 
 def about(kind: str, name: str, container_name: str = "app", *, uid: str | None = None) -> Modifier:
-    """Make it the report about a container of a workload."""
+    """Make it the report about a container of a workload: its owner, and the labels that say so."""
 
     def change(body: Body) -> None:
+        namespace = body["metadata"].get("namespace", "")
         controlled_by(kind, name, uid=uid)(body)
         labelled({report_names.CONTAINER_NAME: container_name})(body)
+        labelled(report_names.naming_labels(kind, namespace, name))(body)
 
     return change
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from common.model.workload import WorkloadRow
 from common.settings.parse import parse
-from watcher.decide.predicate import selection
+from watcher.compose import fold_options
 from watcher.fold.cluster import Cluster
-from watcher.fold.tables import Options
 from watcher.stream.change import Change
 
 
 def empty(**environ: str) -> Cluster:
     """Return a fold of nothing, with the settings that the environment variables make."""
-    settings = parse(environ)
-    options = Options(
-        selection=selection(settings.scope),
-        copied_labels=settings.reports.resource_labels,
-        only_current_revisions=settings.scope.only_current_revisions,
-    )
-    return Cluster(options)
+    return Cluster(fold_options(parse(environ)))
 
 
 def folded(*changes: Change, **environ: str) -> Cluster:

@@ -131,6 +131,9 @@ def fold_options(settings: Settings) -> Options:
     return Options(
         selection=selection(settings.scope),
         copied_labels=settings.reports.resource_labels,
+        replaced_labels=frozenset(
+            [*settings.reports.resource_labels, *dict(settings.reports.additional_labels)]
+        ),
         only_current_revisions=settings.scope.only_current_revisions,
     )
 

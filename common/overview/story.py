@@ -28,7 +28,8 @@ _CAUSES = {
     "ReportChanged": "a report of it is not the one that was written",
     "ReportEdited": "somebody edited a report of it",
     "ReportNoStamp": "a report of it was not written by us",
-    "ReportForeignOwner": "a report of it belongs to an object that is gone",
+    "ReportForeignOwner": "a report of it belongs to another object, or to one that is gone",
+    "ReportMislabelled": "somebody changed the labels that name a report of it",
 }
 
 

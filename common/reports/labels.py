@@ -61,14 +61,17 @@ def spec_hash(row: WorkloadRow) -> str:
     return content_hash(sorted([one.name, one.role, one.image] for one in row.containers))
 
 
-def owner_labels(row: WorkloadRow) -> dict[str, str]:
-    """Return the labels that name the owner; the namespace stays, empty, for a cluster's object."""
+def naming_labels(kind: str, namespace: str, name: str) -> dict[str, str]:
+    """Return the labels that name an owner; the namespace stays, empty, for a cluster's object."""
     named = (
-        {RESOURCE_NAME: row.name}
-        if is_label_value(row.name)
-        else {RESOURCE_NAME_HASH: hash_string(row.name)}
+        {RESOURCE_NAME: name} if is_label_value(name) else {RESOURCE_NAME_HASH: hash_string(name)}
     )
-    return {RESOURCE_KIND: row.kind, RESOURCE_NAMESPACE: row.namespace, **named}
+    return {RESOURCE_KIND: kind, RESOURCE_NAMESPACE: namespace, **named}
+
+
+def owner_labels(row: WorkloadRow) -> dict[str, str]:
+    """Return the labels that name the workload as a report's owner."""
+    return naming_labels(row.kind, row.namespace, row.name)
 
 
 def report_labels(

@@ -20,6 +20,9 @@ from common.model.key import ImageKey
 CONTENT_HASH_ANNOTATION = "kube-sluice/content-hash"
 STAMP_ANNOTATION = "kube-sluice/stamp"
 
+# What a hash of another form begins with: it equals no hash that a body has.
+UNREADABLE = "?"
+
 _HASH_VERSION = "v1"
 _HASH = re.compile(r"v1:([0-9a-f]{32})")
 
@@ -107,7 +110,7 @@ def parse(annotations: Mapping[str, str]) -> Stamp | None:
         return None
     known = _HASH.fullmatch(hashed)
     return Stamp(
-        content_hash=known[1] if known else f"?{hashed}",
+        content_hash=known[1] if known else f"{UNREADABLE}{hashed}",
         epoch=wire.epoch,
         generation=wire.generation,
         inputs=wire.inputs,

@@ -26,6 +26,7 @@ from common.model.workload import WorkloadRow
 from common.queue.contract import Settled
 from common.queue.workqueue import WorkQueue
 from common.reports.crds import definitions
+from common.reports.labels import CONTAINER_NAME, MANAGED_BY, MANAGER, naming_labels
 from common.reports.stamp import Stamp, StampArtifact, render
 from common.settings.parse import parse
 from common.state.control import Control
@@ -112,6 +113,11 @@ class Live:
         assert eventually(lambda: self.control.swept() >= number)
         facts = [fact for _, fact in self.ledger.tail(1000) if fact.kind == "swept"]
         return dict(facts[-1].data)
+
+    def causes(self) -> list[str]:
+        """Return why keys were queued, in order."""
+        facts = (fact for _, fact in self.ledger.tail(100) if fact.kind == "enqueued")
+        return [str(fact.data["cause"]) for fact in facts]
 
     # --- the workers ----------------------------------------------------------------------------
 
@@ -215,7 +221,11 @@ class Live:
         )
         meta = {
             "name": name,
-            "labels": {"trivy-operator.container.name": "app"},
+            "labels": {
+                **naming_labels("Pod", self.namespace, owner["metadata"]["name"]),
+                CONTAINER_NAME: "app",
+                MANAGED_BY: MANAGER,
+            },
             "annotations": render(stamp),
             "ownerReferences": [
                 {
@@ -339,10 +349,54 @@ def test_reports_that_others_touch_bring_their_workload_back_and_our_own_do_not(
         assert live.worked("tool")
         live.api.delete(path)
         assert live.worked("tool")
-        causes = [
-            fact.data["cause"] for _, fact in live.ledger.tail(100) if fact.kind == "enqueued"
-        ]
-        assert causes[-2:] == ["ReportEdited", "ReportDeleted"]
+        assert live.causes()[-2:] == ["ReportEdited", "ReportDeleted"]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"labels": {CONTAINER_NAME: "yy"}}, "ReportMislabelled"),
+        ({"labels": {"trivy-operator.resource.name": "zz"}}, "ReportMislabelled"),
+        ({"annotations": {"kube-sluice/content-hash": "garbage"}}, "ReportNoStamp"),
+        ({"annotations": {"kube-sluice/content-hash": f"v1:{'cd' * 16}"}}, "ReportChanged"),
+    ],
+    ids=["container", "owner's name", "unreadable hash", "another hash"],
+)
+def test_metadata_of_ours_that_somebody_changes_brings_the_workload_back(
+    live: Live, change: dict[str, Any], cause: str
+) -> None:
+    """None of it moves the generation."""
+    with live.watching() as registry:
+        pod = live.create_pod("tool")
+        assert live.worked("tool")
+        path = live.write_report(pod)
+        assert eventually(lambda: registry.get_sample_value("sluice_watcher_reports") == 1)
+        assert live.work() == []
+        live.api.patch(path, {"metadata": change})
+        assert live.worked("tool")
+        assert live.causes()[-1] == cause
+
+
+def test_a_report_that_is_given_away_and_deleted_brings_its_workload_back(live: Live) -> None:
+    """The owner is alive, so that no garbage collector takes the report in between."""
+    path = f"/api/v1/namespaces/{live.namespace}/configmaps"
+    made = live.api.create(
+        path, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
+    )
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other"}
+    with live.watching() as registry:
+        pod = live.create_pod("tool")
+        assert live.worked("tool")
+        report = live.write_report(pod)
+        assert eventually(lambda: registry.get_sample_value("sluice_watcher_reports") == 1)
+        live.api.patch(
+            report,
+            {"metadata": {"ownerReferences": [{**other, "uid": made["metadata"]["uid"]}]}},
+        )
+        assert live.worked("tool")
+        live.api.delete(report)
+        assert live.worked("tool")
+        assert live.causes()[-2:] == ["ReportForeignOwner", "ReportDeleted"]
 
 
 def test_a_workload_that_is_deleted_is_forgotten(live: Live) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.model.key import WorkloadKey
+from common.reports import labels as report_names
 from tests import builders as b
 from tests.folding import empty
 from watcher.decide.affected import Wish, affected
@@ -81,6 +82,7 @@ class _World:
             lambda: [self.pod(name, self.chance.randrange(2))],
             lambda: [self.replica_set(name)],
             lambda: [self.report(name)],
+            lambda: [self.report(name, b.labelled({"team": f"t{self.chance.randrange(9)}"}))],
             lambda: [b.upsert(b.deployment(name, b.revision(1), b.noise(9)), kind="Deployment")],
             lambda: [b.upsert(b.node("n1"))],
             lambda: self._rescheduled(name),
@@ -89,18 +91,29 @@ class _World:
 
     def relevant(self, name: str) -> list[Change]:
         """Return an update of `name` that its reports depend on."""
-        match self.chance.randrange(5):
+        if self.chance.random() < 0.5:
+            return self.tampered(name)
+        match self.chance.randrange(3):
             case 0:
                 self.digests[name] = b.digest("new")
                 return [self.pod(name, number) for number in (0, 1)]
             case 1:
                 self.images[name] = "app:2"
                 return [self.replica_set(name)]
-            case 2:
+            case _:
                 self.gone.add(name)
                 return [b.delete(b.replica_set(name), kind="ReplicaSet")]
-            case 3:
+
+    def tampered(self, name: str) -> list[Change]:
+        """Return what somebody did to the report of `name`."""
+        match self.chance.randrange(4):
+            case 0:
                 return [b.delete(b.report(_KIND, f"replicaset-{name}-app"), kind=_KIND)]
+            case 1:
+                return [self.report(name, b.labelled({report_names.RESOURCE_NAME: "zz"}))]
+            case 2:
+                foreign = b.controlled_by("ConfigMap", "other")
+                return [self.report(name, foreign), self.report(name)]  # a worker was fast
             case _:
                 return [self.report(name, b.generation(7))]
 

@@ -78,9 +78,10 @@ def nodes(draw: st.DrawFn) -> Change:
 
 @st.composite
 def reports(draw: st.DrawFn) -> Change:
-    """Draw a report about one of the workloads."""
+    """Draw a report about one of the workloads, or one that somebody gave to another."""
     kind, name, _ = draw(st.sampled_from(_OWNERS[:7]))
-    made = b.report(_KIND, f"r-{name}", b.about(kind, name), b.stamped())
+    called = draw(st.sampled_from(_OWNERS[:7]))[1] if draw(st.booleans()) else name
+    made = b.report(_KIND, f"r-{called}", b.about(kind, name), b.stamped())
     return _upsert_or_delete(draw, b.upsert(made, kind=_KIND))
 
 

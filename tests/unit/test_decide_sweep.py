@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from common.model.key import WorkloadKey
+from common.reports import labels as names
+from common.reports.stamp import CONTENT_HASH_ANNOTATION
 from common.state.settled import SettledRow
 from tests import builders as b
 from tests.folding import folded
@@ -15,7 +17,8 @@ from watcher.fold.cluster import Cluster
 from watcher.stream.change import Change, Op
 
 KIND = "VulnerabilityReport"
-SHOWN = f"{KIND}/{b.NAMESPACE}/r"
+NAME = "replicaset-web-app"
+SHOWN = f"{KIND}/{b.NAMESPACE}/{NAME}"
 HASH = "ab" * 16
 EPOCH = 4
 WEB = b.key("ReplicaSet", "web")
@@ -27,7 +30,7 @@ def _cluster(*report: b.Modifier, stored: bool = True) -> Cluster:
     changes: list[Change] = [b.upsert(b.replica_set("web"), kind="ReplicaSet")]
     if stored:
         about = (b.about("ReplicaSet", "web"), b.stamped(HASH, epoch=EPOCH), *report)
-        changes.append(b.upsert(b.report(KIND, "r", *about), kind=KIND))
+        changes.append(b.upsert(b.report(KIND, NAME, *about), kind=KIND))
     return folded(*changes)
 
 
@@ -119,8 +122,25 @@ def test_an_older_epoch_brings_the_workload_back_and_a_newer_one_does_not() -> N
         ([b.stamped("cd" * 16, epoch=EPOCH)], "ReportChanged"),
         ([b.stamped(HASH, epoch=EPOCH + 1)], ""),  # a newer stamp is never overwritten
         ([b.labelled({"team": "x"}), b.versioned(9)], ""),
+        ([b.labelled({names.RESOURCE_NAME: "zz"})], "ReportMislabelled"),
+        ([b.labelled({names.CONTAINER_NAME: "yy"})], "ReportMislabelled"),
+        ([b.labelled({names.CONTAINER_NAME: "yy"}), b.stamped(HASH, epoch=EPOCH + 1)], ""),
+        ([b.annotated({CONTENT_HASH_ANNOTATION: "garbage"})], "ReportNoStamp"),
+        ([b.stamped(epoch=EPOCH + 1), b.annotated({CONTENT_HASH_ANNOTATION: "v2:x"})], ""),
     ],
-    ids=["edited", "stamp removed", "dead owner", "other content", "newer epoch", "foreign label"],
+    ids=[
+        "edited",
+        "stamp removed",
+        "dead owner",
+        "other content",
+        "newer epoch",
+        "foreign label",
+        "names another owner",
+        "names another container",
+        "other labels of a newer epoch",
+        "unreadable hash",
+        "a newer version's hash",
+    ],
 )
 def test_a_report_that_is_not_as_the_run_made_it_brings_its_workload_back(
     modifiers: list[b.Modifier], cause: str

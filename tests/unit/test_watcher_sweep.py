@@ -22,6 +22,7 @@ from watcher.stream.change import Change, Op
 from watcher.sweeper import CHUNK_KEYS, Ports, Sweep
 
 KIND = "VulnerabilityReport"
+NAME = "replicaset-web-app"
 HASH = "ab" * 16
 WEB = b.key("ReplicaSet", "web")
 
@@ -135,11 +136,11 @@ def test_a_run_that_ends_between_two_reads_is_not_repeated() -> None:
 
 def test_a_deleted_report_is_found_by_the_next_sweep() -> None:
     """Trap 11. Whatever the events said, the join tells."""
-    report = b.report(KIND, "r", b.about("ReplicaSet", "web"), b.stamped(HASH))
+    report = b.report(KIND, NAME, b.about("ReplicaSet", "web"), b.stamped(HASH))
     cluster = folded(b.upsert(b.replica_set("web"), kind="ReplicaSet"), b.upsert(report, kind=KIND))
     tables = FakeTables(epoch=1)
     _sweep(tables, cluster)
-    made: Mapping[WorkloadKey, Mapping[str, str]] = {WEB: {f"{KIND}/{b.NAMESPACE}/r": HASH}}
+    made: Mapping[WorkloadKey, Mapping[str, str]] = {WEB: {f"{KIND}/{b.NAMESPACE}/{NAME}": HASH}}
     tables.work(made)
     tables.now += 60
     assert _sweep(tables, cluster).tally.enqueued == 0

@@ -2,7 +2,8 @@
 
     row changed                       its key, with the new row
     row gone                          its key, to be forgotten
-    report gone, edited, foreign      the workload that it is about, if that lives
+    report gone, edited, foreign      the workload that it is about, if that lives, and the others
+                                      that it was about or whose name its labels bear
     report as we wrote it             nothing: our own write came back as an event
     object that cannot be decoded     the workload that it most likely touches
 
@@ -12,13 +13,13 @@ together with its owner.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
 
 from common.model.key import WorkloadKey
 from common.queue.contract import Lane
-from watcher.decide.judge import fault
+from watcher.decide.judge import fault, restamped
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, RowChanged, RowGone, Unreadable
 from watcher.fold.reports import ReportFact
 
@@ -62,38 +63,49 @@ class Living(Protocol):
 
 def affected(facts: Iterable[FoldFact], living: Living, *, epoch: int) -> list[Wish]:
     """Return what a batch of facts asks for, in order; a key may come more than once."""
-    wishes = (_wish(fact, living, epoch) for fact in facts)
-    return [wish for wish in wishes if wish is not None]
+    return [wish for fact in facts for wish in _wishes(fact, living, epoch)]
 
 
-def _wish(fact: FoldFact, living: Living, epoch: int) -> Wish | None:
+def _wishes(fact: FoldFact, living: Living, epoch: int) -> Iterator[Wish]:
     match fact:
         case RowChanged(key=key, spread=spread):
-            return Want(key=key, lane=Lane.BULK if spread else Lane.FRESH, cause=ROW_CHANGED)
+            yield Want(key=key, lane=Lane.BULK if spread else Lane.FRESH, cause=ROW_CHANGED)
         case RowGone(key=key):
-            return Forget(key=key)
-        case ReportSeen(report=report):
-            return _of_report(report, living, epoch=epoch)
+            yield Forget(key=key)
+        case ReportSeen(report=report, before=before):
+            yield from _of_report(report, before, living, epoch=epoch)
         case ReportGone(report=report):
-            return _about(report, living, cause="ReportDeleted")
+            yield from _about((report.workload, report.claimed), living, cause="ReportDeleted")
         case Unreadable(key=key):
-            return None if key is None else Want(key=key, lane=Lane.FRESH, cause="Undecodable")
+            if key is not None:
+                yield Want(key=key, lane=Lane.FRESH, cause="Undecodable")
         case _:
             assert_never(fact)
 
 
-def _of_report(report: ReportFact, living: Living, *, epoch: int) -> Want | None:
-    """Want the workload of a report that somebody else wrote."""
+def _of_report(
+    report: ReportFact, before: ReportFact | None, living: Living, *, epoch: int
+) -> Iterator[Want]:
+    """Want the workload of a report that somebody else wrote, and those that lost it thereby.
+
+    A report that has another owner now is missing to the workload that it belonged to, and to the
+    one that its labels still name: no later event of it needs to lead there.
+    """
     key = report.workload
-    if key is None:
-        return None
-    problem = fault(report, owner_uid=living.uid_of(key), epoch=epoch)
-    return _about(report, living, cause=f"Report{problem}") if problem else None
+    if key is not None:
+        problem = fault(report, owner_uid=living.uid_of(key), epoch=epoch)
+        if not problem and before is not None and restamped(report, before):
+            problem = "Changed"
+        if problem:
+            yield from _about((key,), living, cause=f"Report{problem}")
+    losers = (before.workload if before is not None else None, report.claimed)
+    yield from _about(
+        (loser for loser in losers if loser != key), living, cause="ReportForeignOwner"
+    )
 
 
-def _about(report: ReportFact, living: Living, *, cause: str) -> Want | None:
-    """Want the workload that a report is about, by name: its uid may be a dead one's."""
-    key = report.workload
-    if key is None or key not in living.prints:
-        return None
-    return Want(key=key, lane=Lane.FRESH, cause=cause)
+def _about(keys: Iterable[WorkloadKey | None], living: Living, *, cause: str) -> Iterator[Want]:
+    """Want workloads that a report is about, by name: its uid may be a dead one's."""
+    for key in dict.fromkeys(keys):
+        if key is not None and key in living.prints:
+            yield Want(key=key, lane=Lane.FRESH, cause=cause)

@@ -19,4 +19,20 @@ def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:
         return "ForeignOwner"
     if report.epoch > epoch:
         return "NewerEpoch"
-    return ""
+    # Below the epoch: a worker leaves what a later version wrote, so nothing would put it right.
+    if report.unreadable:
+        return "NoStamp"
+    return "" if report.labelled else "Mislabelled"
+
+
+def restamped(report: ReportFact, before: ReportFact) -> bool:
+    """Whether somebody changed the stamped hash alone.
+
+    A write of ours that changes the hash changes the body, and with it the generation.
+    """
+    return (
+        report.stamped
+        and before.stamped
+        and report.generation == before.generation
+        and report.content_hash != before.content_hash
+    )

@@ -27,6 +27,7 @@ class ReportSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A report was created or written, by whomever."""
 
     report: ReportFact
+    before: ReportFact | None  # what was known of it until then; None: nothing
 
 
 class ReportGone(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ report that a zombie wrote for a dead uid must still lead to the workload that l
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 from common.kube.wire import ObjectMeta
@@ -16,6 +16,7 @@ from common.reports import labels as names
 from common.reports import stamp
 from common.reports.stamp import Stamp, StampArtifact
 from watcher.fold.facts import Controller, Fact
+from watcher.fold.named import is_labelled, named_by_labels
 from watcher.fold.read import read_controller
 
 # The severities of a summary, in the order in which `ReportFact.counts` holds them.
@@ -33,8 +34,9 @@ class ReportFact(Fact, frozen=True):
     version: int  # resourceVersion; the higher is the newer. 0: not a number
     generation: int
     owner: Controller | None  # None: neither an owner reference nor labels name one
+    named: Controller | None  # by the labels, where that is not the owner; None: it is, or none
+    labelled: bool  # the labels say what they must: owner, namespace, container, manager
     container: str
-    managed: bool  # carries the managed-by label that trivy-operator and we set
     content_hash: str  # empty: no stamp that can be read, so the body is not known to be ours
     epoch: int  # of the stamp; 0 without
     stamped_generation: int  # that the write was to give; 0 without
@@ -56,26 +58,47 @@ class ReportFact(Fact, frozen=True):
         return self.stamped and self.generation != self.stamped_generation
 
     @property
+    def unreadable(self) -> bool:
+        """Whether the stamped hash is of another form: garbage, or another version's."""
+        return self.content_hash.startswith(stamp.UNREADABLE)
+
+    @property
     def workload(self) -> WorkloadKey | None:
         """The key of the workload that it is about, whatever uid it names."""
-        if self.owner is None:
+        return self._key(self.owner)
+
+    @property
+    def claimed(self) -> WorkloadKey | None:
+        """The key of another workload that the labels name; None: they name no other."""
+        return self._key(self.named)
+
+    def _key(self, owner: Controller | None) -> WorkloadKey | None:
+        if owner is None:
             return None
-        return WorkloadKey(kind=self.owner.kind, namespace=self.namespace, name=self.owner.name)
+        return WorkloadKey(kind=owner.kind, namespace=self.namespace, name=owner.name)
 
 
-def read_report(kind: str, meta: ObjectMeta, *, copied: tuple[str, ...]) -> ReportFact:
-    """Return what a report's metadata says; `copied` are the label keys that metrics show."""
+def read_report(
+    kind: str, meta: ObjectMeta, *, copied: tuple[str, ...], replaced: Collection[str] = ()
+) -> ReportFact:
+    """Return what a report's metadata says.
+
+    `copied` are the label keys that metrics show, `replaced` those whose values the settings fill.
+    """
     labels = meta.labels or {}
     known = stamp.parse(meta.annotations or {})
+    named = named_by_labels(meta)
+    owner = _controller(meta) or named
     return ReportFact(
         kind=kind,
         namespace=sys.intern(meta.namespace),
         name=sys.intern(meta.name),
         version=meta.version,
         generation=meta.generation,
-        owner=_owner(meta),
+        owner=owner,
+        named=None if _same(named, owner) else named,
+        labelled=owner is not None and is_labelled(meta, owner, replaced=replaced),
         container=sys.intern(labels.get(names.CONTAINER_NAME, "")),
-        managed=labels.get(names.MANAGED_BY) == names.MANAGER,
         content_hash=known.content_hash if known else "",
         epoch=known.epoch if known else 0,
         stamped_generation=known.generation if known else 0,
@@ -178,15 +201,14 @@ def _counts(known: Stamp) -> tuple[int, ...]:
     return _shared_counts(tuple(summary.get(f"{name}Count", 0) for name in SEVERITIES))
 
 
-def _owner(meta: ObjectMeta) -> Controller | None:
-    """Return the owner: the controller, else the first one, else the one that the labels name."""
+def _controller(meta: ObjectMeta) -> Controller | None:
+    """Return the owner that the references name: the controller, else the first one."""
     owners = meta.owner_references or ()
-    reference = meta.controller or (owners[0] if owners else None)
-    if reference is not None:
-        return read_controller(reference)
-    labels, annotations = meta.labels or {}, meta.annotations or {}
-    kind = labels.get(names.RESOURCE_KIND)
-    name = labels.get(names.RESOURCE_NAME) or annotations.get(names.RESOURCE_NAME)
-    if not kind or not name:
-        return None
-    return Controller(kind=sys.intern(kind), name=sys.intern(name), uid="")
+    return read_controller(meta.controller or (owners[0] if owners else None))
+
+
+def _same(named: Controller | None, owner: Controller | None) -> bool:
+    """Whether both name one object; labels tell no uid."""
+    if named is None or owner is None:
+        return named is owner
+    return (named.kind, named.name) == (owner.kind, owner.name)

@@ -36,6 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     selection: Selection
     copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
+    replaced_labels: frozenset[str] = frozenset()  # keys on reports whose values settings fill
     only_current_revisions: bool = True
 
 
@@ -163,14 +164,22 @@ class Tables:
                     touched.pod(pod, spread=True)
 
     def _put_report(self, kind: str, report: PartialObject, touched: Touched) -> FoldFact | None:
-        fact = read_report(kind, report.metadata, copied=self._options.copied_labels)
-        key = fact.workload
-        first = key is not None and not self.reports.of(key)
+        options = self._options
+        fact = read_report(
+            kind,
+            report.metadata,
+            copied=options.copied_labels,
+            replaced=options.replaced_labels,
+        )
+        before = self.reports.get(kind, fact.namespace, fact.name)
+        owners = (fact.workload, before.workload if before is not None else None)
+        had = {key: bool(self.reports.of(key)) for key in owners if key is not None}
         if not self.reports.put(fact):
             return None
-        if first and key is not None:
-            touched.key(key)  # a row that was idle has something to do now
-        return ReportSeen(report=fact)
+        for key, stored in had.items():
+            if bool(self.reports.of(key)) != stored:
+                touched.key(key)  # a row that was idle has something to do now, or the reverse
+        return ReportSeen(report=fact, before=before)
 
     def _remove_report(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
         gone = self.reports.remove(kind, change.namespace, change.name)
@@ -193,4 +202,8 @@ class Tables:
                 kind, name = owner.kind, owner.name
             return WorkloadKey(kind=kind, namespace=namespace, name=name)
         report = self.reports.get(kind, namespace, name)
-        return report.workload if report is not None else None
+        if report is None:
+            return None
+        keys = [key for key in (report.workload, report.claimed) if key is not None]
+        living = (key for key in keys if self.workloads.get(key) is not None)
+        return next(living, keys[0] if keys else None)
