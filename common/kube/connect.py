@@ -49,7 +49,6 @@ class Connector:
         settings.retries = False
         settings.keep_alive = True  # a watch is silent for a minute: the kernel looks after it
         settings.connection_pool_maxsize = _POOL_SIZE
-        settings.host = ""  # else a cluster without a server would be this machine
         self.load(settings)
         if not settings.host:
             raise PreconditionError(

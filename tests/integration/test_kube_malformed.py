@@ -28,6 +28,7 @@ users: [{{name: u, user: {{token: {HIDDEN}}}}}]
 """
 MALFORMED = {
     "no YAML": f"{{{{{{{HIDDEN}",
+    "an alias of nothing": f"users: *{HIDDEN}",
     "a list": f"- {HIDDEN}",
     "a word": HIDDEN,
     "a number": "5",
@@ -102,7 +103,7 @@ def test_a_file_in_a_place_that_cannot_be_looked_at_is_no_crash(
 
 
 def test_a_cluster_without_a_server_is_not_this_machine(tmp_path: Path) -> None:
-    """The client's default is http://localhost: somebody else's port."""
+    """Every request failed with words about an URL, and was tried again for ever."""
     path = tmp_path / "config"
     path.write_text(WHOLE.replace('server: "http://127.0.0.1:1"', ""))
     with pytest.raises(PreconditionError, match=r"context one names no server; .*--kubeconfig"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from common.cli.main import main
@@ -20,8 +22,10 @@ from common.ops.exit_status import WRONG_USAGE
     ids=repr,
 )
 def test_an_empty_argument_is_wrong_usage(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--pool "$POOL"` started every pool, and `--context "$C"` wrote to whichever was current."""
+    monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("it became a worker"))
+    monkeypatch.setenv("SLUICE_KUBECONFIG", "/nowhere")
     assert main(words) == WRONG_USAGE
     assert words[1] in capsys.readouterr().err
