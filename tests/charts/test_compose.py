@@ -1,9 +1,8 @@
-"""docker-compose.yml, by its structure; by the Docker client too, where it has Compose."""
+"""docker-compose.yml, by its structure and by the loader of Docker Compose itself."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from common.model.errors import PreconditionError
 from common.ops.version import VERSION
 from common.settings.parse import parse
+from sandbox.programs import find
+from tests.fixtures_sandbox import lacking
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -198,18 +200,28 @@ def test_a_container_may_drain_before_it_is_killed() -> None:
         assert grace_s > parse(SERVICES[name]["environment"]).pipeline.drain_s
 
 
-def has_compose() -> bool:
-    """Say whether the Docker client has the Compose plugin; no engine is needed for `config`."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    done = subprocess.run([docker, "compose", "version"], capture_output=True, check=False)
-    return done.returncode == 0
-
-
-@pytest.mark.skipif(not has_compose(), reason="the Docker client has no Compose plugin")
-def test_compose_itself_accepts_the_file() -> None:
-    """Its schema knows more than these tests."""
-    command = ["docker", "compose", "--file", str(FILE), "config", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.integration
+def test_composes_own_loader_accepts_the_file() -> None:
+    """Its schema and its interpolation know more than these tests."""
+    try:
+        loader = find(("compose",), say=print)["compose"]
+    except PreconditionError as error:
+        lacking(error)
+    done = subprocess.run([loader, str(FILE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    loaded = yaml.safe_load(done.stdout)
+    assert loaded["services"].keys() == SERVICES.keys()
+
+
+@pytest.mark.integration
+def test_the_loader_refuses_what_compose_would_refuse(tmp_path: Path) -> None:
+    """A loader that takes everything proves nothing."""
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(FILE.read_text(encoding="utf-8") + "\nno-such-section: {}\n", encoding="utf-8")
+    try:
+        loader = find(("compose",), say=print)["compose"]
+    except PreconditionError as error:
+        lacking(error)
+    done = subprocess.run([loader, str(wrong)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no-such-section" in done.stderr
