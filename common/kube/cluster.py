@@ -54,7 +54,7 @@ class Operator:
 
     namespace: str
     name: str
-    ready: int  # replicas; 0: it is there but does not run
+    ready: int  # replicas that run or are about to; 0: it is scaled down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,11 @@ class Cluster:
             Operator(
                 namespace=each.metadata.namespace,
                 name=each.metadata.name,
-                ready=each.status.ready_replicas,
+                # One that rolls or starts has none ready for a moment, and writes the next.
+                ready=max(
+                    each.status.ready_replicas,
+                    1 if each.spec.replicas is None else each.spec.replicas,
+                ),
             )
             for each in found.items or ()
         )

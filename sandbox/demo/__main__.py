@@ -6,6 +6,7 @@ Exit status: 0 everything holds, 1 something in the proof does not, 3 a precondi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import time
@@ -76,6 +77,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def result(text: str) -> None:
+    """Print a part of the result at once, into a pipe too."""
+    print(text, flush=True)
+
+
 def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
     began = time.monotonic()
     world = build(place, stack, node=parsed.node, say=say)
@@ -91,8 +97,8 @@ def _play(place: Place, stack: Stack, parsed: argparse.Namespace) -> int:
         say(f"not so: {error}")
         return _FAILED
     found = faults(measured)
-    print(shown.table(world))
-    print(shown.summary(measured, found))
+    result(shown.table(world))
+    result(shown.summary(measured, found))
     if parsed.json is not None:
         parsed.json.write_bytes(orjson.dumps(document(measured), option=orjson.OPT_INDENT_2))
     if not parsed.once:
@@ -106,10 +112,10 @@ def _play_existing(place: Place, stack: Stack, parsed: argparse.Namespace) -> in
     text = orjson.dumps(measured, option=orjson.OPT_INDENT_2)
     if parsed.json is not None:
         parsed.json.write_bytes(text)
-    print(text.decode())
+    result(text.decode())
     if not parsed.once:
-        print(f"It stays up until Ctrl-C; logs: {product.log}")
-        threading.Event().wait()
+        result(f"It stays up until Ctrl-C; logs: {product.log}")
+        _until_ctrl_c()
     return _FAILED if measured["faults"] else 0
 
 
@@ -134,8 +140,14 @@ def _measure(stage: Stage, began: float) -> Measured:
 
 def _stay(world: World, product: Product) -> None:
     """Stay up until Ctrl-C."""
-    print(shown.next_steps(world, product))
-    threading.Event().wait()
+    result(shown.next_steps(world, product))
+    _until_ctrl_c()
+
+
+def _until_ctrl_c() -> None:
+    """Wait; Ctrl-C is the wanted end here, and no failure."""
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from sandbox.valkey import Valkey
 
 _FIRST_S, _PHASE_S = 3600.0, 300.0  # a real database is 60 MB, a real cluster has real images
 _LOOK_S = 2.0
+_EMPTY_S = 30.0  # a cluster without a workload after this has none
 
 
 def play(
@@ -38,7 +39,10 @@ def play(
         redis_url=valkey.socket_url,
         environ={**environ, "SLUICE_CONTEXT": context, "SLUICE_LOG_FORMAT": "json"},
     )
-    say(f"starting sluice run on context {context}; it writes reports there and nothing else")
+    say(
+        f"starting sluice run on context {context}: it writes reports there, their definitions "
+        "where they are missing, and Events on workloads whose images cannot be scanned"
+    )
     product.start()
     seconds = {"first": _first(product, say)}
     phases = {
@@ -58,12 +62,15 @@ def document(
     """Return the JSON of the measurements; what cannot be known from outside is left out."""
     coverage = _status(product)["coverage"]
     work = product.work()
+    missing = product.untrue()
     moved = [name for name, phase in phases.items() if phase.work != Work()]
     return {
         "workloads": coverage["workloads"],
+        "distinct_images": product.images(),
         "inventories": work.inventories,
         "matches": work.matches,
-        "missing": [],
+        "reports": product.reports(),
+        "missing": missing,
         **{
             name: {
                 "inventories": phase.work.inventories,
@@ -75,7 +82,7 @@ def document(
         },
         "seconds": dict(seconds),
         "faults": [f"{name} was not idle: {phases[name].work}" for name in moved]
-        + ([] if coverage["true"] == coverage["workloads"] else [f"coverage is {coverage}"]),
+        + [f"{workload} has no true reports" for workload in missing],
     }
 
 
@@ -91,7 +98,8 @@ def _first(product: Product, say: Callable[[str], None]) -> float:
             told = line
         if coverage["workloads"] and coverage["true"] == coverage["workloads"]:
             break
-        if coverage["workloads"] and product.is_quiet():
+        seen = coverage["workloads"] or time.monotonic() - began > _EMPTY_S
+        if seen and product.is_quiet():
             break
         time.sleep(_LOOK_S)
     return round(time.monotonic() - began, 1)

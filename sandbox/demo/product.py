@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from common.model.errors import PreconditionError, SluiceError
@@ -16,13 +17,17 @@ from common.queue.workqueue import WorkQueue
 from common.state.connect import connect
 from common.state.control import Control
 from common.state.database import DatabaseTable
+from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.rows import RowTable
+from common.state.settled import SettledTable
 from sandbox.demo.proof import Work
 from sandbox.place import Place
 from sandbox.processes import Command, Process, Stack
 
 CLUSTER = "demo"
+_PAGES = re.compile(r"metrics http://.*status page http://\S+")
 _METRICS = re.compile(r"metrics (http://\S+/metrics)")
 _LOOK_S = 0.2
 # Nothing may be on its way between two tables when we call it quiet: a pod event reaches the queue
@@ -57,6 +62,9 @@ class Product:
         self._ledger = Ledger(client, names)
         self._queue = WorkQueue(client, names)
         self._control = Control(client, names)
+        self._rows = RowTable(client, names)
+        self._settled = SettledTable(client, names)
+        self._images = ImageTable(client, names)
         self._database = DatabaseTable(client, names)
 
     def start(self) -> None:
@@ -108,6 +116,29 @@ class Product:
         if not told:
             raise PreconditionError(f"sluice run has not said where its metrics are: {self.log}")
         return str(told[-1])
+
+    def pages(self) -> list[str]:
+        """Return what it said last of the pages that it serves."""
+        return _PAGES.findall(self.log.read_text())[-1:]
+
+    def untrue(self) -> list[str]:
+        """Return the workloads that have a row and no converged run, as users name them."""
+        keys = list(self._rows.keys())
+        settled = self._settled.get_many(keys)
+        return sorted(
+            key.shown
+            for key in keys
+            if key not in settled or settled[key].outcome.startswith("Partial")
+        )
+
+    def reports(self) -> dict[str, int]:
+        """Return how many reports of each kind its converged runs settled."""
+        kinds = (shown.partition("/")[0] for _, row in self._settled.all() for shown in row.reports)
+        return dict(Counter(kinds))
+
+    def images(self) -> int:
+        """Return how many distinct images are in use."""
+        return len(self._images.keys())
 
     def environ(self) -> dict[str, str]:
         """Return what commands of a user need to see the same product."""

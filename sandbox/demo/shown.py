@@ -65,9 +65,11 @@ def next_steps(world: World, product: Product) -> str:
             f"  export KUBECONFIG={world.plane.kubeconfig}",
             f"  export SLUICE_REDIS_URL='{environ['SLUICE_REDIS_URL']}' SLUICE_CLUSTER={CLUSTER}",
             *(f"  export {name}='{environ[name]}'" for name in _DATABASE if name in environ),
+            "  export PATH=$PWD/.venv/bin:$PATH",
             "  kubectl get vulns,exposedsecrets,sboms -A",
-            "  .venv/bin/sluice status",
-            "  .venv/bin/sluice history Deployment/sample-shop/web",
+            "  sluice status",
+            "  sluice history Deployment/sample-shop/web",
+            *product.pages(),
             f"logs of the product: {product.log}",
         ]
     )

@@ -238,14 +238,14 @@ class _Run:
             case Converge():
                 return self._converged(reports)
             case ConvergePartly(container=container, image=image, reason=reason, message=message):
-                self._tell(container, reason=reason, message=f"{image}: {message}")
+                self._tell(container, reason=reason, message=_about(image, message))
                 return self._settle(f"Partial:{reason}", self._kept_reports())
             case WaitFor(on=on):
                 return Waiting(on=str(on))
             case LookAgain(delay_s=delay_s):
                 return After(delay_s=delay_s, reason="WaitingForKubelet")
             case Fail(container=container, image=image, error=error):
-                self._tell(container, reason=error.reason, message=f"{image}: {error}")
+                self._tell(container, reason=error.reason, message=_about(image, str(error)))
                 return self._parts.decide(error, self._claim)
             case _:
                 assert_never(end)
@@ -282,3 +282,8 @@ class _Run:
 
     def _finished(self, outcome: Outcome) -> Finished:
         return Finished(outcome=outcome, facts=tuple(self._progress.facts))
+
+
+def _about(image: str, message: str) -> str:
+    """Name the image unless the message does already."""
+    return message if image in message else f"{image}: {message}"
