@@ -4,7 +4,9 @@
 product is running and synced with a database: the workload with which the peer was measured. On a
 real node where this host can run one, else with the stand-in for the kubelet, and it says so.
 
-Each run has a world of its own, so nothing is cached from one to the next. Not measured here: a
+Each run has a world of its own, so nothing is cached from one to the next. Beside it, and in turn,
+the same Deployments are created on a node without the product: what a report of what runs cannot
+beat. Not measured here: a
 network that is far, larger images, the real vulnerability database.
 """
 
@@ -17,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from sandbox import node_host
 from tests.bench import path_check, path_stages
-from tests.bench.path_run import Run, play
+from tests.bench.path_run import Run, play, play_alone
 
 RUNS = 1  # a run takes about 40 s; the numbers in the docs are medians of three
 # The peer on a machine of the same size (docs/benchmarks.md): defaults, and tuned.
@@ -36,14 +38,18 @@ def run(runs: int = RUNS) -> dict[str, object]:
     Raises PreconditionError when not even the stand-in can be had.
     """
     node = _has_node()
-    played = [play(node=node, say=_say) for _ in range(runs)]
+    played, alone = [], []
+    for _ in range(runs):
+        played.append(play(node=node, say=_say))
+        if node:
+            alone.append(play_alone(say=_say))
     faults = [fault for one in played for fault in path_check.faults(one)]
     for fault in faults:
         _say(f"WRONG: {fault}")
     return {
         "name": "path",
         "machine": {"cores": os.cpu_count(), "kubelet": "real" if node else "stand-in"},
-        "rows": [] if faults else rows(played),
+        "rows": [] if faults else [*rows(played), *alone_rows(alone)],
         "ok": not faults,
         "faults": faults,
     }
@@ -77,6 +83,19 @@ def rows(played: Sequence[Run]) -> list[dict[str, object]]:
     return [*found, *_cost_rows(played)]
 
 
+def alone_rows(alone: Sequence[Sequence[float]]) -> list[dict[str, object]]:
+    """Return how long the same Deployments take without the product, until something runs. Pure."""
+    return [
+        _row(
+            f"kubelet-alone-{name}",
+            [path_stages.percentile(one, share) for one in alone],
+            unit="s",
+            beside="the same without the product, until the kubelet told what runs",
+        )
+        for name, share in (_SHARES if alone else ())
+    ]
+
+
 def _time_row(played: Sequence[Run], name: str, share: float) -> dict[str, object]:
     values = [
         path_stages.percentile(map(path_stages.time_to_truth, one.deployed), share)
@@ -108,7 +127,16 @@ def _cost_rows(played: Sequence[Run]) -> list[dict[str, object]]:
             beside=f"peer {_PEER_REGISTRY}",
         )
     )
+    others = [_others_cpus(one) for one in played]
+    found.append(_row("others-cpus", others, unit="cores", beside="busy with something else"))
     return found
+
+
+def _others_cpus(one: Run) -> float:
+    """Return how many cores were busy with what is none of this: a number above 0.2 spoils times."""
+    before, after = one.before, one.after
+    machine_s = after.machine_cpu_s - before.machine_cpu_s
+    return (machine_s - (after.own_cpu_s - before.own_cpu_s)) / (after.at - before.at)
 
 
 def _cpu_s(one: Run) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -43,7 +43,8 @@ class _Stream:
 class Sightings:
     """When what was first seen of each workload, in Unix seconds. Use as a block."""
 
-    def __init__(self, plane: Cluster) -> None:
+    def __init__(self, plane: Cluster, *, kinds: Iterable[str] = REPORTS) -> None:
+        """Watch Pods, and reports of these `kinds`, whose definitions must be installed."""
         self._lists = plane.api  # a list of metadata has another name; there is little to list
         self._metadata = _MetadataApi(plane)
         self._at: dict[About, float] = {}
@@ -52,9 +53,11 @@ class Sightings:
         streams = [_Stream(path="/api/v1/pods", api=plane.api, about=_image_of)]
         streams += [
             _Stream(
-                path=f"/apis/{GROUP}/v1alpha1/{plural}", api=self._metadata, about=_report_of(kind)
+                path=f"/apis/{GROUP}/v1alpha1/{REPORTS[kind]}",
+                api=self._metadata,
+                about=_report_of(kind),
             )
-            for kind, plural in REPORTS.items()
+            for kind in kinds
         ]
         self._threads = [
             threading.Thread(target=self._follow, args=(one,), name=f"watch {one.path}")
@@ -78,9 +81,9 @@ class Sightings:
         """Return what was seen so far."""
         return dict(self._at)
 
-    def reports(self) -> int:
-        """Return how many reports were seen so far."""
-        return sum(kind in REPORTS for kind, _, _ in self.at())
+    def count(self, *kinds: str) -> int:
+        """Return how many of `kinds` were seen so far."""
+        return sum(kind in kinds for kind, _, _ in self.at())
 
     def _follow(self, stream: _Stream) -> None:
         while not self._stopping.is_set():

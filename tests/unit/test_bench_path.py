@@ -25,8 +25,16 @@ DIGEST = "sha256:a"
 IMAGE = f"image/{DIGEST}/linux-amd64/c0ffee"
 WORKLOAD = "workload/ReplicaSet/bench-shop/web-1"
 NO_WORK = Counters(
-    at=0, product_cpu_s=0, redis_cpu_s=0, node_cpu_s=0, registry_requests=0, api_requests={}
+    at=0,
+    product_cpu_s=0,
+    redis_cpu_s=0,
+    machine_cpu_s=0,
+    own_cpu_s=0,
+    node_cpu_s=0,
+    registry_requests=0,
+    api_requests={},
 )
+LATER = replace(NO_WORK, at=10, machine_cpu_s=15, own_cpu_s=13)
 
 
 def fact(at: float, kind: FactKind, key: str = WORKLOAD, **data: object) -> Fact:
@@ -65,7 +73,7 @@ REPORT: dict[str, Any] = {
     "report": {"artifact": {"digest": DIGEST}, "summary": {"criticalCount": 1}},
 }
 GOOD = Run(
-    node=True, deployed=(DEPLOYED,), facts=FACTS, before=NO_WORK, after=NO_WORK, reports=(REPORT,)
+    node=True, deployed=(DEPLOYED,), facts=FACTS, before=NO_WORK, after=LATER, reports=(REPORT,)
 )
 
 
@@ -210,11 +218,20 @@ def test_of_several_runs_the_median_is_shown_with_its_spread() -> None:
     assert row["runs"] == 3
 
 
+def test_the_kubelet_alone_is_shown_where_there_is_one() -> None:
+    """It tells how much of the time is nobody's but the Pods' own."""
+    rows = path.alone_rows([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])
+    assert [row["case"] for row in rows] == ["kubelet-alone-p50", "kubelet-alone-p99"]
+    assert [row["ours"] for row in rows] == [3.0, 4.5]
+    assert path.alone_rows([]) == []
+
+
 def test_costs_are_differences_for_each_workload() -> None:
     """What the product had used before it had work is not the scan's."""
     before = replace(NO_WORK, product_cpu_s=5.0, api_requests={"get pods": 3})
     after = replace(
         before,
+        at=10.0,
         product_cpu_s=6.0,
         redis_cpu_s=0.5,
         node_cpu_s=4.0,
@@ -227,6 +244,12 @@ def test_costs_are_differences_for_each_workload() -> None:
     assert found["node-cpu-per-scan"] == 2.0
     assert found["api-requests-per-scan"] == 1.5
     assert found["registry-requests"] == 28.0
+
+
+def test_what_others_did_on_the_machine_is_told() -> None:
+    """Seconds that were measured beside a compiler say little, and must say so."""
+    found = {str(row["case"]): row["ours"] for row in path.rows([GOOD])}
+    assert found["others-cpus"] == pytest.approx(0.2)
 
 
 def test_without_a_node_nothing_is_said_about_what_only_a_node_can_count() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from common.model.errors import PreconditionError
 from tests.bench import __main__ as command
-from tests.bench.process_tree import Used, cpu_seconds, parse, tree_ticks
+from tests.bench.process_tree import Used, cpu_seconds, machine_ticks, parse, tree_ticks
 from tests.bench.table import render
 
 STAT = "42 (a (b) c) S 7 42 42 0 -1 4194560 1 2 3 4 100 20 30 4 20 0 1 0 55 6 7"
@@ -64,6 +64,12 @@ def test_a_tree_counts_every_descendant_and_no_neighbour() -> None:
         20: Used(parent=1, ticks=8),
     }
     assert tree_ticks(10, processes) == 7
+
+
+def test_the_machines_time_leaves_out_what_was_idle_or_waited_for_a_disk() -> None:
+    """And counts no guest twice: the kernel has put those into user time."""
+    stat = "cpu  10 20 30 4000 500 1 2 3 700 800\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+    assert machine_ticks(stat) == 10 + 20 + 30 + 1 + 2 + 3
 
 
 def test_a_tree_that_ended_has_used_nothing_that_can_be_seen() -> None:
