@@ -133,7 +133,7 @@ def _cost_rows(played: Sequence[Run]) -> list[dict[str, object]]:
 
 
 def _others_cpus(one: Run) -> float:
-    """Return how many cores were busy with what is none of this: a number above 0.2 spoils times."""
+    """Return how many cores were busy with what is none of this; above 0.2 it spoils the times."""
     before, after = one.before, one.after
     machine_s = after.machine_cpu_s - before.machine_cpu_s
     return (machine_s - (after.own_cpu_s - before.own_cpu_s)) / (after.at - before.at)
