@@ -95,8 +95,9 @@ class Rounds:
         """Look whether somebody asked for a sweep; raises TransientError.
 
         One that goes on is not begun again: a request a second would keep it from ever ending.
+        A lower number than the answered one is a new one: Redis lost its data and counts again.
         """
-        if self._round is None and self._ports.requests.sweep_requested() > self._answered:
+        if self._round is None and self._ports.requests.sweep_requested() != self._answered:
             self.demand()
 
     def demand(self) -> None:
@@ -137,7 +138,7 @@ class Rounds:
         self._ports.ledger.append([Fact(kind="swept", data=data)])
         self._ports.requests.sweep_done(done.request)
         self._round, self._failures = None, 0
-        self._answered = max(self._answered, done.request)
+        self._answered = done.request
         self._due_at_s = now_s + self._interval_s * (1 + _SPREAD * (self._pulse.draw() - 0.5))
         self._metrics.swept(enqueued=tally.enqueued, seconds=seconds)
         _log.info(

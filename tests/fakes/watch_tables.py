@@ -148,6 +148,7 @@ class FakeTables:
         self.stored.clear()
         self.settled_rows.clear()
         self.epoch, self.digest, self.fence = 0, "", 0
+        self.requested = self.swept = 0
 
     def go_away(self) -> None:
         """Refuse every call."""

@@ -247,6 +247,22 @@ def test_a_request_is_answered_by_a_sweep_that_began_after_it() -> None:
     assert not stage.rounds.busy
 
 
+def test_a_request_is_answered_after_a_flush_that_lost_the_count_of_requests() -> None:
+    """Trap 32. Redis counts from one again; who asks would wait for as many requests as were."""
+    stage = _Stage()
+    stage.tables.requested = 7
+    stage.go_round()
+    stage.tables.flush()
+    stage.rounds.demand()
+    stage.go_round()
+    stage.tables.requested = 1
+    stage.rounds.look()
+    stage.go_round()
+    assert stage.tables.swept == 1
+    stage.rounds.look()
+    assert not stage.rounds.busy
+
+
 def test_a_sweep_that_redis_interrupts_begins_again_after_a_wait() -> None:
     """Half a sweep proves nothing."""
     stage = _Stage(*_workloads(CHUNK_KEYS * 2))
