@@ -189,7 +189,7 @@ def test_top_shows_the_status_until_ctrl_c(
     text = seen_on_top(environ, monkeypatch, pages=3)
     assert text.count("\x1b[H") == 3
     assert text.count("sluice top, Ctrl-C ends") == 3
-    assert "! no worker is alive" in text
+    assert "is empty: no watcher and no worker" in text
     assert "true reports  0 of 0 workloads" in text
 
 

@@ -52,7 +52,9 @@ def peer(api: FakeKubeApi, *, ready: int) -> None:
     """Let a trivy-operator be installed."""
     meta = {"name": "trivy-operator", "namespace": "trivy-system",
             "labels": {"app.kubernetes.io/name": "trivy-operator"}}  # fmt: skip
-    api.store.create(DEPLOYMENTS, {"metadata": meta, "status": {"readyReplicas": ready}})
+    # As scaled: one that is just starting counts too, although none of its replicas is ready.
+    created = {"metadata": meta, "spec": {"replicas": ready}, "status": {"readyReplicas": 0}}
+    api.store.create(DEPLOYMENTS, created)
 
 
 def test_what_will_be_written_where_is_read_from_the_cluster(
