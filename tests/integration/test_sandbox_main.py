@@ -71,7 +71,8 @@ def test_up_prints_what_to_export_and_ctrl_c_ends_everything(
     children = children_of(up.pid)
     assert len(children) >= 4  # registry, etcd, API server, controllers; and the guard
     up.send_signal(signal.SIGINT)
-    assert up.wait(PATIENCE_S) == 0
+    # Four programs, each with a deadline of its own, on a machine that may be busy.
+    assert up.wait(PATIENCE_S * 3) == 0
     assert not any(map(is_alive, children))
 
 
