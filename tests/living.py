@@ -67,10 +67,16 @@ class Living:
         """Return the reference of a sample image."""
         return self.world.images[name].reference
 
-    def deploy(self, namespace: str, name: str, *images: str, kind: str = "Deployment") -> Manifest:
-        """Create a workload with containers c0, c1, … of these images."""
+    def deploy(self, namespace: str, name: str, *images: str, pull: str = "") -> Manifest:
+        """Create a Deployment with containers c0, c1, … of these images.
+
+        `pull` is the kubelet's policy; by default a node keeps what it pulled under a tag once.
+        """
         parts = [Part(name=f"c{number}", image=image) for number, image in enumerate(images)]
-        made = workload(kind, name, parts, namespace=namespace)
+        made = workload("Deployment", name, parts, namespace=namespace)
+        if pull:
+            for container in made["spec"]["template"]["spec"]["containers"]:
+                container["imagePullPolicy"] = pull
         create_all(self.world.plane.api, [made])
         return made
 
