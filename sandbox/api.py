@@ -24,6 +24,16 @@ _TIMEOUT_S = 30.0  # the API server answers a plain request within milliseconds,
 _NOT_FOUND = 404
 
 
+# How the end of a kept connection shows, depending on when the server ended it.
+_ENDED = (
+    http.client.RemoteDisconnected,
+    BrokenPipeError,
+    ConnectionResetError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
 class ApiError(OSError):
     """An answer that is no success. An OSError, as a refused connection is one."""
 
@@ -85,7 +95,7 @@ class Api:
             try:
                 connection.request(method, path, body=data, headers=headers)
                 answer = connection.getresponse()
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            except _ENDED:
                 if not kept:
                     raise
                 # The server ended a connection that was idle for minutes: nothing was done.
