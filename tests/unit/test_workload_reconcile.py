@@ -179,6 +179,20 @@ def test_a_running_workload_gets_its_three_reports(world: World) -> None:
     assert len([fact for fact in finished.facts if fact.kind == "written"]) == 3
 
 
+def test_a_workload_that_rested_before_its_pod_came_is_written_without_a_read(
+    world: World,
+) -> None:
+    """Every ReplicaSet is seen before its Pod; three reads each were half of all requests."""
+    world.images.records[image(A)] = record()
+    key = world.rows.put(
+        replica_set(has_pods=False, expects_pods=True, containers=(container(digest=None),))
+    )
+    assert outcome(world.run(key)) == "Rest:NoPods"
+    world.rows.put(replica_set())
+    assert outcome(world.run(key)) == "Converged"
+    assert world.store.calls == ["create"] * 3
+
+
 def test_a_second_run_writes_nothing(world: World) -> None:
     """Law 1."""
     world.images.records[image(A)] = record()

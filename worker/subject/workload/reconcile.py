@@ -212,7 +212,8 @@ class _Run:
             inputs=(image for image, _ in images),
             db_version=record.match.db_version if record.match else "",
         )
-        absent = self._before is None and self._claim.attempts == 0 and not row.stored
+        settled = self._before is not None and self._before.reports
+        absent = not settled and self._claim.attempts == 0 and not row.stored
         self._note(parts.writer.apply(made, stamp, expect_absent=absent))
 
     def _note(self, written: Written) -> None:
