@@ -9,6 +9,11 @@ PY := $(VENV)/bin/python
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 ARGS ?=
+# Tests with real programs can miss a deadline on a machine that others load: what failed runs once
+# more, alone. One that fails again fails the target; one that passes now is still worth a look.
+AGAIN = { status=$$?; [ $$status -eq 1 ] || exit $$status; \
+	echo "some tests failed; they run once more, alone" >&2; \
+	$(PY) -m pytest --last-failed --last-failed-no-failures none $(1); }
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +36,12 @@ demo: dev ## the main job on a real cluster made for it; ONCE=1 JSON=file NODE=1
 
 test: dev ## the whole suite but what needs root (unit, property, contract, integration, chart, docs)
 	@$(PY) -m sandbox build
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(ARGS) || $(call AGAIN,$(ARGS))
 
 e2e: dev ## what needs root on Linux: a real node, the chart on it
 	@$(PY) -m sandbox.requirements
 	@$(PY) -m sandbox build --node
-	@$(PY) -m pytest -m e2e tests/e2e $(ARGS)
+	@$(PY) -m pytest -m e2e tests/e2e $(ARGS) || $(call AGAIN,-m e2e tests/e2e $(ARGS))
 
 check: dev ## format, lint, types, layers, wheel contents, docs, changelog
 	@$(VENV)/bin/ruff format --check --quiet .
