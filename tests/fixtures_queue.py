@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -52,8 +53,11 @@ def pass_time(redis: Any, names: Names, seconds: float) -> None:
         if text.startswith((f"{RQ}:scheduled:", names.own("probe:"), names.own("leases"))):
             for member, score in redis.zrange(text, 0, -1, withscores=True):
                 redis.zadd(text, {member: score - seconds})
-        elif text.startswith(f"{RQ}:job:") and (at := redis.hget(text, "s_failed_at")):
-            redis.hset(text, "s_failed_at", str(float(at) - seconds))
+        elif text.startswith(f"{RQ}:job:") and (tallies := redis.hget(text, "s_tallies")):
+            moved = re.sub(
+                r"\d+\.\d+", lambda at: f"{float(at[0]) - seconds:.6f}", tallies.decode()
+            )
+            redis.hset(text, "s_tallies", moved)
 
 
 @pytest.fixture

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from common.model.errors import SluiceError
 from common.model.image import Failure, Finding, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey, WorkloadKey
 from common.model.workload import Container, WorkloadRow
-from common.queue.contract import ImageUpdate, Park, Retry, Settled
+from common.queue.contract import UNKNOWN, Claim, Failed, ImageUpdate, Park, Retry, Settled, Tally
+from common.queue.policy import decide
 
 LEASE_S = 60.0
+
+
+def judged(error: SluiceError, claim: Claim) -> Failed:
+    """Decide as the product does, but for the dice; no source has a circuit."""
+    return decide(error, claim.tallies, draw=0.5)
+
+
+def tallies(failures: int, ago_s: float, budget: str = UNKNOWN) -> dict[str, Tally]:
+    """Return what a key that failed that often carries."""
+    return {budget: Tally(failures=failures, first_ago_s=ago_s)} if failures else {}
 
 
 def workload(name: str = "web", namespace: str = "shop", kind: str = "ReplicaSet") -> WorkloadKey:

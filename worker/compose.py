@@ -6,20 +6,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from common.kube.credentials import Credentials
 from common.kube.events import Events
 from common.kube.resources import Reports
-from common.kube.session import Session
-from common.model.errors import DatabaseNotReadyError, SluiceError
+from common.kube.session import Api, Session
+from common.model.circuit import changed_circuits
+from common.model.errors import DatabaseNotReadyError
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
-from common.queue.contract import Claim, Park, Retry
-from common.queue.policy import decide
+from common.model.policies import changed_policies
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
 from common.settings.value import Settings
+from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
@@ -36,6 +38,8 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.registry import HttpRegistry
+from worker.guard import Guard, GuardedApi, GuardedMatcher, GuardedRegistry, GuardedScanner
+from worker.judge import Judge
 from worker.project.context import ReportOptions
 from worker.subject.image.reconcile import ImageConfig, ImageReconciler
 from worker.subject.workload.gather import Gatherer
@@ -92,7 +96,7 @@ def report_kinds(settings: Settings) -> frozenset[str]:
     return frozenset(kind for kind, on in switches.items() if on)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What both pools share: one Redis, one API server, one policy, one clock."""
 
@@ -101,14 +105,30 @@ class Parts:
     session: Session
     draw: Callable[[], float]  # in [0, 1)
 
-    def decide(self, error: SluiceError, claim: Claim) -> Retry | Park:
-        """Let the error's class decide."""
-        return decide(
-            error,
-            attempts=claim.attempts,
-            failed_for_s=claim.first_failed_ago_s,
-            draw=self.draw(),
+    @cached_property
+    def circuits(self) -> CircuitTable:
+        """Return the circuits that all workers share."""
+        changes = self.settings.pipeline.circuit_policies
+        return CircuitTable(*self.store, policies=changed_circuits(changes))
+
+    @cached_property
+    def guard(self) -> Guard:
+        """Return what stands before every source."""
+        return Guard(circuits=self.circuits)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Return what decides about failed runs."""
+        return Judge(
+            circuits=self.circuits,
+            draw=self.draw,
+            policies=changed_policies(self.settings.pipeline.error_policies),
         )
+
+    @cached_property
+    def api(self) -> Api:
+        """Return the API server under its circuit."""
+        return GuardedApi(api=self.session, guard=self.guard)
 
     def epoch(self) -> Callable[[], int]:
         """Return how to read the published epoch."""
@@ -116,7 +136,7 @@ class Parts:
 
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
-        return Keyring(Credentials(self.session))
+        return Keyring(Credentials(self.api))
 
 
 def workload_reconciler(parts: Parts) -> WorkloadReconciler:
@@ -130,13 +150,13 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         gatherer=Gatherer(
             images=images,
             resolutions=ResolutionTable(*store),
-            resolver=HttpRegistry(),
+            resolver=GuardedRegistry(registry=HttpRegistry(), guard=parts.guard),
             keys=parts.keyring(),
             options=scan_options(settings).digest(),
             insecure=settings.trivy.insecure,
         ),
-        writer=Writer(Reports(parts.session), lives=_lives(rows), now=_now_text),
-        announcer=KubeAnnouncer(Events(parts.session), now=_now),
+        writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
+        announcer=KubeAnnouncer(Events(parts.api), now=_now),
         troubles=TroubleTable(*store),
         config=WorkloadConfig(
             kinds=report_kinds(settings),
@@ -151,28 +171,30 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
             ),
             image_wait_s=settings.pipeline.image_wait_s,
         ),
-        decide=parts.decide,
+        decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.epoch(),
     )
 
 
-def image_reconciler(parts: Parts, *, socket: Path) -> ImageReconciler:
-    """Build what works on image keys; `socket` is the scanner's."""
+def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageReconciler:
+    """Build what works on image keys; `socket` is the scanner's, its name the cluster's for it."""
     settings, store = parts.settings, parts.store
     server_url = match_server(settings, store)
     return ImageReconciler(
         records=ImageTable(*store),
         keys=parts.keyring(),
-        scanner=SocketScanner(socket),
-        matcher=TwirpMatcher(server_url),
+        scanner=GuardedScanner(scanner=SocketScanner(socket), name=scanner_name, guard=parts.guard),
+        matcher=GuardedMatcher(
+            matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
+        ),
         config=ImageConfig(
             options=scan_options(settings),
             deadline_s=settings.trivy.scan_timeout_s,
             insecure=settings.trivy.insecure,
             server_url=server_url,
         ),
-        decide=parts.decide,
+        decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.epoch(),
     )

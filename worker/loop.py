@@ -17,8 +17,8 @@ from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.model.facts import Fact
 from common.model.image import Failure
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Finished, ImageUpdate, Outcome, Park, Retry
-from common.queue.policy import decide, unknown
+from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Outcome
+from common.queue.policy import unknown
 from worker.lease import Lease
 from worker.outage import Outage
 from worker.ports import Ports, Queue
@@ -175,14 +175,9 @@ class Loop:
             return Finished(outcome=self._decide(unknown(exc), claim))
         return result if isinstance(result, Finished) else Finished(outcome=result)
 
-    def _decide(self, error: SluiceError, claim: Claim) -> Retry | Park:
-        """Ask the class's policy; who waits for an image learns the reason from its record."""
-        outcome = decide(
-            error,
-            attempts=claim.attempts,
-            failed_for_s=claim.first_failed_ago_s,
-            draw=self._ports.draw(),
-        )
+    def _decide(self, error: SluiceError, claim: Claim) -> Failed:
+        """Ask the judge; who waits for an image learns the reason from its record."""
+        outcome = self._ports.judge(error, claim)
         if not isinstance(claim.key, ImageKey):
             return outcome
         failure = Failure(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from common.model.errors import SluiceError
 from common.model.facts import Fact
-from common.queue.contract import Claim, Outcome
+from common.queue.contract import Claim, Failed, Outcome
 
 
 class Queue(Protocol):
@@ -65,8 +66,8 @@ class Silent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Clock, dice and listeners."""
+    """Clock, judge and listeners."""
 
     monotonic_s: Callable[[], float]
-    draw: Callable[[], float]  # in [0, 1)
+    judge: Callable[[SluiceError, Claim], Failed]  # what a failed run makes of its key
     hooks: Hooks = field(default_factory=Silent)

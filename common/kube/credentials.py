@@ -8,7 +8,7 @@ import msgspec
 
 from common.kube.errors import NotFoundError
 from common.kube.paths import CORE, object_path
-from common.kube.session import Session
+from common.kube.session import Api
 from common.kube.wire import Secret, ServiceAccount
 
 _secret = msgspec.json.Decoder(Secret)
@@ -28,7 +28,7 @@ class PullSecret(NamedTuple):
 class Credentials:
     """What tenants lend for pulling. Thread-safe; raises an ApiError or SourceUnavailableError."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Api) -> None:
         self._session = session
 
     def pull_secret(self, namespace: str, name: str) -> PullSecret | None:

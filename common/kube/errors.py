@@ -6,7 +6,7 @@
     ├── VersionConflictError        409                                    a ConflictError
     │   └── AlreadyExistsError      409 AlreadyExists
     ├── DeniedError                 401 and 403                            a TransientError
-    ├── ThrottledError              429                                    a RateLimitedError
+    ├── ThrottledError              429                                    an ApiThrottledError
     ├── UnavailableError            5xx                                    a SourceUnavailableError
     ├── ExpiredError                410: the version or page is too old    a TransientError
     ├── OversizeError               413, or etcd's limit                   a TooLargeError
@@ -28,9 +28,9 @@ import msgspec
 
 from common.kube.wire import Status
 from common.model.errors import (
+    ApiThrottledError,
     ConflictError,
     GoneError,
-    RateLimitedError,
     SluiceError,
     SourceUnavailableError,
     TerminalError,
@@ -82,7 +82,7 @@ class DeniedError(ApiError, TransientError):
     """
 
 
-class ThrottledError(ApiError, RateLimitedError):
+class ThrottledError(ApiError, ApiThrottledError):
     """The API server asks us to slow down."""
 
 

@@ -18,7 +18,7 @@ from common.kube.errors import AlreadyExistsError, NotFoundError, VersionConflic
 from common.kube.negotiate import METADATA
 from common.kube.paths import CORE, object_path
 from common.kube.resources import FIELD_MANAGER, MERGE_PATCH, OWNED
-from common.kube.session import Session
+from common.kube.session import Api
 from common.kube.wire import ObjectMeta, Wire
 
 # The API server's limits: of an Event's message, and of an object's name.
@@ -111,7 +111,7 @@ def _stamp(now: datetime) -> str:
 class Events:
     """Emits Events. Thread-safe; raises an ApiError or SourceUnavailableError."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Api) -> None:
         self._session = session
 
     def emit(self, event: Event, *, now: datetime) -> None:

@@ -17,7 +17,7 @@ from common.kube.deep import decode
 from common.kube.errors import NotFoundError
 from common.kube.negotiate import METADATA
 from common.kube.paths import report_path
-from common.kube.session import Reply, Session
+from common.kube.session import Api, Reply
 from common.kube.wire import ObjectMeta, PartialObject, version_number
 
 FIELD_MANAGER = "kube-sluice"
@@ -83,7 +83,7 @@ class Reports:
     Every method raises an ApiError, or SourceUnavailableError when no answer comes.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Api) -> None:
         self._session = session
 
     def get(self, kind: str, namespace: str, name: str) -> ReportMeta | None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlencode
 
 import structlog
@@ -58,6 +59,23 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Api(Protocol):
+    """Whoever sends single requests to an API server."""
+
+    def request(  # noqa: PLR0913 - these are the parts that a request has
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: bytes | None = None,
+        content_type: str | None = None,
+        accept: str = JSON,
+        timeout_s: float = 30.0,
+    ) -> Reply:
+        """Send one request and return the whole answer; see `Session.request`."""
 
 
 class Session:

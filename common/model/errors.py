@@ -2,9 +2,12 @@
 
     SluiceError
     ├── TransientError            worth another try; the class's policy says when
-    │   ├── RateLimitedError      a source asks us to slow down (carries retry_after_s)
+    │   ├── RateLimitedError      a registry asks us to slow down (carries retry_after_s)
+    │   │   └── ApiThrottledError the API server asks us to slow down
     │   ├── DatabaseNotReadyError no vulnerability database was ever announced
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
+    │   │   ├── NameResolutionError   its name means nothing to DNS
+    │   │   └── CircuitOpenError      it failed for others a moment ago: it was not asked at all
     │   ├── ConflictError         somebody wrote in between: read again, plan again
     │   ├── TransferDamagedError  content arrived damaged: in transit, or at the source
     │   ├── ScanTimeoutError      our own deadline ended the scanner
@@ -30,6 +33,8 @@ a secret or more than 256 characters of foreign text (`shorten`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 # Foreign text in our messages: enough for the line that names the cause, too short for a body.
 FOREIGN_LIMIT = 256
 
@@ -40,10 +45,22 @@ def shorten(text: str) -> str:
     return line if len(line) <= FOREIGN_LIMIT else line[: FOREIGN_LIMIT - 1] + "…"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFault:
+    """What is known of the source that an error blames, after the error was counted there."""
+
+    source: str  # registry/<host>, match-server/<url>, api-server or redis
+    failures: int  # in a row, of all keys
+    wait_s: float  # until the source may be asked again; 0: its circuit is closed
+    spared: bool  # True: the source is at fault, so the key's own budget is not charged
+
+
 class SluiceError(Exception):
     """Base of all; never raised itself."""
 
     reason = "Unknown"
+    source = ""  # who was asked when it happened, as in SourceFault; empty: nobody in particular
+    fault: SourceFault | None = None  # None: nobody counted it against a source
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -64,15 +81,33 @@ class TransientError(SluiceError):
 
 
 class RateLimitedError(TransientError):
-    """A source asks us to slow down."""
+    """A registry asks us to slow down."""
 
     reason = "RateLimited"
+
+
+class ApiThrottledError(RateLimitedError):
+    """The API server asks us to slow down."""
+
+    reason = "ApiThrottled"
 
 
 class SourceUnavailableError(TransientError):
     """A registry, API server, match server or Redis does not answer."""
 
     reason = "SourceUnavailable"
+
+
+class NameResolutionError(SourceUnavailableError):
+    """A source's name means nothing to DNS."""
+
+    reason = "NameResolution"
+
+
+class CircuitOpenError(SourceUnavailableError):
+    """A source failed for others a moment ago, so it was not asked at all."""
+
+    reason = "CircuitOpen"
 
 
 class DatabaseNotReadyError(TransientError):

@@ -19,6 +19,7 @@ FactKind: TypeAlias = Literal[
     "converged",  # data: outcome, written, unchanged, seconds
     "waiting",  # data: on (key), or reason and delay_s
     "retried",  # data: reason, message, attempt, delay_s
+    "held",  # a source is at fault; data: source, reason, message, delay_s
     "parked",  # data: reason, message, attempts (dead letter; the slow probe revives)
     "released",  # a shutdown or a lease that expired
     "inventoried",  # data: seconds, packages, secrets, reference
@@ -29,6 +30,7 @@ FactKind: TypeAlias = Literal[
     "relisted",  # data: resource, reason
     "undecodable",  # data: resource, name
     "database",  # data: version, previous
+    "circuit",  # data: source, state (open|probing|closed), reason, failures, wait_s
     "started",  # data: component, version
 ]
 FACT_KINDS: tuple[str, ...] = get_args(FactKind)

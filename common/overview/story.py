@@ -143,6 +143,13 @@ def _retried(data: Data) -> str:
     )
 
 
+def _held(data: Data) -> str:
+    return (
+        f"{data.get('source', 'A source')} is at fault ({data.get('reason', 'Unknown')}): "
+        f"{_said(data)} Asked again in {age(_number(data, 'delay_s'))}; no attempt is counted."
+    )
+
+
 def _parked(data: Data) -> str:
     return (
         f"Parked after {_count(data, 'attempts', 'attempt')} "
@@ -209,6 +216,20 @@ def _database(data: Data) -> str:
     return f"Vulnerability database {data.get('version', '?')} is in use{previous}."
 
 
+def _circuit(data: Data) -> str:
+    source = str(data.get("source", "a source"))
+    match data.get("state"):
+        case "open":
+            return (
+                f"{source} is not asked for {age(_number(data, 'wait_s'))}, after "
+                f"{_count(data, 'failures', 'failure')} in a row ({data.get('reason', 'Unknown')})."
+            )
+        case "probing":
+            return f"{source} is asked by one key, to see whether it answers again."
+        case _:
+            return f"{source} answers again."
+
+
 def _started(data: Data) -> str:
     return f"{data.get('component', 'A process')} {data.get('version', '')} started."
 
@@ -220,6 +241,7 @@ _TELLERS: Mapping[FactKind, Callable[[Data], str]] = {
     "converged": _converged,
     "waiting": _waiting,
     "retried": _retried,
+    "held": _held,
     "parked": _parked,
     "released": _released,
     "inventoried": _inventoried,
@@ -230,5 +252,6 @@ _TELLERS: Mapping[FactKind, Callable[[Data], str]] = {
     "relisted": _relisted,
     "undecodable": _undecodable,
     "database": _database,
+    "circuit": _circuit,
     "started": _started,
 }

@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from common.model.errors import SluiceError
 from common.model.facts import Fact
 from common.model.image import Failure, Inventory, Match
 from common.model.key import WorkKey
@@ -19,6 +20,12 @@ from common.model.workload import WorkloadRow
 
 # Bulk gets at least every eighth claim, so that neither lane starves the other.
 BULK_EVERY = 8
+
+# The budget of holds: counted, so that users see how long a key waits, and never used up.
+HELD: Final = "Held"
+
+# The budget of errors that nobody foresaw.
+UNKNOWN: Final = SluiceError.reason
 
 # A key whose runs killed its workers waits this long for its slow probe.
 CRASH_PROBE_S = 1800.0
@@ -78,15 +85,32 @@ class AddResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Failed runs of a key that count against one budget."""
+
+    failures: int
+    first_ago_s: float  # by Redis' clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to work on `key` until its lease ends."""
 
     key: WorkKey
     token: int  # grows with every claim; a completion needs the current one
-    attempts: int = 0  # failed runs since the last success
-    first_failed_ago_s: float = 0.0  # by Redis' clock; 0: no failure yet
+    tallies: Mapping[str, Tally] = field(default_factory=dict)  # by budget, since the last success
     crashes: int = 0  # workers that died while they ran this key
     lane: Lane = Lane.FRESH
+
+    @property
+    def attempts(self) -> int:
+        """Failed runs since the last success, of all budgets; holds are none."""
+        return sum(tally.failures for name, tally in self.tallies.items() if name != HELD)
+
+    @property
+    def first_failed_ago_s(self) -> float:
+        """Seconds since the first failed run or hold in a row; 0: there was none."""
+        return max((tally.first_ago_s for tally in self.tallies.values()), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +153,24 @@ class After:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The run failed and is worth another try after `delay_s`; counts an attempt."""
+    """The run failed and is worth another try after `delay_s`; charged to `budget`."""
 
     delay_s: float
+    reason: str
+    message: str
+    budget: str = UNKNOWN  # the error class whose policy decided
+    image: ImageUpdate | None = None  # None: not an image key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A source that many keys share is at fault: run again after `delay_s`, charged to nobody.
+
+    The source's circuit bounds how often it is asked, and says when it answers again.
+    """
+
+    delay_s: float
+    source: str
     reason: str
     message: str
     image: ImageUpdate | None = None  # None: not an image key
@@ -144,10 +183,12 @@ class Park:
     reason: str
     message: str
     probe_after_s: float
+    budget: str = UNKNOWN  # the error class whose policy decided
     image: ImageUpdate | None = None  # None: not an image key
 
 
-Outcome: TypeAlias = Settled | Waiting | After | Retry | Park
+Outcome: TypeAlias = Settled | Waiting | After | Retry | Hold | Park
+Failed: TypeAlias = Retry | Hold | Park  # what a policy makes of an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,19 @@ from common.model.errors import shorten
 from common.model.facts import FactKind
 from common.model.image import Failure
 from common.model.key import ImageKey
-from common.queue.contract import After, Claim, ImageUpdate, Outcome, Park, Retry, Settled, Waiting
+from common.queue.contract import (
+    HELD,
+    After,
+    Claim,
+    Hold,
+    ImageUpdate,
+    Outcome,
+    Park,
+    Retry,
+    Settled,
+    Tally,
+    Waiting,
+)
 from common.state.images import pack
 from common.state.names import Names
 from common.state.settled import SettledRow
@@ -37,6 +49,8 @@ def encode_done(names: Names, claim: Claim, outcome: Outcome, blobs: list[bytes]
             return _entry(names, claim, "after", "waiting", data) | {"delay_s": delay_s}
         case Retry():
             return _retry(names, claim, outcome, blobs)
+        case Hold():
+            return _hold(names, claim, outcome, blobs)
         case Park():
             return _park(names, claim, outcome, blobs)
         case _:
@@ -83,7 +97,30 @@ def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Do
         "delay_s": round(outcome.delay_s, 3),
     }
     entry = _entry(names, claim, "retry", "retried", data)
-    entry |= {"delay_s": outcome.delay_s, "reason": outcome.reason, "message": message}
+    entry |= {
+        "delay_s": outcome.delay_s,
+        "reason": outcome.reason,
+        "message": message,
+        "budget": outcome.budget,
+    }
+    return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+
+
+def _hold(names: Names, claim: Claim, outcome: Hold, blobs: list[bytes]) -> Done:
+    message = shorten(outcome.message)
+    data = {
+        "source": outcome.source,
+        "reason": outcome.reason,
+        "message": message,
+        "delay_s": round(outcome.delay_s, 3),
+    }
+    entry = _entry(names, claim, "hold", "held", data)
+    entry |= {
+        "delay_s": outcome.delay_s,
+        "reason": outcome.reason,
+        "message": message,
+        "budget": HELD,
+    }
     return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
 
 
@@ -94,6 +131,7 @@ def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done
     entry |= {
         "reason": outcome.reason,
         "message": message,
+        "budget": outcome.budget,
         "probe_after_s": outcome.probe_after_s,
     }
     return entry | _parked_image(claim, outcome, blobs)
@@ -130,3 +168,12 @@ def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
         }
         image["failure"] = orjson.dumps(failure).decode()[1:]  # the script puts the time in front
     return image
+
+
+def decode_tallies(text: str) -> dict[str, Tally]:
+    """Return what `claim.lua` says about failed runs: `<budget> <failures> <seconds ago>;…`."""
+    found = (entry.split(" ") for entry in text.split(";") if entry)
+    return {
+        budget: Tally(failures=int(failures), first_ago_s=float(ago))
+        for budget, failures, ago in found
+    }

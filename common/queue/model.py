@@ -21,8 +21,8 @@ class Job:
 
     state: Literal["queued", "running", "delayed", "parked"]
     lane: Lane
-    attempts: int = 0
-    failed_at: float | None = None  # of the first failure; None: there was none
+    # By budget: how many failed runs, and when the first of them was.
+    tallies: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     crashes: int = 0
     suspect: bool = False  # held by a worker that died without saying what it ran
     due: float = 0.0  # delayed: of the next run; parked: of the probe

@@ -15,15 +15,18 @@ from common.model.key import WorkKey, pool_of
 from common.queue.contract import (
     BULK_EVERY,
     CRASH_PROBE_S,
+    HELD,
     Add,
     AddResult,
     After,
     Claim,
+    Hold,
     Lane,
     Outcome,
     Park,
     Retry,
     Settled,
+    Tally,
     Waiting,
 )
 from common.queue.model import (
@@ -231,8 +234,10 @@ class _Work:
         return Claim(
             key=key,
             token=self.token,
-            attempts=job.attempts,
-            first_failed_ago_s=0.0 if job.failed_at is None else self.now - job.failed_at,
+            tallies={
+                budget: Tally(failures=failures, first_ago_s=self.now - first)
+                for budget, (failures, first) in job.tallies.items()
+            },
             crashes=job.crashes,
             lane=job.lane,
         )
@@ -253,13 +258,15 @@ class _Work:
                 self.rest(claim.key, job)
             case After(delay_s=delay_s):
                 self.again(claim.key, job, delay_s)
-            case Retry(delay_s=delay_s):
-                self.again(claim.key, self.failed(job), delay_s)
-            case Park(probe_after_s=probe_after_s):
+            case Retry(delay_s=delay_s, budget=budget):
+                self.again(claim.key, self.charged(job, budget), delay_s)
+            case Hold(delay_s=delay_s):
+                self.again(claim.key, self.charged(job, HELD), delay_s)
+            case Park(probe_after_s=probe_after_s, budget=budget):
                 if job.dirty is not None:  # the change may be the fix: dirty wins over dead
                     self.queue(claim.key, _forgiven(job), lane=job.dirty)
                 else:
-                    self.park(claim.key, self.failed(job), probe_after_s)
+                    self.park(claim.key, self.charged(job, budget), probe_after_s)
             case _:
                 assert_never(outcome)
         return True
@@ -276,9 +283,9 @@ class _Work:
         else:
             self.queue(key, job, lane=job.dirty)
 
-    def failed(self, job: Job) -> Job:
-        failed_at = self.now if job.failed_at is None else job.failed_at
-        return replace(job, attempts=job.attempts + 1, failed_at=failed_at)
+    def charged(self, job: Job, budget: str) -> Job:
+        failures, first = job.tallies.get(budget, (0, self.now))
+        return replace(job, tallies={**job.tallies, budget: (failures + 1, first)})
 
     def park(self, key: WorkKey, job: Job, probe_after_s: float) -> None:
         due = self.now + probe_after_s
@@ -324,7 +331,7 @@ class _Work:
 
 
 def _forgiven(job: Job) -> Job:
-    return replace(job, attempts=0, failed_at=None, crashes=0, suspect=False)
+    return replace(job, tallies={}, crashes=0, suspect=False)
 
 
 def _lane_of_turn(job: Job) -> Lane:

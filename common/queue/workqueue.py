@@ -27,7 +27,7 @@ from common.queue.contract import (
     Outcome,
     Totals,
 )
-from common.queue.encode import encode_done, encode_release
+from common.queue.encode import decode_tallies, encode_done, encode_release
 from common.queue.listing import depths, entries, totals
 from common.state.ledger import packed
 from common.state.names import POOLS, RQ, Names
@@ -145,12 +145,11 @@ class WorkQueue:
             Claim(
                 key=self.names.key_of(job.decode()),
                 token=int(token),
-                attempts=int(attempts),
-                first_failed_ago_s=float(ago),
+                tallies=decode_tallies(tallies.decode()),
                 crashes=int(crashes),
                 lane=Lane(lane),
             )
-            for job, token, attempts, ago, crashes, lane in found
+            for job, token, tallies, crashes, lane in found
         ]
 
     def complete(

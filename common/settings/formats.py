@@ -7,7 +7,7 @@ text only where no secret can stand in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -183,6 +183,37 @@ def number(low: float, high: float) -> Format[float]:
 def choice(*allowed: str) -> Format[str]:
     """Return the format of one word out of `allowed`."""
     return Format(shown=" \\| ".join(allowed), read=lambda text: _one_of(allowed, text))
+
+
+def changes(
+    rows: Collection[str], fields: Mapping[str, tuple[float, float]]
+) -> Format[tuple[tuple[str, str, float], ...]]:
+    """Return the format of `row.field=number,…`: numbers of a table of policies."""
+
+    def read(text: str) -> tuple[tuple[str, str, float], ...]:
+        return tuple(_change(item, rows, fields) for item in _names(text))
+
+    return Format(shown="name.field=number,…", read=read)
+
+
+def _change(
+    item: str, rows: Collection[str], fields: Mapping[str, tuple[float, float]]
+) -> tuple[str, str, float]:
+    place, equals, number = item.partition("=")
+    row, dot, field = place.partition(".")
+    if not equals or not dot:
+        raise ValueError(f"has {_quoted(item)}; write name.field=number,name.field=number")
+    if row not in rows:
+        raise ValueError(f"has {_quoted(row)}; known are {', '.join(rows)}")
+    if field not in fields:
+        raise ValueError(f"has {_quoted(place)}; known fields are {', '.join(fields)}")
+    low, high = fields[field]
+    plain = re.fullmatch(r"[0-9]+(\.[0-9]+)?", number) is not None and number.isascii()
+    whole_only = isinstance(low, int)
+    if not plain or not low <= float(number) <= high or (whole_only and not _is_number(number)):
+        what = "whole number" if whole_only else "number"
+        raise ValueError(f"has {_quoted(item)}; write a {what} from {low:g} to {high:g}")
+    return row, field, float(number)
 
 
 TEXT = Format(shown="text", read=str)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from common.model.circuit import CIRCUIT_FIELDS, CIRCUITS
+from common.model.policies import CLASS_NAMES, FIELDS
 from common.settings import formats
 from common.settings.setting import Setting
 
@@ -131,6 +133,20 @@ SWEEP_INTERVAL_S = Setting(
     unit="s",
     group="Pipeline",
     meaning="How often the watcher compares workloads, reports, Redis' tables and the queue.",
+)
+ERROR_POLICIES = Setting(
+    name="SLUICE_ERROR_POLICIES",
+    format=formats.changes(CLASS_NAMES, FIELDS),
+    group="Pipeline",
+    meaning="Other numbers for error classes, such as `RateLimited.attempts=80,"
+    "ScanTimeout.probe_s=7200`; docs/error-classes.md has classes, fields and defaults.",
+)
+CIRCUIT_POLICIES = Setting(
+    name="SLUICE_CIRCUIT_POLICIES",
+    format=formats.changes(CIRCUITS, CIRCUIT_FIELDS),
+    group="Pipeline",
+    meaning="Other numbers for circuits, such as `registry.threshold=5,registry.cap_s=600`; "
+    "docs/error-classes.md has kinds, fields and defaults.",
 )
 WORKER_POOLS = Setting(
     name="SLUICE_WORKER_POOLS",

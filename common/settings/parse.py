@@ -156,6 +156,8 @@ def _pipeline(reading: _Reading) -> PipelineSettings:
         sweep_interval_s=reading.get(ours.SWEEP_INTERVAL_S),
         drain_s=reading.get(ours.DRAIN_S),
         pools=reading.get(ours.WORKER_POOLS),
+        error_policies=reading.get(ours.ERROR_POLICIES),
+        circuit_policies=reading.get(ours.CIRCUIT_POLICIES),
     )
 
 

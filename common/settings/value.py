@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.model.canonical import ContentHash, content_hash
+from common.model.policies import Change
 from common.model.redis_address import RedisAddress
 from common.settings.formats import BindAddress
 
@@ -90,6 +91,8 @@ class PipelineSettings:
     sweep_interval_s: float
     drain_s: float
     pools: tuple[str, ...]
+    error_policies: tuple[Change, ...]  # changes to the policies of error classes
+    circuit_policies: tuple[Change, ...]  # changes to the policies of circuits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one per such workload; cleared when it converges or is gone",
     ),
     Bound(
+        name="sluice:<c>:circuits",
+        owner="circuit script",
+        holds="sources that failed and have not answered since",
+        bound="one per such source; forgotten a day after it was last asked",
+    ),
+    Bound(
         name="sluice:<c>:waiters:<key>",
         owner="look-up and completion scripts",
         holds="workloads to wake when the key's run ends",

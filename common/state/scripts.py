@@ -29,6 +29,7 @@ from redis.retry import Retry as RedisRetry
 
 from common.model.errors import (
     SluiceError,
+    SourceFault,
     SourceUnavailableError,
     TransientError,
     shorten,
@@ -51,8 +52,12 @@ _PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN"
 
 # These shrink memory or only move entries: they must pass when Redis is at maxmemory (trap 21).
 _ALLOW_OOM = frozenset(
-    {"claim", "complete", "beat", "reap", "recover", "members", "drop", "release"}
+    {"claim", "complete", "beat", "reap", "recover", "members", "drop", "release", "circuit"}
 )
+
+
+# As if it had failed that often before: a run that met a fault of Redis comes back within 8 s.
+_REDIS_FAILURES = 4
 
 
 class _Runnable(Protocol):
@@ -132,6 +137,15 @@ def source(name: str) -> str:
 
 
 def wrapped(exc: RedisError) -> SluiceError:
+    """Return our error for one of redis-py's; where Redis is at fault, no key is charged for it."""
+    error = _meaning(exc)
+    if isinstance(error, TransientError):
+        # It keeps no circuit of its own: nobody could read it. The loops wait for it instead.
+        error.fault = SourceFault(source="redis", failures=_REDIS_FAILURES, wait_s=0, spared=True)
+    return error
+
+
+def _meaning(exc: RedisError) -> SluiceError:
     """Return our error for one of redis-py's.
 
     A refused password is waited out like an absent Redis: the password file is read again for

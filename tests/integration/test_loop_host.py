@@ -15,7 +15,7 @@ from common.queue.contract import Add, Claim, Outcome
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
 from common.state.workers import WorkerTable
-from tests.queue_values import converged, image, workloads
+from tests.queue_values import converged, image, judged, workloads
 from worker.host import Crew, Host, HostSettings
 from worker.ports import Ports
 
@@ -27,7 +27,7 @@ def host(redis: Redis, names: Names, **changes: Any) -> Host:
     return Host(
         redis,
         names,
-        ports=Ports(monotonic_s=time.monotonic, draw=lambda: 0.5),
+        ports=Ports(monotonic_s=time.monotonic, judge=judged),
         settings=HostSettings(lease_s=5.0, **changes),
     )
 

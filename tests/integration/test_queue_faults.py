@@ -29,6 +29,7 @@ from tests.queue_values import (
     LEASE_S,
     converged,
     image,
+    judged,
     landed,
     parked,
     row,
@@ -153,7 +154,7 @@ def looped(queue: WorkQueue, reconcile: Callable[[Claim], Outcome], *, batch: in
         reconcile,
         lease=lease,
         settings=LoopSettings(worker="w1", idle_s=0.05, batch=batch),
-        ports=Ports(monotonic_s=FakeClock(), draw=lambda: 0.5),
+        ports=Ports(monotonic_s=FakeClock(), judge=judged),
     )
 
 

@@ -23,9 +23,11 @@ from redis import Redis
 
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.queue.contract import (
+    HELD,
     Add,
     After,
     Claim,
+    Hold,
     Lane,
     Outcome,
     Park,
@@ -51,6 +53,8 @@ WORKERS = ("w-a", "w-b")
 LEASE_S = 100.0
 # Far apart from each other and from what the run takes, so that real time decides nothing.
 DELAYS = st.sampled_from([0.0, 50.0, 250.0])
+# One name is the end of another: the script must not take one for the other.
+BUDGETS = st.sampled_from(["Conflict", "ApiConflict", "Unknown"])
 
 adds = st.builds(
     Add,
@@ -63,8 +67,11 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.just(Settled(fingerprint="f", epoch=1, outcome="Converged")),
     st.just(Waiting(on="x")),
     st.builds(After, delay_s=DELAYS, reason=st.just("later")),
-    st.builds(Retry, delay_s=DELAYS, reason=st.just("R"), message=st.just("m")),
-    st.builds(Park, reason=st.just("P"), message=st.just("m"), probe_after_s=DELAYS),
+    st.builds(Retry, delay_s=DELAYS, reason=st.just("R"), message=st.just("m"), budget=BUDGETS),
+    st.builds(Hold, delay_s=DELAYS, source=st.just("s"), reason=st.just("H"), message=st.just("m")),
+    st.builds(
+        Park, reason=st.just("P"), message=st.just("m"), probe_after_s=DELAYS, budget=BUDGETS
+    ),
 )
 # How far a claim gets: its end is told once or twice, or its worker never hears of it.
 Held = tuple[Claim, Claim, str]  # the real claim, the model's, the worker
@@ -197,10 +204,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.held = [entry for entry in self.held if entry[2] != worker]
 
 
-def _plain(claim: Claim) -> tuple[WorkKey, int, int, Lane, int]:
+def _plain(claim: Claim) -> tuple[WorkKey, dict[str, tuple[int, int]], int, Lane]:
     """Return what both sides must agree on; tokens only have to grow."""
-    ago = round(claim.first_failed_ago_s / 10)
-    return claim.key, claim.attempts, claim.crashes, claim.lane, ago
+    found = {
+        budget: (tally.failures, round(tally.first_ago_s / 10))
+        for budget, tally in claim.tallies.items()
+    }
+    return claim.key, found, claim.crashes, claim.lane
 
 
 def _expected(job: Job | None, now: float) -> tuple[Any, ...] | None:
@@ -210,7 +220,7 @@ def _expected(job: Job | None, now: float) -> tuple[Any, ...] | None:
     return (
         job.state,
         job.lane,
-        job.attempts,
+        sum(failures for budget, (failures, _) in job.tallies.items() if budget != HELD),
         job.crashes,
         job.suspect,
         job.worker,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from common.state.names import Names
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.valkey import Valkey
-from tests.queue_values import converged, workload
+from tests.queue_values import converged, judged, workload
 from tests.waiting import eventually
 from worker.host import Crew, Host, HostSettings
 from worker.ports import Ports
@@ -101,7 +100,7 @@ def test_a_worker_outlives_a_rotation(rotated: Rotated) -> None:
         return converged()
 
     with rotated.client() as client, rotated.client() as other:
-        ports = Ports(monotonic_s=time.monotonic, draw=random.random)
+        ports = Ports(monotonic_s=time.monotonic, judge=judged)
         host = Host(client, names, ports=ports, settings=HostSettings(lease_s=1.0))
         crew = Crew(pool="reconcile", loops=1, reconcile=reconcile)
         thread = threading.Thread(target=lambda: drained.append(host.run([crew], stopping)))

@@ -62,6 +62,30 @@ SENTENCES: list[tuple[str, dict[str, Any], str]] = [
             "It comes back by itself; `sluice rescan` brings it back now."
         ),
     ),
+    (
+        "held",
+        {
+            "source": "registry/ghcr.io",
+            "reason": "RegistryUnavailable",
+            "message": "no answer",
+            "delay_s": 20,
+        },
+        (
+            "registry/ghcr.io is at fault (RegistryUnavailable): no answer. "
+            "Asked again in 20s; no attempt is counted."
+        ),
+    ),
+    (
+        "circuit",
+        {"source": "api-server", "state": "open", "reason": "R", "failures": 3, "wait_s": 2},
+        "api-server is not asked for 2s, after 3 failures in a row (R).",
+    ),
+    (
+        "circuit",
+        {"source": "api-server", "state": "probing", "reason": "R", "failures": 3, "wait_s": 0},
+        "api-server is asked by one key, to see whether it answers again.",
+    ),
+    ("circuit", {"source": "api-server", "state": "closed"}, "api-server answers again."),
     ("released", {"why": "lease ended"}, "Given back to the queue (lease ended)."),
     (
         "inventoried",

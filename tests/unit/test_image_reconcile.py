@@ -19,6 +19,7 @@ from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match,
 from common.model.key import ImageKey
 from common.queue.contract import Claim, Finished, Park, Retry, Settled, Waiting
 from tests.fakes.tables import FakeImages, NoKeys
+from tests.queue_values import tallies
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.subject.image.plan import attempts
 from worker.subject.image.reconcile import ImageConfig, ImageReconciler
@@ -95,7 +96,7 @@ class World:
             now_s=lambda: 5.0,
             epoch=lambda: 1,
         )
-        return reconciler(Claim(key=KEY, token=1, first_failed_ago_s=failed_for_s))
+        return reconciler(Claim(key=KEY, token=1, tallies=tallies(1, failed_for_s)))
 
 
 def decide(error: SluiceError, claim: Claim) -> Retry | Park:

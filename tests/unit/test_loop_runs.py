@@ -20,7 +20,7 @@ from common.model.key import WorkKey
 from common.queue.contract import Add, Claim, Finished, Outcome, Park, Retry, Settled, Waiting
 from tests.fakes.clock import FakeClock
 from tests.fakes.work_queue import FakeWorkQueue
-from tests.queue_values import converged, image, workload, workloads
+from tests.queue_values import converged, image, judged, workload, workloads
 from worker.lease import Lease
 from worker.loop import BATCH_S, FLUSH_S, Loop, LoopSettings, batch_for, described
 from worker.ports import Ports
@@ -120,7 +120,7 @@ class Bench:
             run,
             lease=lease,
             settings=LoopSettings(worker=WORKER),
-            ports=Ports(monotonic_s=self.clock, draw=lambda: 0.5, hooks=self.hooks),
+            ports=Ports(monotonic_s=self.clock, judge=judged, hooks=self.hooks),
         )
         self.queue.idle = loop.stop
         return loop
@@ -168,7 +168,8 @@ def test_an_error_becomes_what_its_class_says(bench: Bench) -> None:
     assert isinstance(outcome, Retry)
     assert (outcome.reason, outcome.message) == ("SourceUnavailable", "api server: no route")
     assert 0 < outcome.delay_s <= 1
-    assert bench.queue.state.jobs[workload("a")].attempts == 1
+    ((_, (failures, _)),) = bench.queue.state.jobs[workload("a")].tallies.items()
+    assert failures == 1
 
     bench.add(workload("b"))
     bench.run(raising(UnauthorizedError("registry: denied")))

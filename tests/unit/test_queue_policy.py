@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from common.model import errors
-from common.model.errors import SluiceError
-from common.queue.contract import Park, Retry
-from common.queue.policy import POLICIES, decide, policy_for, unknown
+from common.model.errors import SluiceError, SourceFault
+from common.model.policies import POLICIES, Policy, class_of
+from common.queue.contract import Failed, Hold, Park, Retry
+from common.queue.policy import decide, unknown
 from common.queue.policy_page import page
+from tests.queue_values import tallies
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -21,9 +23,19 @@ def all_classes(kind: type[SluiceError] = SluiceError) -> list[type[SluiceError]
     return list(dict.fromkeys([kind, *below]))  # one class may have two of ours above it
 
 
-def first(error: SluiceError, *, draw: float = 0.5) -> Retry | Park:
+def first(error: SluiceError, *, draw: float = 0.5) -> Failed:
     """Decide after the first failure."""
-    return decide(error, attempts=0, failed_for_s=0.0, draw=draw)
+    return decide(error, {}, draw=draw)
+
+
+def after(error: SluiceError, failures: int, ago_s: float = 0.0, draw: float = 0.5) -> Failed:
+    """Decide after one more failure of its class."""
+    return decide(error, tallies(failures, ago_s, class_of(type(error)).reason), draw=draw)
+
+
+def policy_for(kind: type[SluiceError]) -> Policy:
+    """Return the row of a kind of error."""
+    return POLICIES[class_of(kind)]
 
 
 def test_the_page_is_what_the_code_generates() -> None:
@@ -84,9 +96,7 @@ def test_parked_keys_are_probed_at_different_times() -> None:
 def test_waits_grow_and_are_drawn_over_their_whole_range() -> None:
     """Full jitter: keys that failed together spread out."""
     error = errors.SourceUnavailableError("x")
-    tops = [
-        decide(error, attempts=attempts, failed_for_s=0, draw=0.999999) for attempts in range(8)
-    ]
+    tops = [after(error, attempts, draw=0.999999) for attempts in range(8)]
     assert [round(top.delay_s) for top in tops if isinstance(top, Retry)] == [
         1,
         2,
@@ -97,7 +107,7 @@ def test_waits_grow_and_are_drawn_over_their_whole_range() -> None:
         60,
         60,
     ]
-    bottom = decide(error, attempts=5, failed_for_s=0, draw=0.0)
+    bottom = after(error, 5, draw=0.0)
     assert isinstance(bottom, Retry)
     assert bottom.delay_s == 0
 
@@ -119,21 +129,21 @@ def test_a_source_that_asks_for_too_much_is_tried_within_the_hour() -> None:
 def test_a_class_gives_up_after_its_failures() -> None:
     """ScannerDied: three times in a row it is the image."""
     error = errors.ScannerDiedError("killed")
-    found = [decide(error, attempts=attempts, failed_for_s=1, draw=0.5) for attempts in range(3)]
+    found = [after(error, attempts, 1) for attempts in range(3)]
     assert [type(one) for one in found] == [Retry, Retry, Park]
 
 
 def test_a_class_gives_up_after_its_time() -> None:
     """A conflict that lasts for five minutes is no conflict but a war."""
     error = errors.ConflictError("409")
-    assert isinstance(decide(error, attempts=2, failed_for_s=299, draw=0.5), Retry)
-    assert isinstance(decide(error, attempts=2, failed_for_s=300, draw=0.5), Park)
+    assert isinstance(after(error, 2, 299), Retry)
+    assert isinstance(after(error, 2, 300), Park)
 
 
 def test_a_probe_that_fails_parks_again_at_once() -> None:
     """Trap 18. The probe is one try, not a new series: its attempts were kept."""
     error = errors.SourceUnavailableError("x")
-    found = decide(error, attempts=61, failed_for_s=9000, draw=0.5)
+    found = after(error, 61, 9000)
     assert isinstance(found, Park)
 
 
@@ -154,3 +164,45 @@ def test_an_unforeseen_exception_is_named_and_cut() -> None:
     error = unknown(KeyError("spec"))
     assert (error.reason, str(error)) == ("Unknown", "KeyError: 'spec'")
     assert len(str(unknown(ValueError("x" * 5000)))) == 256
+
+
+def test_each_class_has_a_budget_of_its_own() -> None:
+    """Eleven conflicts say nothing about a scanner that dies for the first time."""
+    spent = tallies(11, 200.0, "Conflict") | tallies(2, 100.0, "ScannerDied")
+    assert isinstance(decide(errors.ConflictError("409"), spent, draw=0.5), Park)
+    assert isinstance(decide(errors.ScannerDiedError("x"), spent, draw=0.5), Park)
+    found = decide(errors.ScanTimeoutError("x"), spent, draw=0.5)
+    assert isinstance(found, Retry)
+    assert found.budget == "ScanTimeout"
+
+
+def blaming(*, wait_s: float = 0.0, failures: int = 1, spared: bool = True) -> SluiceError:
+    """Return an error that was counted against a registry."""
+    error = errors.SourceUnavailableError("registry/r does not answer")
+    error.fault = SourceFault(source="registry/r", failures=failures, wait_s=wait_s, spared=spared)
+    return error
+
+
+def test_a_sources_fault_is_held_and_charged_to_nobody() -> None:
+    """An outage of an hour must not park the thousand images that wait for it."""
+    found = decide(blaming(), tallies(10_000, 1e6, "SourceUnavailable"), draw=0.5)
+    assert isinstance(found, Hold)
+    assert (found.source, found.reason) == ("registry/r", "SourceUnavailable")
+
+
+def test_a_hold_waits_for_the_circuit_and_spreads_behind_it() -> None:
+    """Whoever waited for one moment must not come back in one."""
+    found = [decide(blaming(wait_s=30, failures=5), {}, draw=draw) for draw in (0.0, 0.5)]
+    assert [one.delay_s for one in found if isinstance(one, Hold)] == [30, 38]
+
+
+def test_holds_grow_with_the_sources_failures_not_the_keys() -> None:
+    """A key that comes late to a long outage waits as long as the others."""
+    found = [decide(blaming(failures=count), {}, draw=0.999999) for count in (1, 4, 100)]
+    assert [round(one.delay_s) for one in found if isinstance(one, Hold)] == [1, 8, 60]
+
+
+def test_a_fault_of_a_source_that_serves_others_is_the_keys() -> None:
+    """One repository that answers 500 while all others are served must end in the dead letters."""
+    spent = tallies(59, 100.0, "SourceUnavailable")
+    assert isinstance(decide(blaming(spared=False), spent, draw=0.5), Park)

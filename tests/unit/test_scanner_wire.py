@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from common.kube.errors import ThrottledError
 from common.model import errors
 from common.model.errors import (
+    ApiThrottledError,
     RateLimitedError,
     ScannerDiedError,
     SluiceError,
@@ -99,7 +100,7 @@ def test_a_wait_that_a_registry_asked_for_travels() -> None:
 def test_an_adapters_own_class_travels_as_the_class_of_the_tree() -> None:
     """The other side knows the tree only."""
     sent = ThrottledError("slow down")
-    assert type(raised(failed(sent))) is RateLimitedError
+    assert type(raised(failed(sent))) is ApiThrottledError
 
 
 def test_a_class_of_a_newer_release_is_transient() -> None:

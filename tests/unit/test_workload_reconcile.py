@@ -34,6 +34,7 @@ from tests.fakes.tables import (
     NoKeys,
     reports_of,
 )
+from tests.queue_values import tallies
 from worker.deliver import KubeAnnouncer
 from worker.project.context import ReportOptions
 from worker.subject.workload.gather import Gatherer
@@ -141,7 +142,7 @@ class World:
 
     def run(self, key: WorkloadKey, attempts: int = 0) -> Finished:
         """Run the key once and commit what it settled."""
-        finished = self.reconciler()(Claim(key=key, token=1, attempts=attempts))
+        finished = self.reconciler()(Claim(key=key, token=1, tallies=tallies(attempts, 1.0)))
         self.settled.commit(key, finished)
         return finished
 

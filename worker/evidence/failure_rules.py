@@ -15,6 +15,7 @@ from common.model.errors import (
     DamagedImageError,
     ImageNotFoundError,
     LayerCacheMissingError,
+    NameResolutionError,
     NoPlatformError,
     RateLimitedError,
     ScanTimeoutError,
@@ -42,12 +43,20 @@ def _rule(pattern: str, error: Callable[..., SluiceError], reason: str, what: st
 
 
 _CONNECTION = (
-    r"connection refused|connection reset|broken pipe|no such host|server misbehaving|i/o timeout"
+    r"connection refused|connection reset|broken pipe|i/o timeout"
     r"|TLS handshake timeout|network is unreachable|no route to host|http2: |use of closed network"
 )
 
+_DNS = r"no such host|server misbehaving|Temporary failure in name resolution"
+
 # The registry answered, or did not.
 REGISTRY: Sequence[Rule] = (
+    _rule(
+        _DNS,
+        NameResolutionError,
+        "NameResolution",
+        "the registry's name means nothing to DNS",
+    ),
     _rule(
         r"TOOMANYREQUESTS|toomanyrequests|status code 429",
         RateLimitedError,
@@ -133,7 +142,7 @@ LAYER: Sequence[Rule] = (
         "the scanner's scratch space is full",
     ),
     _rule(
-        rf"{_CONNECTION}",
+        rf"{_CONNECTION}|{_DNS}",
         SourceUnavailableError,
         "RegistryUnavailable",
         "the registry broke off while a layer was read",

@@ -1,6 +1,7 @@
 -- CLAIM: promote what is due, then take up to `limit` keys of a pool.
 -- ARGV[2]  {pool (1, 2), worker, limit, lease_s, bulk_every}
--- Result   list of {id, token, attempts, first_failed_ago_s, crashes, lane}; empty: nothing, or paused
+-- Result   list of {id, token, tallies ('<budget> <failures> <seconds ago>;…'), crashes, lane};
+--          empty: nothing, or paused
 if call('EXISTS', K.suspended, K.paused) > 0 then
   call('DEL', wake_key(P.pool)) -- nobody spins on wake-ups while the queue stands still
   return {}
@@ -31,7 +32,7 @@ local function next_live(q)
   while true do
     local id = pop(q)
     if not id then return nil end
-    local h = call('HMGET', C.job .. id, 'status', 'origin', 's_token', 's_attempts', 's_failed_at',
+    local h = call('HMGET', C.job .. id, 'status', 'origin', 's_token', 's_attempts', 's_tallies',
       's_crashes', 's_suspect')
     if h[1] == 'queued' and h[2] == q.name then
       if not h[3] then return id, h end
@@ -39,6 +40,10 @@ local function next_live(q)
       call('HSET', C.job .. id, 'status', 'started', 's_dirty', q.lane)
     end -- else: left behind by a promotion, a cancel or a drop
   end
+end
+
+local function ages(tallies)
+  return (string.gsub(tallies, '%d+%.%d+', function(at) return seconds(now - at) end))
 end
 
 local token = math.max(tonumber(call('GET', K.token) or 0), tonumber(clock[1]) * 1e6 + tonumber(clock[2]))
@@ -68,7 +73,7 @@ while #out < P.limit do
   later(wips, q.wip, id .. ':' .. t)
   local attempts = h[4] or '0'
   fact('claimed', text_of(id), string.format('{"worker":%s,"attempt":%d}', json(P.worker), attempts + 1))
-  out[#out + 1] = { id, t, attempts, seconds(h[5] and now - h[5] or 0), h[6] or '0', lane }
+  out[#out + 1] = { id, t, h[5] and ages(h[5]) or '', h[6] or '0', lane }
   if h[7] then break end
 end
 

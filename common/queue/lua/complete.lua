@@ -4,7 +4,8 @@
 --            resent   the reply of the same call was lost: an old token is no news
 --            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
 --                       settle (settled JSON, gone, image), wait, after (delay_s), release,
---                       retry (delay_s, image), park (reason, message, probe_after_s, image)
+--                       retry, hold (reason, message, budget, delay_s, image),
+--                       park (reason, message, budget, probe_after_s, image)
 --                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
 --                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
 --            facts    list of {kind, key, data JSON}
@@ -86,16 +87,20 @@ function OPS.after(d, dirty, origin)
   end
 end
 
-function OPS.retry(d, dirty, origin)
-  local job = C.job .. d.id
-  call('HINCRBY', job, 's_attempts', 1)
-  call('HSETNX', job, 's_failed_at', seconds(now))
-  call('HSET', job, 'exc_info', d.reason .. ': ' .. d.message)
+-- A source is at fault, not the key: no attempt is counted, the budget `Held` only measures time.
+function OPS.hold(d, dirty, origin)
+  charge(d.id, d.budget)
+  call('HSET', C.job .. d.id, 'exc_info', d.reason .. ': ' .. d.message)
   OPS.after(d, dirty, origin)
   if d.image then
     store_image(d.key, d.image, false)
     if d.image.failure ~= '' then wake_waiters(d.key, 'failed ' .. d.key) end
   end
+end
+
+function OPS.retry(d, dirty, origin)
+  call('HINCRBY', C.job .. d.id, 's_attempts', 1)
+  OPS.hold(d, dirty, origin)
 end
 
 function OPS.park(d, dirty, origin)
@@ -107,7 +112,7 @@ function OPS.park(d, dirty, origin)
     wake_waiters(d.key, 'failed ' .. d.key)
   else
     call('HINCRBY', C.job .. d.id, 's_attempts', 1)
-    call('HSETNX', C.job .. d.id, 's_failed_at', seconds(now))
+    charge(d.id, d.budget)
     park(d.id, d.key, origin, d.reason, d.message, d.probe_after_s)
   end
 end
@@ -143,7 +148,7 @@ for i, d in ipairs(P.done) do
       unclaim(P.worker, d.id, d.token, origin)
       if h[5] == 'canceled' then call('ZREM', C.rq .. 'canceled:' .. h[3], d.id) end
       OPS[d.op](d, tonumber(h[2] or ''), origin)
-      if d.op == 'retry' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
+      if d.op == 'retry' or d.op == 'hold' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
     end
   end
 end

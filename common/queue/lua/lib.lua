@@ -197,7 +197,19 @@ local function schedule(id, q, due)
 end
 
 local function forgive(id)
-  call('HDEL', C.job .. id, 's_attempts', 's_failed_at', 's_crashes', 's_suspect', 'exc_info', 'ended_at')
+  call('HDEL', C.job .. id, 's_attempts', 's_tallies', 's_crashes', 's_suspect', 'exc_info', 'ended_at')
+end
+
+-- A failed run counts against one budget, and its first failure starts that budget's time.
+-- `s_tallies`: '<budget> <failures> <first, Unix seconds>', joined by ';'.
+local function charge(id, budget)
+  local job = C.job .. id
+  local text, found = string.gsub(call('HGET', job, 's_tallies') or '', '(%f[%w]' .. budget .. ' )(%d+)',
+    function(name, n) return name .. (tonumber(n) + 1) end)
+  if found == 0 then
+    text = (text == '' and '' or text .. ';') .. budget .. ' 1 ' .. seconds(now)
+  end
+  call('HSET', job, 's_tallies', text)
 end
 
 -- Is the claim that the hash names still on record, so that its end or the reaper will come?

@@ -6,6 +6,7 @@ import contextlib
 import email.utils
 import http.client
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.parse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import IO
 
-from common.model.errors import SourceUnavailableError, TerminalError
+from common.model.errors import NameResolutionError, SourceUnavailableError, TerminalError
 
 _TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries accept
@@ -151,6 +152,8 @@ def _unanswered(host: str, exc: Exception) -> SourceUnavailableError | TerminalE
             f"the certificate of {host} is not trusted: {cause.verify_message}",
             reason="CertificateRefused",
         )
+    if isinstance(cause, socket.gaierror):
+        return NameResolutionError(f"the name {host} means nothing to DNS: {cause.strerror}")
     return SourceUnavailableError(
         f"{host} does not answer: {type(cause).__name__}", reason="RegistryUnavailable"
     )

@@ -17,7 +17,7 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Finished, ImageUpdate, Park, Retry, Settled, Waiting
+from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.options import ScanOptions
@@ -77,7 +77,7 @@ class ImageReconciler:
     scanner: Scanner
     matcher: Matcher
     config: ImageConfig
-    decide: Callable[[SluiceError, Claim], Retry | Park]
+    decide: Callable[[SluiceError, Claim], Failed]
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
 
@@ -174,9 +174,7 @@ class ImageReconciler:
     def _settled(self, outcome: str, update: ImageUpdate | None) -> Settled:
         return Settled(fingerprint="", epoch=self.epoch(), outcome=outcome, image=update)
 
-    def _failed(
-        self, claim: Claim, error: SluiceError, inventory: Inventory | None
-    ) -> Retry | Park:
+    def _failed(self, claim: Claim, error: SluiceError, inventory: Inventory | None) -> Failed:
         """Store the reason with the record, so that every waiter can read it.
 
         An inventory that was taken before the match failed is kept: no image is pulled twice.
@@ -189,6 +187,6 @@ class ImageReconciler:
         return _storing(self.decide(error, claim), update)
 
 
-def _storing(outcome: Retry | Park, update: ImageUpdate) -> Retry | Park:
+def _storing(outcome: Failed, update: ImageUpdate) -> Failed:
     """Return the outcome with what the record learns; what was known before stays."""
     return replace(outcome, image=update)

@@ -10,7 +10,7 @@ from common.model.errors import GoneError, SluiceError
 from common.model.facts import Fact
 from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow
-from common.queue.contract import After, Claim, Finished, Outcome, Park, Retry, Settled, Waiting
+from common.queue.contract import After, Claim, Failed, Finished, Outcome, Settled, Waiting
 from common.reports.assemble import LabelPolicy, draft, stamp_of
 from common.reports.naming import container_report_name
 from common.state.settled import SettledRow
@@ -108,7 +108,7 @@ class WorkloadReconciler:
     announcer: Announcer
     troubles: Troubles
     config: WorkloadConfig
-    decide: Callable[[SluiceError, Claim], Retry | Park]  # the error class's policy
+    decide: Callable[[SluiceError, Claim], Failed]  # the error class's policy
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
 

@@ -1,0 +1,79 @@
+-- CIRCUIT: ask whether a source may be asked, or tell how it answered (common/model/circuit.py).
+-- ARGV[2]  {key (sluice:<c>:circuits), op (enter|fail|succeed), source, policy (threshold, first_s,
+--           cap_s, probe_s), forget_s, longest_rest_s, and for `fail`: work_key, failed_before,
+--           reason, message, rest_s}
+-- Result   enter: {seconds to wait ('0': go on), reason, message}
+--          fail: {failures, seconds until somebody may ask ('0': closed), 1 when the key is spared}
+--          succeed: 1 when that closed an open circuit
+local text = call('HGET', P.key, P.source)
+local c = text and cjson.decode(text) or nil
+
+local function store()
+  c.touched = now
+  call('HSET', P.key, P.source, cjson.encode(c))
+end
+
+local function tell(state, wait)
+  fact('circuit', '', string.format('{"source":%s,"state":"%s","reason":%s,"failures":%d,"wait_s":%.3f}',
+    json(P.source), state, json(c.reason), c.failures, wait))
+end
+
+-- Sources that nobody asked for a day: registries that are gone, workers that are no more.
+local function forget_old()
+  local all = call('HGETALL', P.key)
+  for i = 1, #all, 2 do
+    if cjson.decode(all[i + 1]).touched + P.forget_s < now then call('HDEL', P.key, all[i]) end
+  end
+end
+
+local OPS = {}
+
+function OPS.enter()
+  if not c or c.openings == 0 then return { '0', '', '' } end
+  local wait = math.max(c['until'], c.probe_until) - now
+  if wait > 0 then return { seconds(wait), c.reason, c.message } end
+  c.probe_until = now + P.policy.probe_s
+  store()
+  tell('probing', 0)
+  return { '0', '', '' }
+end
+
+function OPS.fail()
+  if not c then
+    forget_old()
+    c = { failures = 0, keys = {}, openings = 0, ['until'] = 0, probe_until = 0, since = now }
+  end
+  local known = false
+  for _, key in ipairs(c.keys) do known = known or key == P.work_key end
+  if not known and #c.keys < P.policy.threshold then c.keys[#c.keys + 1] = P.work_key end
+  c.failures = c.failures + 1
+  c.reason, c.message = P.reason, P.message
+  local opens
+  if c.openings > 0 then opens = now >= c['until'] else opens = #c.keys >= P.policy.threshold end
+  if opens then
+    c.openings = c.openings + 1
+    c.probe_until = 0
+    c['until'] = now + math.min(P.policy.cap_s, P.policy.first_s * 2 ^ math.min(c.openings - 1, 32))
+  end
+  local wait = 0
+  if c.openings > 0 then
+    c['until'] = math.max(c['until'], now + math.min(P.rest_s, P.longest_rest_s))
+    wait = math.max(0, c['until'] - now)
+  end
+  store()
+  if opens then tell('open', wait) end
+  local spared = c.openings > 0 or known or not P.failed_before
+  return { c.failures, seconds(wait), spared and 1 or 0 }
+end
+
+function OPS.succeed()
+  if not c then return 0 end
+  call('HDEL', P.key, P.source)
+  if c.openings == 0 then return 0 end
+  tell('closed', 0)
+  return 1
+end
+
+local result = OPS[P.op]()
+finish()
+return result

@@ -1,0 +1,164 @@
+"""The circuit's script does in Redis what its model says, whatever is asked, fails or answers."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from common.model.circuit import (
+    Circuit,
+    CircuitOp,
+    CircuitPolicy,
+    Enter,
+    Fail,
+    Succeed,
+    Verdict,
+    step,
+)
+from common.state.circuits import CircuitTable
+from common.state.ledger import Ledger
+from common.state.names import Names
+from sandbox.valkey import Valkey
+from tests.fixtures_queue import forget
+
+pytestmark = pytest.mark.integration
+
+# Far apart from each other and from what the run takes, so that real time decides nothing.
+POLICY = CircuitPolicy(threshold=2, first_s=100.0, cap_s=300.0, probe_s=40.0)
+SOURCE = "registry/r:5000"
+
+fails = st.builds(
+    Fail,
+    key=st.sampled_from(["a", "b", "c"]),
+    failed_before=st.booleans(),
+    reason=st.just("RegistryUnavailable"),
+    message=st.just("r does not answer"),
+    rest_s=st.sampled_from([0.0, 0.0, 500.0, 1e9]),
+)
+steps = st.lists(
+    st.one_of(
+        fails,
+        fails,
+        st.just(Enter()),
+        st.just(Enter()),
+        st.just(Succeed()),
+        st.sampled_from([30.0, 150.0, 700.0, 4000.0]),  # time passes
+    ),
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module")
+def client(valkey: Valkey) -> Iterator[Redis]:
+    with Redis.from_url(valkey.socket_url) as client:
+        yield client
+
+
+class Both:
+    """The script and its model, told the same."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client: Any = client  # redis-py types every reply as a union over modes
+        self.names = Names(f"c{secrets.token_hex(5)}")
+        self.table = CircuitTable(
+            client, self.names, policies={"registry": POLICY}, monotonic_s=self._ticks
+        )
+        self.circuit: Circuit | None = None
+        self.past = 0.0
+        self._reads = 0.0
+
+    def _ticks(self) -> float:
+        """Never let the list of troubled sources be fresh: here it may not delay anything."""
+        self._reads += 10.0
+        return self._reads
+
+    def now(self) -> float:
+        seconds, micros = self.client.time()
+        return float(seconds) + float(micros) / 1e6 + self.past
+
+    def pass_time(self, seconds: float) -> None:
+        """Make what Redis holds that much older; the model's clock goes forward."""
+        self.past += seconds
+        key = self.names.own("circuits")
+        for source, text in self.client.hgetall(key).items():
+            moved = re.sub(
+                r'"(until|probe_until|since|touched)":([\d.e+]+)',
+                lambda found: f'"{found[1]}":{float(found[2]) - seconds}',
+                text.decode(),
+            )
+            self.client.hset(key, source, moved)
+
+    def agree(self, op: CircuitOp) -> None:
+        self.circuit, expected = step(self.circuit, op, policy=POLICY, now=self.now())
+        match op:
+            case Enter():
+                refusal = self.table.enter(SOURCE)
+                assert (refusal.wait_s if refusal else 0.0) == pytest.approx(expected, abs=2)
+            case Fail():
+                found = self.table.failed(SOURCE, op)
+                assert isinstance(expected, Verdict)
+                assert (found.failures, found.spared) == (expected.failures, expected.spared)
+                assert found.wait_s == pytest.approx(expected.wait_s, abs=2)
+            case Succeed():
+                self.table.succeeded(SOURCE)
+        troubles = {one.source: one for one in self.table.troubles()}
+        assert (SOURCE in troubles) == (self.circuit is not None)
+        if self.circuit is not None:
+            assert troubles[SOURCE].failures == self.circuit.failures
+            assert (troubles[SOURCE].state == "failing") == (self.circuit.openings == 0)
+
+
+@given(plan=steps)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_script_and_model_agree(client: Redis, plan: list[CircuitOp | float]) -> None:
+    """Refusals, verdicts, openings and closings are the same, to what real time adds."""
+    both = Both(client)
+    try:
+        for op in plan:
+            if isinstance(op, float):
+                both.pass_time(op)
+            else:
+                both.agree(op)
+        counts = Ledger(client, both.names).counts()
+        assert counts["circuit"] == len(
+            [fact for _, fact in Ledger(client, both.names).tail(100) if fact.kind == "circuit"]
+        )
+    finally:
+        forget(client, both.names)
+
+
+@given(plan=st.lists(st.one_of(fails, st.just(Enter()), st.just(Succeed())), max_size=40))
+def test_one_key_alone_never_opens_a_circuit(plan: list[CircuitOp]) -> None:
+    """An image that a registry cannot serve must not stop the scans of all others."""
+    circuit: Circuit | None = None
+    for op in plan:
+        one = replace(op, key="a") if isinstance(op, Fail) else op
+        circuit, _ = step(circuit, one, policy=POLICY, now=1.0)
+        assert circuit is None or circuit.openings == 0
+
+
+@given(plan=steps)
+def test_at_most_one_key_is_let_through_an_open_circuit(plan: list[CircuitOp | float]) -> None:
+    """The probe is single: a source that just came back meets one request, not ten thousand."""
+    circuit: Circuit | None = None
+    now, probes = 1000.0, []
+    for op in plan:
+        if isinstance(op, float):
+            now += op
+            continue
+        was_open = circuit is not None and circuit.openings > 0
+        circuit, result = step(circuit, op, policy=POLICY, now=now)
+        if isinstance(op, Enter) and was_open and result == 0.0:
+            probes.append(now)
+        elif not isinstance(op, Enter):
+            probes.clear()  # it ended, or another did: the next one may come
+    assert all(b - a >= POLICY.probe_s for a, b in itertools.pairwise(probes))

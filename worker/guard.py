@@ -1,0 +1,173 @@
+"""Circuits around the ports: a source in trouble is not asked, and its faults carry its name.
+
+Each guard stands before one adapter and knows which source it asks. What a fault costs the key is
+decided later, where the key is known (`worker.judge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from common.kube.errors import ApiError
+from common.kube.session import Api, Reply
+from common.model.errors import (
+    CircuitOpenError,
+    ConflictError,
+    GoneError,
+    LayerCacheMissingError,
+    RateLimitedError,
+    SluiceError,
+    SourceFault,
+    SourceUnavailableError,
+    TerminalError,
+)
+from common.model.image import Inventory, Match
+from common.model.refs import ImageDigest, ImageReference
+from common.state.circuits import Refusal
+from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
+from worker.evidence.image.match import Matcher
+from worker.evidence.image.registry import Registry
+
+API_SERVER = "api-server"
+
+_FAULTS = (SourceUnavailableError, RateLimitedError)
+# An answer, if not the one that was hoped for: the source is well.
+_ANSWERS = (ApiError, TerminalError, GoneError, ConflictError, LayerCacheMissingError)
+# Whom the scanner's faults are about. Others are nobody's that other images share: one with a jar
+# and no Java database must not open a circuit for all.
+_OF_REGISTRY = frozenset({"RateLimited", "RegistryUnavailable", "NameResolution"})
+_OF_SCANNER = frozenset({"ScannerUnavailable"})
+_OF_MATCHER = frozenset({"LayerCacheUnavailable", "MatchServerRefused", "MatchServerUnavailable"})
+
+
+class Circuits(Protocol):
+    """Where circuits are kept."""
+
+    def enter(self, source: str) -> Refusal | None:
+        """Say whether the source is to be left alone; None: ask it."""
+
+    def succeeded(self, source: str) -> None:
+        """Say that the source answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """Asks sources under their circuits."""
+
+    circuits: Circuits
+
+    @contextmanager
+    def asking(
+        self,
+        *sources: str,
+        blamed: Callable[[SluiceError], str] | None = None,
+        answering: Sequence[str] | None = None,
+    ) -> Iterator[None]:
+        """Ask sources within; raises CircuitOpenError where one of them is left alone.
+
+        `blamed` tells which one a fault is about (empty: none), without it the only one;
+        `answering` are those that a refusal proves to be well, without it all.
+        """
+        for source in sources:
+            refusal = self.circuits.enter(source)
+            if refusal is not None:
+                raise _open(source, refusal)
+        try:
+            yield
+        except SluiceError as error:
+            if isinstance(error, _FAULTS):
+                error.source = error.source or (blamed(error) if blamed else sources[0])
+            elif isinstance(error, _ANSWERS):
+                for source in sources if answering is None else answering:
+                    self.circuits.succeeded(source)
+            raise
+        for source in sources:
+            self.circuits.succeeded(source)
+
+
+def _open(source: str, refusal: Refusal) -> CircuitOpenError:
+    """Return an error with the words of the fault that opened the circuit: users read those."""
+    error = CircuitOpenError(refusal.message, reason=refusal.reason)
+    error.source = source
+    error.fault = SourceFault(source=source, failures=1, wait_s=refusal.wait_s, spared=True)
+    return error
+
+
+def registry_of(host: str) -> str:
+    """Return the source that a registry's host is."""
+    return f"registry/{host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedRegistry:
+    """A `Registry` under its circuit."""
+
+    registry: Registry
+    guard: Guard
+
+    def resolve(
+        self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
+    ) -> ImageDigest:
+        """See `Registry.resolve`."""
+        with self.guard.asking(registry_of(reference.registry)):
+            return self.registry.resolve(reference, docker_config, insecure=insecure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedScanner:
+    """A `Scanner` under three circuits: its own, the registry's and the match server's."""
+
+    scanner: Scanner
+    name: str  # of the scanner, among all of the cluster
+    guard: Guard
+
+    def inventory(self, job: InventoryJob) -> InventoryResult:
+        """See `Scanner.inventory`."""
+        own = f"scanner/{self.name}"
+        registry = registry_of(job.reference.partition("/")[0])
+        matcher = match_server_of(job.server_url)
+
+        def blamed(error: SluiceError) -> str:
+            if error.reason in _OF_REGISTRY:
+                return registry
+            if error.reason in _OF_SCANNER:
+                return own
+            return matcher if error.reason in _OF_MATCHER else ""
+
+        with self.guard.asking(own, registry, matcher, blamed=blamed, answering=(own, registry)):
+            return self.scanner.inventory(job)
+
+
+def match_server_of(url: str) -> str:
+    """Return the source that a match server is."""
+    return f"match-server/{url.rpartition('//')[2]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedMatcher:
+    """A `Matcher` under its circuit."""
+
+    matcher: Matcher
+    server_url: Callable[[], str]
+    guard: Guard
+
+    def match(self, inventory: Inventory) -> Match:
+        """See `Matcher.match`."""
+        with self.guard.asking(match_server_of(self.server_url())):
+            return self.matcher.match(inventory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedApi:
+    """An `Api` under its circuit."""
+
+    api: Api
+    guard: Guard
+
+    def request(self, method: str, path: str, **rest: Any) -> Reply:  # noqa: ANN401 # handed on as it is
+        """See `Api.request`."""
+        with self.guard.asking(API_SERVER):
+            return self.api.request(method, path, **rest)
