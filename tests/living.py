@@ -17,7 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from common.model.errors import PreconditionError
+from common.model.facts import Fact
 from common.model.redis_address import parse_redis_url
+from common.state.circuits import CircuitTable, Trouble
 from common.state.connect import Client, connect
 from common.state.ledger import Ledger
 from common.state.names import Names
@@ -111,6 +114,14 @@ class Living:
         """Return the product's ledger."""
         return Ledger(self._redis(), Names(CLUSTER))
 
+    def facts(self, since_s: float) -> list[Fact]:
+        """Return what the ledger has since then, by Redis' clock, oldest first."""
+        return [fact for _, fact in self.ledger().tail(5000) if fact.at >= since_s]
+
+    def circuits(self) -> list[Trouble]:
+        """Return the sources in trouble."""
+        return CircuitTable(self._redis(), Names(CLUSTER)).troubles()
+
     def settled(self) -> list[tuple[str, str]]:
         """Return every settled key with its outcome."""
         table = SettledTable(self._redis(), Names(CLUSTER))
@@ -150,8 +161,14 @@ class Living:
         return sorted(found)
 
     def metric(self, name: str, *labels: str) -> float:
-        """Return the sum of a metric's samples whose labels contain all of `labels`."""
-        text = _get(self.product.metrics_url())
+        """Return the sum of a metric's samples whose labels contain all of `labels`.
+
+        0 before the product says where it serves them.
+        """
+        try:
+            text = _get(self.product.metrics_url())
+        except PreconditionError:
+            return 0.0
         return sum(
             float(line.rpartition(" ")[2])
             for line in text.splitlines()

@@ -89,8 +89,11 @@ class Guard:
 
 
 def _open(source: str, refusal: Refusal) -> CircuitOpenError:
-    """Return an error with the words of the fault that opened the circuit: users read those."""
-    error = CircuitOpenError(refusal.message, reason=refusal.reason)
+    """Return an error with the reason that opened the circuit: users read that one."""
+    error = CircuitOpenError(
+        f"{source} fails for several keys and is not asked until it answers one of them",
+        reason=refusal.reason,
+    )
     error.source = source
     error.fault = SourceFault(source=source, failures=1, wait_s=refusal.wait_s, spared=True)
     return error

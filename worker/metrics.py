@@ -13,7 +13,7 @@ from common.model.errors import SluiceError
 from common.model.facts import Fact
 from common.ops import metrics
 
-_OUTCOMES = ("settled", "waiting", "after", "retry", "park")
+_OUTCOMES = ("settled", "waiting", "after", "retry", "hold", "park")
 _HOW = ("created", "replaced", "stamped", "deleted")
 
 
@@ -69,7 +69,7 @@ class WorkerMetrics:
         """Count a run; what an image's failure did to a workload counts as a failure too."""
         self._runs.labels(pool, outcome).inc()
         self._seconds.labels(pool).observe(seconds)
-        if outcome in ("retry", "park"):
+        if outcome in ("retry", "hold", "park"):
             self._failures.labels(pool, reason).inc()
         elif reason.startswith("Partial:"):
             self._failures.labels(pool, reason.removeprefix("Partial:")).inc()

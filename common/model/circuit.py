@@ -137,9 +137,10 @@ def _entered(
 ) -> tuple[Circuit | None, float]:
     if circuit is None or circuit.openings == 0:
         return circuit, 0.0
-    wait_s = max(circuit.until, circuit.probe_until) - now
-    if wait_s > 0:
-        return circuit, wait_s
+    if now < circuit.until:
+        return circuit, circuit.until - now
+    if now < circuit.probe_until:  # most probes end long before they are given up
+        return circuit, min(circuit.probe_until - now, policy.first_s)
     return replace(circuit, probe_until=now + policy.probe_s, touched=now), 0.0
 
 

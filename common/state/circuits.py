@@ -58,8 +58,7 @@ class Refusal:
     """The source is left alone for now."""
 
     wait_s: float
-    reason: str
-    message: str
+    reason: str  # of the last failure; not its message, which may name another tenant's image
 
 
 class CircuitTable:
@@ -86,10 +85,8 @@ class CircuitTable:
         """
         if source not in self._troubled():
             return None
-        wait_s, reason, message = self._run("enter", source)
-        if not float(wait_s):
-            return None
-        return Refusal(wait_s=float(wait_s), reason=reason.decode(), message=message.decode())
+        wait_s, reason = self._run("enter", source)
+        return Refusal(wait_s=float(wait_s), reason=reason.decode()) if float(wait_s) else None
 
     def failed(self, source: str, failure: Fail) -> Verdict:
         """Count a failure of the source; say whether it is to blame, or the key."""

@@ -223,6 +223,32 @@ def test_a_registry_that_refuses_is_waited_for(alive: Living) -> None:
     alive.await_report(here)
 
 
+def test_a_registry_that_is_down_opens_its_circuit_and_no_image_pays_for_it(alive: Living) -> None:
+    """An outage holds every key of the registry: few requests, no attempt counted, none parked."""
+    here, registry = alive.namespace(), alive.world.registry
+    names = ("clean", "alpine-app", "alpine-node", "debian-app", "secrets")
+    push(registry.address, [touch_as(name, "outage") for name in names])
+    source = f"registry/{registry.address}"
+    before = time.time()
+    with registry.fail(Answer(status=503), repository="sample/[!t]*", kind="blob"):
+        for name in names:
+            alive.deploy(here, name, alive.image(name).replace(":1.0", ":outage"))
+        trouble = eventually(
+            lambda: [one for one in alive.circuits() if one.source == source and one.next_s]
+        )[0]
+        assert trouble.reason == "RegistryUnavailable"
+        held = {fact.key for fact in alive.facts(before) if fact.kind == "held"}
+        assert len(held) >= 3
+    eventually(lambda: len(alive.reports(here)) == len(names))
+    assert alive.circuits() == []
+    eventually(lambda: "ScanRecovered" in alive.reasons(here))
+    ends = [f for f in alive.facts(before) if f.key in held and f.kind in ("retried", "parked")]
+    assert ends == []
+    states = [f.data["state"] for f in alive.facts(before) if f.kind == "circuit"]
+    assert states[0] == "open"
+    assert states[-1] == "closed"
+
+
 def test_a_dead_scanner_is_started_again_and_its_job_repeated(alive: Living) -> None:
     """The process that parses image content may die of it; nobody else may."""
     here, registry = alive.namespace(), alive.world.registry

@@ -1,0 +1,320 @@
+"""Circuits around the ports: who is asked, who is blamed, and who is charged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.kube.errors import DeniedError, ThrottledError, UnavailableError
+from common.kube.session import Reply
+from common.model.circuit import Fail, Verdict
+from common.model.errors import (
+    CircuitOpenError,
+    ConflictError,
+    DamagedImageError,
+    DatabaseNotReadyError,
+    ImageNotFoundError,
+    LayerCacheMissingError,
+    OutOfMemoryError,
+    RateLimitedError,
+    ScanTimeoutError,
+    SluiceError,
+    SourceUnavailableError,
+    UnauthorizedError,
+)
+from common.model.refs import parse_reference
+from common.queue.contract import Claim, Hold, Park, Retry
+from common.state.circuits import Refusal
+from tests.queue_values import image, inventory, match, tallies, workload
+from worker.evidence.image.inventory import InventoryJob, InventoryResult
+from worker.evidence.image.options import ScanOptions
+from worker.guard import (
+    Guard,
+    GuardedApi,
+    GuardedMatcher,
+    GuardedRegistry,
+    GuardedScanner,
+)
+from worker.judge import Judge
+
+JOB = InventoryJob(
+    reference="ghcr.io/shop/app@sha256:" + "1" * 64,
+    platform="linux-amd64",
+    options=ScanOptions(),
+    server_url="http://matcher:4954",
+    deadline_s=60,
+)
+OWN, REGISTRY, MATCHER = "scanner/pod-1", "registry/ghcr.io", "match-server/matcher:4954"
+
+
+@dataclass
+class FakeCircuits:
+    """Circuits that say what the test wants."""
+
+    open: dict[str, Refusal] = field(default_factory=dict)
+    verdict: Verdict = field(default_factory=lambda: Verdict(failures=1, wait_s=0.0, spared=True))
+    well: list[str] = field(default_factory=list)
+    failures: list[tuple[str, Fail]] = field(default_factory=list)
+    fault: SluiceError | None = None
+
+    def enter(self, source: str) -> Refusal | None:
+        return self.open.get(source)
+
+    def succeeded(self, source: str) -> None:
+        self.well.append(source)
+
+    def failed(self, source: str, failure: Fail) -> Verdict:
+        if self.fault is not None:
+            raise self.fault
+        self.failures.append((source, failure))
+        return self.verdict
+
+
+@dataclass
+class Part:
+    """Every port at once: answers, or fails."""
+
+    error: SluiceError | None = None
+    asked: int = 0
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+
+    def inventory(self, job: InventoryJob) -> InventoryResult:
+        self._answer()
+        return InventoryResult(inventory=inventory(), seconds=1.0)
+
+    def match(self, _: object) -> object:
+        self._answer()
+        return match()
+
+    def resolve(self, *_: object, insecure: bool) -> str:
+        self._answer()
+        return "sha256:" + "1" * 64
+
+    def request(self, method: str, path: str, **_: object) -> Reply:
+        self._answer()
+        return Reply(status=200, headers={}, body=b"")
+
+
+@pytest.fixture
+def circuits() -> FakeCircuits:
+    return FakeCircuits()
+
+
+@pytest.fixture
+def part() -> Part:
+    return Part()
+
+
+@pytest.fixture
+def ask(circuits: FakeCircuits, part: Part) -> dict[str, Callable[[], object]]:
+    """Give one call through each guard, by the source that it asks first."""
+    guard = Guard(circuits=circuits)
+    scanner = GuardedScanner(scanner=part, name="pod-1", guard=guard)
+    matcher = GuardedMatcher(
+        matcher=part,  # type: ignore[arg-type] # a stand-in for every port
+        server_url=lambda: "http://matcher:4954",
+        guard=guard,
+    )
+    registry = GuardedRegistry(registry=part, guard=guard)  # type: ignore[arg-type] # as above
+    api = GuardedApi(api=part, guard=guard)
+    return {
+        OWN: lambda: scanner.inventory(JOB),
+        MATCHER: lambda: matcher.match(inventory()),
+        REGISTRY: lambda: registry.resolve(parse_reference("ghcr.io/shop/app:1"), insecure=False),
+        "api-server": lambda: api.request("GET", "/version"),
+    }
+
+
+SOURCES = (OWN, MATCHER, REGISTRY, "api-server")
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_that_is_left_alone_is_not_asked(
+    source: str, ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """A circuit that is open saves the request, and tells users the reason that opened it."""
+    circuits.open[source] = Refusal(wait_s=7.0, reason="RegistryUnavailable")
+    with pytest.raises(CircuitOpenError) as caught:
+        ask[source]()
+    assert part.asked == 0
+    assert caught.value.reason == "RegistryUnavailable"
+    assert caught.value.fault is not None
+    assert (caught.value.fault.source, caught.value.fault.wait_s) == (source, 7.0)
+
+
+@pytest.mark.parametrize("source", [REGISTRY, MATCHER])
+def test_an_inventory_needs_registry_and_match_server_too(
+    source: str, ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """Trivy keeps its layer cache at the match server: without it a pull is for nothing."""
+    circuits.open[source] = Refusal(wait_s=7.0, reason="R")
+    with pytest.raises(CircuitOpenError):
+        ask[OWN]()
+    assert part.asked == 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_answer_closes_the_circuit(
+    source: str, ask: dict[str, Callable[[], object]], circuits: FakeCircuits
+) -> None:
+    """Whoever was served is the proof."""
+    ask[source]()
+    assert circuits.well[0] == source
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (REGISTRY, ImageNotFoundError("no")),
+        (REGISTRY, UnauthorizedError("no")),
+        (MATCHER, LayerCacheMissingError("no")),
+        ("api-server", ConflictError("no")),
+        ("api-server", DeniedError("no")),
+    ],
+)
+def test_a_refusal_is_an_answer(
+    source: str,
+    error: SluiceError,
+    ask: dict[str, Callable[[], object]],
+    circuits: FakeCircuits,
+    part: Part,
+) -> None:
+    """A registry that knows no such image is well; one tenant's image must not stop the others."""
+    part.error = error
+    with pytest.raises(type(error)):
+        ask[source]()
+    assert circuits.well == [source]
+    assert not error.source
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        (REGISTRY, RateLimitedError("429")),
+        (REGISTRY, SourceUnavailableError("no")),
+        (MATCHER, SourceUnavailableError("no")),
+        ("api-server", UnavailableError("503")),
+        ("api-server", ThrottledError("429")),
+    ],
+)
+def test_a_fault_carries_the_name_of_its_source(
+    source: str,
+    error: SluiceError,
+    ask: dict[str, Callable[[], object]],
+    circuits: FakeCircuits,
+    part: Part,
+) -> None:
+    """What it costs is decided where the key is known."""
+    part.error = error
+    with pytest.raises(type(error)):
+        ask[source]()
+    assert (error.source, circuits.well) == (source, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "source", "well"),
+    [
+        (SourceUnavailableError("no", reason="RegistryUnavailable"), REGISTRY, []),
+        (RateLimitedError("no"), REGISTRY, []),
+        (SourceUnavailableError("no", reason="ScannerUnavailable"), OWN, []),
+        (SourceUnavailableError("no", reason="MatchServerUnavailable"), MATCHER, []),
+        # One image with a jar must not open a circuit for all others.
+        (SourceUnavailableError("no", reason="JavaDatabaseMissing"), "", []),
+        (ScanTimeoutError("no"), "", []),
+        (OutOfMemoryError("no"), "", []),
+        (ImageNotFoundError("no"), "", [OWN, REGISTRY]),
+        (DamagedImageError("no"), "", [OWN, REGISTRY]),
+    ],
+)
+def test_the_scanners_faults_are_sorted_by_whom_they_are_about(
+    *,
+    error: SluiceError,
+    source: str,
+    well: list[str],
+    ask: dict[str, Callable[[], object]],
+    circuits: FakeCircuits,
+    part: Part,
+) -> None:
+    """Three sources take part in an inventory; the wrong one blamed would stop the wrong keys."""
+    part.error = error
+    with pytest.raises(type(error)):
+        ask[OWN]()
+    assert (error.source, circuits.well) == (source, well)
+
+
+def test_no_match_server_is_no_fault_of_one(circuits: FakeCircuits, part: Part) -> None:
+    """Before the first database there is nobody to blame."""
+
+    def nowhere() -> str:
+        raise DatabaseNotReadyError("not yet")
+
+    guarded = GuardedMatcher(
+        matcher=part,  # type: ignore[arg-type] # a stand-in for every port
+        server_url=nowhere,
+        guard=Guard(circuits=circuits),
+    )
+    with pytest.raises(DatabaseNotReadyError) as caught:
+        guarded.match(inventory())
+    assert not caught.value.source
+
+
+def of_source(error: SluiceError) -> SluiceError:
+    error.source = REGISTRY
+    return error
+
+
+def judge(circuits: FakeCircuits) -> Judge:
+    return Judge(circuits=circuits, draw=lambda: 0.5)
+
+
+CLAIM = Claim(key=image(), token=1)
+
+
+def test_a_fault_is_counted_against_its_source_once(circuits: FakeCircuits) -> None:
+    """A run may ask twice what becomes of it; the source failed once."""
+    error = of_source(RateLimitedError("429", retry_after_s=90))
+    found = [judge(circuits)(error, CLAIM) for _ in range(2)]
+    assert all(isinstance(one, Hold) for one in found)
+    ((source, failure),) = circuits.failures
+    assert (source, failure.key, failure.rest_s) == (REGISTRY, str(image()), 90)
+    assert failure.failed_before is False
+
+
+def test_a_key_that_failed_before_says_so(circuits: FakeCircuits) -> None:
+    """The source may have served others meanwhile; only then the key is to blame."""
+    circuits.verdict = Verdict(failures=1, wait_s=0.0, spared=False)
+    claim = Claim(key=image(), token=1, tallies=tallies(2, 60.0, "SourceUnavailable"))
+    found = judge(circuits)(of_source(SourceUnavailableError("no")), claim)
+    assert isinstance(found, Retry)
+    assert circuits.failures[0][1].failed_before is True
+
+
+def test_an_error_without_a_source_is_the_keys(circuits: FakeCircuits) -> None:
+    """An image that does not exist is nobody else's."""
+    assert isinstance(judge(circuits)(ImageNotFoundError("no"), CLAIM), Park)
+    assert circuits.failures == []
+
+
+def test_a_circuit_that_was_open_is_not_counted_again(circuits: FakeCircuits) -> None:
+    """Nobody asked the source, so it cannot have failed."""
+    circuits.open["api-server"] = Refusal(wait_s=7.0, reason="R")
+    api = GuardedApi(api=Part(), guard=Guard(circuits=circuits))
+    with pytest.raises(CircuitOpenError) as caught:
+        api.request("GET", "/version")
+    found = judge(circuits)(caught.value, Claim(key=workload(), token=1))
+    assert isinstance(found, Hold)
+    assert found.delay_s >= 7.0
+    assert circuits.failures == []
+
+
+def test_without_redis_nobody_is_charged(circuits: FakeCircuits) -> None:
+    """The run cannot even end now: when Redis is back, its lease brings the key back."""
+    circuits.fault = SourceUnavailableError("Redis: gone")
+    found = judge(circuits)(of_source(SourceUnavailableError("no")), CLAIM)
+    assert isinstance(found, Hold)

@@ -1,0 +1,67 @@
+"""Numbers of error classes and circuits that an operator changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.model.circuit import CIRCUITS, changed_circuits
+from common.model.errors import RateLimitedError, ScanTimeoutError, SettingsError
+from common.model.policies import POLICIES, changed_policies
+from common.queue.contract import Park, Retry
+from common.queue.policy import decide
+from common.settings.parse import parse
+from tests.queue_values import tallies
+
+
+def test_single_numbers_change_and_the_others_stay() -> None:
+    """A registry with a limit of its own needs another budget, not another product."""
+    text = "RateLimited.attempts=80, ScanTimeout.probe_s=7200"
+    settings = parse({"SLUICE_ERROR_POLICIES": text})
+    changed = changed_policies(settings.pipeline.error_policies)
+    assert changed[RateLimitedError].attempts == 80
+    assert changed[RateLimitedError].cap_s == POLICIES[RateLimitedError].cap_s
+    assert changed[ScanTimeoutError].probe_s == 7200
+    assert {kind: row for kind, row in changed.items() if row != POLICIES[kind]}.keys() == {
+        RateLimitedError,
+        ScanTimeoutError,
+    }
+
+
+def test_a_changed_budget_decides() -> None:
+    """One try more, then the dead letters."""
+    changed = changed_policies([("ScanTimeout", "attempts", 2.0)])
+    error = ScanTimeoutError("slow")
+    spent = [tallies(failures, 1.0, "ScanTimeout") for failures in (0, 1)]
+    found = [decide(error, one, draw=0.5, policies=changed) for one in spent]
+    assert [type(one) for one in found] == [Retry, Park]
+
+
+def test_circuits_change_alike() -> None:
+    """Threshold and times belong to the place, not to the code."""
+    settings = parse({"SLUICE_CIRCUIT_POLICIES": "registry.threshold=5,registry.cap_s=0.5"})
+    changed = changed_circuits(settings.pipeline.circuit_policies)
+    assert (changed["registry"].threshold, changed["registry"].cap_s) == (5, 0.5)
+    assert changed["registry"].first_s == CIRCUITS["registry"].first_s
+    assert changed["api-server"] == CIRCUITS["api-server"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("RateLimited", "write name.field=number"),
+        ("RateLimited=3", "write name.field=number"),
+        ("Ratelimited.attempts=3", "known are RateLimited"),
+        ("RateLimited.tries=3", "known fields are first_s"),
+        ("RateLimited.attempts=many", "write a whole number from 0 to 10000"),
+        ("RateLimited.attempts=1.5", "write a whole number from 0 to 10000"),
+        ("RateLimited.attempts=-1", "write a whole number"),
+        ("RateLimited.probe_s=0", "write a number from 1 to 86400"),
+        ("RateLimited.cap_s=1e9", "write a number from 0 to 86400"),
+        ("RateLimited.cap_s=nan", "write a number"),
+    ],
+)
+def test_a_fault_names_what_is_wrong_and_what_is_known(text: str, said: str) -> None:
+    """It is found at start, not by the first registry that is down."""
+    with pytest.raises(SettingsError, match="SLUICE_ERROR_POLICIES") as caught:
+        parse({"SLUICE_ERROR_POLICIES": text})
+    assert said in str(caught.value)
