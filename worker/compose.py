@@ -184,7 +184,12 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
     return ImageReconciler(
         records=ImageTable(*store),
         keys=parts.keyring(),
-        scanner=GuardedScanner(scanner=SocketScanner(socket), name=scanner_name, guard=parts.guard),
+        scanner=GuardedScanner(
+            scanner=SocketScanner(socket),
+            registries=HttpRegistry(),
+            name=scanner_name,
+            guard=parts.guard,
+        ),
         matcher=GuardedMatcher(
             matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
         ),

@@ -19,6 +19,7 @@ from common.model.errors import (
     GoneError,
     LayerCacheMissingError,
     RateLimitedError,
+    ScanTimeoutError,
     SluiceError,
     SourceFault,
     SourceUnavailableError,
@@ -26,7 +27,7 @@ from common.model.errors import (
 )
 from common.model.image import Inventory, Match
 from common.model.refs import ImageDigest, ImageReference
-from common.state.circuits import Refusal
+from common.state.circuits import Passage, Probe, Refusal
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.registry import Registry
@@ -46,11 +47,18 @@ _OF_MATCHER = frozenset({"LayerCacheUnavailable", "MatchServerRefused", "MatchSe
 class Circuits(Protocol):
     """Where circuits are kept."""
 
-    def enter(self, source: str) -> Refusal | None:
-        """Say whether the source is to be left alone; None: ask it."""
+    def enter(self, source: str) -> Passage:
+        """Say whether the source may be asked."""
 
     def succeeded(self, source: str) -> None:
         """Say that the source answered."""
+
+
+class Registries(Protocol):
+    """Whoever can tell whether a registry lives."""
+
+    def ping(self, host: str, *, insecure: bool) -> None:
+        """Return when it does; raise SourceUnavailableError when it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +73,19 @@ class Guard:
         *sources: str,
         blamed: Callable[[SluiceError], str] | None = None,
         answering: Sequence[str] | None = None,
-    ) -> Iterator[None]:
-        """Ask sources within; raises CircuitOpenError where one of them is left alone.
+    ) -> Iterator[frozenset[str]]:
+        """Ask sources within; gives those that this caller is the first to try again.
 
+        Raises CircuitOpenError where one of them is left alone.
         `blamed` tells which one a fault is about (empty: none), without it the only one;
         `answering` are those that a refusal proves to be well, without it all.
         """
-        for source in sources:
-            refusal = self.circuits.enter(source)
-            if refusal is not None:
-                raise _open(source, refusal)
+        passages = {source: self.circuits.enter(source) for source in sources}
+        for source, passage in passages.items():
+            if isinstance(passage, Refusal):
+                raise _open(source, passage)
         try:
-            yield
+            yield frozenset(source for source in sources if isinstance(passages[source], Probe))
         except SluiceError as error:
             if isinstance(error, _FAULTS):
                 error.source = error.source or (blamed(error) if blamed else sources[0])
@@ -124,13 +133,20 @@ class GuardedScanner:
     """A `Scanner` under three circuits: its own, the registry's and the match server's."""
 
     scanner: Scanner
+    registries: Registries
     name: str  # of the scanner, among all of the cluster
     guard: Guard
 
     def inventory(self, job: InventoryJob) -> InventoryResult:
-        """See `Scanner.inventory`."""
+        """See `Scanner.inventory`.
+
+        A registry that hangs holds a scan until its deadline. So one in trouble is asked for a sign
+        of life first, and again after a scan that timed out: is there none, it is to blame, and not
+        the image.
+        """
         own = f"scanner/{self.name}"
-        registry = registry_of(job.reference.partition("/")[0])
+        host = job.reference.partition("/")[0]
+        registry = registry_of(host)
         matcher = match_server_of(job.server_url)
 
         def blamed(error: SluiceError) -> str:
@@ -140,8 +156,16 @@ class GuardedScanner:
                 return own
             return matcher if error.reason in _OF_MATCHER else ""
 
-        with self.guard.asking(own, registry, matcher, blamed=blamed, answering=(own, registry)):
-            return self.scanner.inventory(job)
+        with self.guard.asking(
+            own, registry, matcher, blamed=blamed, answering=(own, registry)
+        ) as probed:
+            if registry in probed:
+                self.registries.ping(host, insecure=job.insecure)
+            try:
+                return self.scanner.inventory(job)
+            except ScanTimeoutError:
+                self.registries.ping(host, insecure=job.insecure)
+                raise
 
 
 def match_server_of(url: str) -> str:

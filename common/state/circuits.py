@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 from redis import Redis
@@ -61,6 +62,14 @@ class Refusal:
     reason: str  # of the last failure; not its message, which may name another tenant's image
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The source is in trouble, and this caller is the one that tries it."""
+
+
+Passage: TypeAlias = Refusal | Probe | None  # None: the source is well, as far as is known
+
+
 class CircuitTable:
     """The circuits of one cluster. Thread-safe; raises SourceUnavailableError without Redis."""
 
@@ -78,15 +87,17 @@ class CircuitTable:
         self._monotonic_s = monotonic_s
         self._known: tuple[float, frozenset[str]] | None = None  # when read, troubled sources
 
-    def enter(self, source: str) -> Refusal | None:
-        """Say whether the source is to be left alone; None: ask it.
+    def enter(self, source: str) -> Passage:
+        """Say whether the source may be asked.
 
         Costs no round trip for a source without trouble, beyond one look a second.
         """
         if source not in self._troubled():
             return None
-        wait_s, reason = self._run("enter", source)
-        return Refusal(wait_s=float(wait_s), reason=reason.decode()) if float(wait_s) else None
+        wait_s, reason, probing = self._run("enter", source)
+        if float(wait_s):
+            return Refusal(wait_s=float(wait_s), reason=reason.decode())
+        return Probe() if probing else None
 
     def failed(self, source: str, failure: Fail) -> Verdict:
         """Count a failure of the source; say whether it is to blame, or the key."""

@@ -15,7 +15,18 @@ import pytest
 from redis import Redis
 
 from common.model.key import WorkKey
-from common.queue.contract import Add, AddResult, After, Claim, Lane, Park, Retry, Waiting
+from common.queue.contract import (
+    HELD,
+    Add,
+    AddResult,
+    After,
+    Claim,
+    Hold,
+    Lane,
+    Park,
+    Retry,
+    Waiting,
+)
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
 from tests.fakes.work_queue import FakeWorkQueue
@@ -184,6 +195,38 @@ def test_a_failed_run_comes_back_after_its_delay_and_counts(subject: Subject) ->
     claim = subject.one()
     assert claim.attempts == 1
     assert 39 < claim.first_failed_ago_s < 60
+
+
+def test_each_budget_is_tallied_apart(subject: Subject) -> None:
+    """Failures of one class say nothing about another; one name ends like the other."""
+    subject.add(KEY)
+    for budget in ("ApiConflict", "Conflict", "ApiConflict", "Conflict", "ApiConflict"):
+        subject.end(subject.one(), Retry(delay_s=0, reason="R", message="m", budget=budget))
+        subject.later(10)
+    subject.end(subject.one(), parked(probe_after_s=5))
+    subject.later(10)
+    claim = subject.one()
+    counts = {budget: tally.failures for budget, tally in claim.tallies.items()}
+    assert counts == {"ApiConflict": 3, "Conflict": 2, "Unknown": 1}
+    assert claim.attempts == 6
+    times = [round(tally.first_ago_s / 10) for tally in claim.tallies.values()]
+    assert times == [6, 5, 1]
+
+
+def test_a_hold_is_no_attempt_but_its_time_is_known(subject: Subject) -> None:
+    """A source's fault is charged to no key; users still see since when the key waits for it."""
+    subject.add(KEY)
+    for _ in range(3):
+        subject.end(subject.one(), Hold(delay_s=10, source="registry/r", reason="R", message="m"))
+        assert subject.claim() == []
+        subject.later(20)
+    claim = subject.one()
+    assert claim.attempts == 0
+    assert claim.tallies[HELD].failures == 3
+    assert 55 < claim.first_failed_ago_s < 80
+    subject.end(claim, converged())
+    subject.add(KEY)
+    assert subject.one().tallies == {}
 
 
 def test_a_failed_run_of_a_changed_key_comes_back_at_once(subject: Subject) -> None:

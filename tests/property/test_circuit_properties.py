@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -24,7 +24,7 @@ from common.model.circuit import (
     Verdict,
     step,
 )
-from common.state.circuits import CircuitTable
+from common.state.circuits import CircuitTable, Probe, Refusal
 from common.state.ledger import Ledger
 from common.state.names import Names
 from sandbox.valkey import Valkey
@@ -98,11 +98,14 @@ class Both:
             self.client.hset(key, source, moved)
 
     def agree(self, op: CircuitOp) -> None:
+        was_open = self.circuit is not None and self.circuit.openings > 0
         self.circuit, expected = step(self.circuit, op, policy=POLICY, now=self.now())
         match op:
             case Enter():
                 refusal = self.table.enter(SOURCE)
-                assert (refusal.wait_s if refusal else 0.0) == pytest.approx(expected, abs=2)
+                wait_s = refusal.wait_s if isinstance(refusal, Refusal) else 0.0
+                assert wait_s == pytest.approx(expected, abs=2)
+                assert isinstance(refusal, Probe) == (was_open and expected == 0.0)
             case Fail():
                 found = self.table.failed(SOURCE, op)
                 assert isinstance(expected, Verdict)
@@ -117,7 +120,20 @@ class Both:
             assert (troubles[SOURCE].state == "failing") == (self.circuit.openings == 0)
 
 
+def _fail(key: str) -> Fail:
+    return Fail(key=key, failed_before=False, reason="R", message="m")
+
+
+# Opened, refused, probed by one, opened for longer, probed again, closed.
+STORY: list[CircuitOp | float] = [
+    *(_fail("a"), _fail("a"), Enter(), _fail("b"), Enter(), 150.0, Enter(), Enter(), 30.0),
+    *(_fail("a"), Enter(), 150.0, Enter(), 150.0, Enter(), Enter(), 50.0, Enter(), Enter()),
+    *(_fail("c"), 250.0, Enter(), 70.0, Enter(), Succeed(), Enter(), _fail("a"), Enter()),
+]
+
+
 @given(plan=steps)
+@example(plan=STORY)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_script_and_model_agree(client: Redis, plan: list[CircuitOp | float]) -> None:
     """Refusals, verdicts, openings and closings are the same, to what real time adds."""
@@ -162,3 +178,18 @@ def test_at_most_one_key_is_let_through_an_open_circuit(plan: list[CircuitOp | f
         elif not isinstance(op, Enter):
             probes.clear()  # it ended, or another did: the next one may come
     assert all(b - a >= POLICY.probe_s for a, b in itertools.pairwise(probes))
+
+
+def test_a_source_that_nobody_asks_any_more_is_forgotten(client: Redis) -> None:
+    """Registries and scanners come and go; the next trouble clears away what is a day old."""
+    both = Both(client)
+    try:
+        both.table.failed(SOURCE, _fail("a"))
+        both.pass_time(86_000.0)
+        both.table.failed("registry/other", _fail("a"))
+        assert len(both.table.troubles()) == 2
+        both.pass_time(500.0)
+        both.table.failed("registry/third", _fail("a"))
+        assert [one.source for one in both.table.troubles()] == ["registry/other", "registry/third"]
+    finally:
+        forget(client, both.names)

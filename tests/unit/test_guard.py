@@ -26,7 +26,7 @@ from common.model.errors import (
 )
 from common.model.refs import parse_reference
 from common.queue.contract import Claim, Hold, Park, Retry
-from common.state.circuits import Refusal
+from common.state.circuits import Passage, Probe, Refusal
 from tests.queue_values import image, inventory, match, tallies, workload
 from worker.evidence.image.inventory import InventoryJob, InventoryResult
 from worker.evidence.image.options import ScanOptions
@@ -53,13 +53,13 @@ OWN, REGISTRY, MATCHER = "scanner/pod-1", "registry/ghcr.io", "match-server/matc
 class FakeCircuits:
     """Circuits that say what the test wants."""
 
-    open: dict[str, Refusal] = field(default_factory=dict)
+    open: dict[str, Passage] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=lambda: Verdict(failures=1, wait_s=0.0, spared=True))
     well: list[str] = field(default_factory=list)
     failures: list[tuple[str, Fail]] = field(default_factory=list)
     fault: SluiceError | None = None
 
-    def enter(self, source: str) -> Refusal | None:
+    def enter(self, source: str) -> Passage:
         return self.open.get(source)
 
     def succeeded(self, source: str) -> None:
@@ -78,6 +78,8 @@ class Part:
 
     error: SluiceError | None = None
     asked: int = 0
+    silent: bool = False
+    pinged: list[str] = field(default_factory=list)
 
     def _answer(self) -> None:
         self.asked += 1
@@ -91,6 +93,11 @@ class Part:
     def match(self, _: object) -> object:
         self._answer()
         return match()
+
+    def ping(self, host: str, *, insecure: bool) -> None:
+        self.pinged.append(host)
+        if self.silent:
+            raise SourceUnavailableError(f"{host}: silence", reason="RegistryUnavailable")
 
     def resolve(self, *_: object, insecure: bool) -> str:
         self._answer()
@@ -115,7 +122,12 @@ def part() -> Part:
 def ask(circuits: FakeCircuits, part: Part) -> dict[str, Callable[[], object]]:
     """Give one call through each guard, by the source that it asks first."""
     guard = Guard(circuits=circuits)
-    scanner = GuardedScanner(scanner=part, name="pod-1", guard=guard)
+    scanner = GuardedScanner(
+        scanner=part,
+        registries=part,
+        name="pod-1",
+        guard=guard,
+    )
     matcher = GuardedMatcher(
         matcher=part,  # type: ignore[arg-type] # a stand-in for every port
         server_url=lambda: "http://matcher:4954",
@@ -246,6 +258,39 @@ def test_the_scanners_faults_are_sorted_by_whom_they_are_about(
     with pytest.raises(type(error)):
         ask[OWN]()
     assert (error.source, circuits.well) == (source, well)
+
+
+def test_a_registry_in_trouble_shows_a_sign_of_life_before_a_scan(
+    ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """One that hangs would hold the scan slot of its probe until the deadline, minutes later."""
+    circuits.open[REGISTRY] = Probe()
+    part.silent = True
+    with pytest.raises(SourceUnavailableError) as caught:
+        ask[OWN]()
+    assert (part.asked, part.pinged, caught.value.source) == (0, ["ghcr.io"], REGISTRY)
+    part.silent = False
+    ask[OWN]()
+    assert part.asked == 1
+    assert REGISTRY in circuits.well
+
+
+def test_a_scan_that_timed_out_on_a_silent_registry_is_the_registrys_fault(
+    ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """Otherwise an outage would park every image that was being pulled."""
+    part.error, part.silent = ScanTimeoutError("deadline"), True
+    with pytest.raises(SourceUnavailableError) as caught:
+        ask[OWN]()
+    assert (caught.value.source, circuits.well) == (REGISTRY, [])
+
+
+def test_a_scan_without_trouble_costs_no_ping(
+    ask: dict[str, Callable[[], object]], part: Part
+) -> None:
+    """A registry counts requests."""
+    ask[OWN]()
+    assert part.pinged == []
 
 
 def test_no_match_server_is_no_fault_of_one(circuits: FakeCircuits, part: Part) -> None:

@@ -2,7 +2,7 @@
 -- ARGV[2]  {key (sluice:<c>:circuits), op (enter|fail|succeed), source, policy (threshold, first_s,
 --           cap_s, probe_s), forget_s, longest_rest_s, and for `fail`: work_key, failed_before,
 --           reason, message, rest_s}
--- Result   enter: {seconds to wait ('0': go on), reason of the last failure}
+-- Result   enter: {seconds to wait ('0': go on), reason of the last failure (empty: none), 1: the probe}
 --          fail: {failures, seconds until somebody may ask ('0': closed), 1 when the key is spared}
 --          succeed: 1 when that closed an open circuit
 local text = call('HGET', P.key, P.source)
@@ -29,14 +29,14 @@ end
 local OPS = {}
 
 function OPS.enter()
-  if not c or c.openings == 0 then return { '0', '' } end
-  if now < c['until'] then return { seconds(c['until'] - now), c.reason } end
+  if not c or c.openings == 0 then return { '0', '', 0 } end
+  if now < c['until'] then return { seconds(c['until'] - now), c.reason, 0 } end
   -- Most probes end long before they are given up.
-  if now < c.probe_until then return { seconds(math.min(c.probe_until - now, P.policy.first_s)), c.reason } end
+  if now < c.probe_until then return { seconds(math.min(c.probe_until - now, P.policy.first_s)), c.reason, 0 } end
   c.probe_until = now + P.policy.probe_s
   store()
   tell('probing', 0)
-  return { '0', '' }
+  return { '0', c.reason, 1 }
 end
 
 function OPS.fail()

@@ -58,6 +58,18 @@ class Registry(Protocol):
 class HttpRegistry:
     """The distribution API over HTTP(S). Holds nothing, not even tokens. Thread-safe."""
 
+    def ping(self, host: str, *, insecure: bool) -> None:
+        """Ask for a sign of life, without credentials; a refusal is one.
+
+        Raises `SourceUnavailableError` after 20 s of silence, or for a 5xx.
+        """
+        api = RegistryHttp(_API_HOST.get(host, host), insecure=insecure)
+        reply = api.exchange("GET", "/v2/", {})
+        if reply.status >= _SERVER:
+            raise SourceUnavailableError(
+                f"{host} answers {reply.status}", reason="RegistryUnavailable"
+            )
+
     def resolve(
         self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
     ) -> ImageDigest:
