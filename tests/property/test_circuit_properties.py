@@ -34,6 +34,8 @@ pytestmark = pytest.mark.integration
 
 # Far apart from each other and from what the run takes, so that real time decides nothing.
 POLICY = CircuitPolicy(threshold=2, first_s=100.0, cap_s=300.0, probe_s=40.0)
+# A probe may take longer than an opening: then its end matters, not its time.
+SLOW_PROBE = CircuitPolicy(threshold=2, first_s=100.0, cap_s=100.0, probe_s=1000.0)
 SOURCE = "registry/r:5000"
 
 fails = st.builds(
@@ -66,11 +68,12 @@ def client(valkey: Valkey) -> Iterator[Redis]:
 class Both:
     """The script and its model, told the same."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, policy: CircuitPolicy = POLICY) -> None:
+        self.policy = policy
         self.client: Any = client  # redis-py types every reply as a union over modes
         self.names = Names(f"c{secrets.token_hex(5)}")
         self.table = CircuitTable(
-            client, self.names, policies={"registry": POLICY}, monotonic_s=self._ticks
+            client, self.names, policies={"registry": policy}, monotonic_s=self._ticks
         )
         self.circuit: Circuit | None = None
         self.past = 0.0
@@ -99,7 +102,7 @@ class Both:
 
     def agree(self, op: CircuitOp) -> None:
         was_open = self.circuit is not None and self.circuit.openings > 0
-        self.circuit, expected = step(self.circuit, op, policy=POLICY, now=self.now())
+        self.circuit, expected = step(self.circuit, op, policy=self.policy, now=self.now())
         match op:
             case Enter():
                 refusal = self.table.enter(SOURCE)
@@ -132,12 +135,15 @@ STORY: list[CircuitOp | float] = [
 ]
 
 
-@given(plan=steps)
-@example(plan=STORY)
+@given(plan=steps, policy=st.sampled_from([POLICY, SLOW_PROBE]))
+@example(plan=STORY, policy=POLICY)
+@example(plan=STORY, policy=SLOW_PROBE)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_script_and_model_agree(client: Redis, plan: list[CircuitOp | float]) -> None:
+def test_script_and_model_agree(
+    client: Redis, plan: list[CircuitOp | float], policy: CircuitPolicy
+) -> None:
     """Refusals, verdicts, openings and closings are the same, to what real time adds."""
-    both = Both(client)
+    both = Both(client, policy)
     try:
         for op in plan:
             if isinstance(op, float):
