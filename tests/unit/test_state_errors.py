@@ -7,6 +7,8 @@ from redis import exceptions
 
 from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.ops.refusals import arranged_first
+from common.queue.contract import Hold
+from common.queue.policy import decide
 from common.state.connect import PasswordFileError
 from common.state.scripts import wrapped
 
@@ -81,3 +83,20 @@ def test_a_fault_of_ours_is_no_outage() -> None:
 def test_a_message_is_cut() -> None:
     """Foreign text is as long as its writer likes."""
     assert len(str(wrapped(exceptions.ResponseError("x" * 9000)))) <= 256
+
+
+@pytest.mark.parametrize(
+    "error",
+    [*AWAY, exceptions.OutOfMemoryError("OOM")],
+    ids=lambda error: str(error).split()[0],
+)
+def test_no_key_is_charged_for_a_fault_of_redis(error: exceptions.RedisError) -> None:
+    """A restart of Redis in the middle of a thousand runs must not use up a thousand budgets."""
+    found = decide(wrapped(error), {}, draw=0.5)
+    assert isinstance(found, Hold)
+    assert found.source == "redis"
+
+
+def test_a_fault_of_our_own_scripts_is_charged() -> None:
+    """It will not go away by itself: such a key must end where people see it."""
+    assert wrapped(exceptions.ResponseError("ERR wrong number of arguments")).fault is None
