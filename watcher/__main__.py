@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+import structlog
+
 from common.kube.cluster import Cluster
 from common.kube.identity import key_space
 from common.kube.session import Session
@@ -28,9 +30,11 @@ from common.state.ledger import Ledger
 from common.state.names import Names
 from watcher.compose import Running, compose, overview_of
 from watcher.lookout import Lookout, routes
-from watcher.preflight import check_definitions, check_peers
+from watcher.preflight import check_definitions, check_peers, told_by_settings
 from watcher.pulse import Pulse
 from watcher.stream.catalog import ROWS
+
+_log = structlog.get_logger()
 
 
 def main() -> int:
@@ -43,6 +47,8 @@ def main() -> int:
 def _watch(stopping: threading.Event) -> int:
     settings = parse(os.environ)
     begin_logs(settings.ops, component="watcher", warnings=settings.warnings)
+    if told := told_by_settings(settings.scope, cluster=settings.redis.cluster):
+        _log.info("not read from the cluster, but taken from settings", what=told)
     client = client_for(settings.redis, required_address(settings.redis), name="watcher")
     session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
     cluster = patiently(lambda: _arranged(session, settings), stopping)
@@ -69,8 +75,9 @@ def _arranged(session: Session, settings: Settings) -> str:
     Raises PreconditionError where somebody must arrange something first.
     """
     api = Cluster(session)
-    check_peers(api.trivy_operators())
-    check_definitions(session, ROWS)
+    targets = settings.scope.target_namespaces
+    check_peers(api.trivy_operators(targets))
+    check_definitions(session, ROWS, namespace=next(iter(targets), None))
     return settings.redis.cluster or key_space(api)
 
 

@@ -135,6 +135,7 @@ def fold_options(settings: Settings) -> Options:
             [*settings.reports.resource_labels, *dict(settings.reports.additional_labels)]
         ),
         only_current_revisions=settings.scope.only_current_revisions,
+        platform=settings.scope.platform,
     )
 
 
@@ -155,8 +156,10 @@ def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
         plain = (name for name in settings.scope.exclude_namespaces if not glob.is_glob(name))
         excluded = ",".join(f"metadata.namespace!={name}" for name in plain)
         scopes = (Scope(field_selector=excluded),)
+    # Nodes are read for their platform alone.
+    rows = [row for row in ROWS if not (row.kind == "Node" and settings.scope.platform)]
     return tuple(
-        (row, scope) for row in ROWS for scope in (scopes if row.namespaced else (Scope(),))
+        (row, scope) for row in rows for scope in (scopes if row.namespaced else (Scope(),))
     )
 
 

@@ -9,6 +9,7 @@ from common.kube.errors import KindMissingError, NotFoundError
 from common.kube.negotiate import METADATA_LIST
 from common.kube.session import Query, Reply
 from common.model.errors import PreconditionError
+from common.settings.value import Scope
 from watcher.stream.catalog import Row
 
 
@@ -35,9 +36,14 @@ class Peer(Protocol):
         """How many replicas run."""
 
 
-def check_definitions(api: Api, rows: Iterable[Row]) -> None:
-    """Raise PreconditionError unless every report kind among `rows` is served."""
-    missing = [row.kind for row in rows if row.metadata_only and not _is_served(api, row)]
+def check_definitions(api: Api, rows: Iterable[Row], *, namespace: str | None = None) -> None:
+    """Raise PreconditionError unless every report kind among `rows` is served.
+
+    Asked in one namespace where no more may be read; None: in all.
+    """
+    missing = [
+        row.kind for row in rows if row.metadata_only and not _is_served(api, row, namespace)
+    ]
     if missing:
         raise PreconditionError(
             f"the API server knows no {', '.join(missing)}; install the definitions: "
@@ -59,9 +65,19 @@ def check_peers(peers: Sequence[Peer]) -> None:
             )
 
 
-def _is_served(api: Api, row: Row) -> bool:
+def told_by_settings(scope: Scope, *, cluster: str) -> tuple[str, ...]:
+    """Return what would need rights in the whole cluster, and is taken from settings instead."""
+    told = []
+    if cluster:
+        told.append(f"the key space's name ({cluster}, SLUICE_CLUSTER)")
+    if scope.platform:
+        told.append(f"the nodes' platform ({scope.platform}, SLUICE_PLATFORM)")
+    return tuple(told)
+
+
+def _is_served(api: Api, row: Row, namespace: str | None) -> bool:
     try:
-        api.request("GET", row.path(None), query=(("limit", "1"),), accept=METADATA_LIST)
+        api.request("GET", row.path(namespace), query=(("limit", "1"),), accept=METADATA_LIST)
     except (NotFoundError, KindMissingError):
         return False
     return True

@@ -69,8 +69,11 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             version = cluster.server_version()
             yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
             yield from _allowed(lambda: judge_definitions(definitions_found(session)))
-            yield from _allowed(lambda: judge_peers(cluster.trivy_operators()))
-            yield from check_access(cluster.can_i, targets=settings.scope.target_namespaces)
+            targets = settings.scope.target_namespaces
+            yield from _allowed(lambda: judge_peers(cluster.trivy_operators(targets)))
+            yield from check_access(
+                cluster.can_i, targets=targets, nodes=not settings.scope.platform
+            )
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
 

@@ -74,7 +74,7 @@ def look_ahead(settings: Settings) -> Preview:
 def _look(session: Session, settings: Settings) -> Preview:
     cluster = Cluster(session)
     version = cluster.server_version()
-    for operator in cluster.trivy_operators():
+    for operator in cluster.trivy_operators(settings.scope.target_namespaces):
         if operator.ready:
             fault = peer_fault(operator)
             raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")

@@ -128,9 +128,16 @@ class Cluster:
                 raise SourceUnavailableError(f"CRD {name} is not served yet; try again later")
             time.sleep(_POLL_S)
 
-    def trivy_operators(self) -> tuple[Operator, ...]:
-        """Return the Deployments, in all namespaces, that are labelled as trivy-operator."""
-        path = object_path("/apis/apps/v1", "deployments")
+    def trivy_operators(self, namespaces: Iterable[str] = ()) -> tuple[Operator, ...]:
+        """Return the Deployments that are labelled as trivy-operator.
+
+        Of these namespaces alone, which needs no right beyond them; without any, of all.
+        """
+        found = [one for name in list(namespaces) or [""] for one in self._trivy_operators(name)]
+        return tuple(found)
+
+    def _trivy_operators(self, namespace: str) -> tuple[Operator, ...]:
+        path = object_path("/apis/apps/v1", "deployments", namespace=namespace)
         body = self._session.request("GET", path, query=[("labelSelector", _PEER)]).body
         found = msgspec.json.decode(body, type=ObjectList[Workload])
         return tuple(

@@ -149,6 +149,12 @@ def _cluster(text: str) -> str:
     raise ValueError(f"is {_quoted(text)}; write up to 63 of a-z, 0-9 and -")
 
 
+def _platform(text: str) -> str:
+    if not text or re.fullmatch(r"[a-z0-9]+-[a-z0-9]+(-v[0-9]+)?", text):
+        return text
+    raise ValueError(f"is {_quoted(text)}; write os-architecture, such as linux-amd64")
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
@@ -237,6 +243,7 @@ REDIS_URL = Format(
     shown="redis:// \\| rediss:// \\| unix:// \\| redis+sentinel:// URL", read=_redis
 )
 HTTP_URL = Format(shown="http(s)://host:port", read=_http_url)
+PLATFORM = Format(shown="os-architecture", read=_platform)
 CLUSTER = Format(shown="up to 63 of a-z, 0-9, -", read=_cluster)
 DURATION = Format(shown="Go duration", read=_duration_s)
 

@@ -109,6 +109,14 @@ DATA_DIR = Setting(
     meaning="Where databases, layer caches, sockets and the embedded Valkey live; "
     "empty: `sluice` in `XDG_STATE_HOME`, else in `~/.local/state`, else in `/var/lib`.",
 )
+PLATFORM = Setting(
+    name="SLUICE_PLATFORM",
+    format=formats.PLATFORM,
+    group="Scope",
+    meaning="The platform of every node, such as `linux-amd64`, where nodes may not be watched "
+    "(an installation with Roles only); empty: each node tells its own.",
+    shapes_reports=True,
+)
 IMAGE_WAIT_S = Setting(
     name="SLUICE_IMAGE_WAIT_S",
     format=formats.number(0, 86_400),

@@ -115,6 +115,7 @@ def _scope(reading: _Reading) -> Scope:
         target_workloads=reading.get(upstream.TARGET_WORKLOADS),
         only_current_revisions=reading.get(upstream.ONLY_CURRENT_REVISIONS),
         skip_labels=reading.get(ours.SKIP_RESOURCE_BY_LABELS),
+        platform=reading.get(ours.PLATFORM),
     )
 
 

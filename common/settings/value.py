@@ -21,6 +21,7 @@ class Scope:
     target_workloads: tuple[str, ...]  # kinds, as `WORKLOAD_KINDS` spells them
     only_current_revisions: bool
     skip_labels: tuple[str, ...]  # label keys
+    platform: str  # of all nodes, which are not watched then; empty: each tells its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias
 
 import pytest
@@ -13,19 +14,33 @@ from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, render
 # group, resource, verb, and the object's name where only one is allowed
 Right: TypeAlias = tuple[str, str, str, str]
 
+ROLE = "Role"
+CONFINED: dict[str, Any] = {
+    "cluster": "production",
+    "rbac": {"clusterWide": False},
+    "settings": {"OPERATOR_TARGET_NAMESPACES": "shop, cart", "SLUICE_PLATFORM": "linux-amd64"},
+}
 IDENTITY: Right = ("", "namespaces", "get", "kube-system")
 
 
-def rights(chart: Rendered, component: str) -> set[Right]:
-    """Return what the component's account may do, through every binding that names it."""
+def rights(chart: Rendered, component: str, namespace: str | None = None) -> set[Right]:
+    """Return what the component's account may do, through every binding that names it.
+
+    In one namespace by its Roles, or (None) in the whole cluster.
+    """
     account = {
         "kind": "ServiceAccount", "name": f"{RELEASE}-{component}", "namespace": NAMESPACE,
     }  # fmt: skip
-    roles = {each["metadata"]["name"]: each for each in of_kind(chart, "ClusterRole")}
+    kind = f"Cluster{ROLE}" if namespace is None else ROLE
+    roles = {
+        each["metadata"]["name"]: each
+        for each in of_kind(chart, kind)
+        if each["metadata"].get("namespace") == namespace
+    }
     bound = [
         roles[each["roleRef"]["name"]]
-        for each in of_kind(chart, "ClusterRoleBinding")
-        if account in each["subjects"]
+        for each in of_kind(chart, f"{kind}Binding")
+        if account in each["subjects"] and each["metadata"].get("namespace") == namespace
     ]
     return {
         (group, resource, verb, name)
@@ -128,3 +143,30 @@ def test_rights_may_be_made_by_somebody_else() -> None:
     chart = render({"rbac": {"create": False}})
     assert of_kind(chart, "ClusterRole") == of_kind(chart, "ClusterRoleBinding") == []
     assert "rbac.create is false" in chart.notes
+
+
+@pytest.mark.parametrize("component", ["watcher", "worker"])
+def test_without_rights_in_the_cluster_each_target_grants_the_same(component: str) -> None:
+    """An installation that a namespace's owner can make: Roles only, nodes aside."""
+    chart = render(CONFINED)
+    assert not of_kind(chart, "ClusterRole") + of_kind(chart, "ClusterRoleBinding")
+    wanted = {right for right in asked(component) if right[1] != "nodes"}
+    for namespace in ("shop", "cart"):
+        assert rights(chart, component, namespace) == wanted
+    assert rights(chart, "matcher", "shop") == set()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "remedy"),
+    [
+        ({"cluster": ""}, "--set cluster="),
+        ({"settings": {"SLUICE_PLATFORM": ""}}, "settings.SLUICE_PLATFORM=linux-amd64"),
+        ({"settings": {"OPERATOR_TARGET_NAMESPACES": ""}}, "OPERATOR_TARGET_NAMESPACES"),
+        ({"settings": {"OPERATOR_TARGET_NAMESPACES": " , "}}, "OPERATOR_TARGET_NAMESPACES"),
+    ],
+)
+def test_what_only_the_cluster_could_tell_must_be_set(lacking: dict[str, Any], remedy: str) -> None:
+    """Found when the chart is rendered, with what to add."""
+    settings = {**CONFINED["settings"], **lacking.get("settings", {})}
+    with pytest.raises(Exception, match=re.escape(remedy)):
+        render({**CONFINED, **lacking, "settings": settings})

@@ -42,6 +42,10 @@ BY_TYPE: Mapping[str, object] = {
 }
 NEEDS: Mapping[str, Mapping[str, Any]] = {
     "redis.existingSecretKey": {"redis": {"existingSecret": "password"}},
+    "rbac.clusterWide": {
+        "cluster": "production",
+        "settings": {"OPERATOR_TARGET_NAMESPACES": "shop", "SLUICE_PLATFORM": "linux-amd64"},
+    },
     "matcher.persistence.storageClass": {"matcher": {"persistence": {"enabled": True}}},
 }
 

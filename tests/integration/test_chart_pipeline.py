@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 from collections.abc import Iterator, Mapping
@@ -152,58 +153,81 @@ def publish(registry: Registry, folder: Path, level: vulndb.Level) -> None:
     vulndb.push(registry.address, folder, repository="chart/trivy-db")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where the chart is installed, and what its processes meet there."""
+
+    controlplane: ControlPlane
+    registry: Registry
+    kubectl: Path
+    pushed: Mapping[str, Pushed]
+
+    @contextlib.contextmanager
+    def installed(
+        self, values: Mapping[str, Any], place: Place, stack: Stack
+    ) -> Iterator[Pipeline]:
+        """Give watcher, worker, scanner, matcher and Redis with the chart's rights and environment.
+
+        `values` are added to those that this sandbox needs.
+        """
+        name, target = f"t{secrets.token_hex(3)}", f"living-{secrets.token_hex(4)}"
+        namespace = f"test-{name}"
+        settings = {
+            "OPERATOR_TARGET_NAMESPACES": target,
+            "TRIVY_DB_REPOSITORY": f"{self.registry.address}/chart/trivy-db:{vulndb.TAG}",
+            "TRIVY_INSECURE": True,
+            "SLUICE_DB_CHECK_INTERVAL_S": 1,
+            **values.get("settings", {}),
+        }
+        chart = render({**values, "settings": settings}, name=name, namespace=namespace)
+        install_definitions(self.controlplane)
+        for each in (namespace, target):
+            self.controlplane.create_namespace(each)
+        try:
+            apply(self.kubectl, self.controlplane, chart)
+            release = Release(
+                chart=chart,
+                name=name,
+                namespace=namespace,
+                controlplane=self.controlplane,
+                folder=place.sub("tokens"),
+            )
+            yield Pipeline(
+                release=release,
+                target=target,
+                registry=self.registry.address,
+                pushed=self.pushed,
+                parts=run(release, place, stack),
+            )
+        finally:
+            stack.stop()
+            remove_global(self.controlplane, chart)
+            for each in (namespace, target):
+                self.controlplane.api.delete(f"/api/v1/namespaces/{each}")
+
+
 @pytest.fixture(scope="module")
-def pipeline(  # noqa: PLR0917 # pytest passes fixtures by name
+def ground(
     controlplane: ControlPlane,
     kubelet: object,
     registry: Registry,
     programs: dict[str, Path],
     pushed: Mapping[str, Pushed],
-    place: Place,
-    stack: Stack,
-) -> Iterator[Pipeline]:
-    """Give watcher, worker, scanner, matcher and Redis with the chart's rights and environment."""
+) -> Ground:
+    """Give a cluster whose Pods run, with a database to match against."""
     assert kubelet is not None
-    name, target = f"t{secrets.token_hex(3)}", f"living-{secrets.token_hex(4)}"
-    namespace = f"test-{name}"
-    chart = render(
-        {
-            "settings": {
-                "OPERATOR_TARGET_NAMESPACES": target,
-                "TRIVY_DB_REPOSITORY": f"{registry.address}/chart/trivy-db:{vulndb.TAG}",
-                "TRIVY_INSECURE": True,
-                "SLUICE_DB_CHECK_INTERVAL_S": 1,
-            }
-        },
-        name=name,
-        namespace=namespace,
+    with Place() as place:
+        publish(registry, place.sub("database-1"), 1)
+    return Ground(
+        controlplane=controlplane, registry=registry, kubectl=programs["kubectl"], pushed=pushed
     )
-    publish(registry, place.sub("database-1"), 1)
-    install_definitions(controlplane)
-    for each in (namespace, target):
-        controlplane.create_namespace(each)
-    try:
-        apply(programs["kubectl"], controlplane, chart)
-        release = Release(
-            chart=chart,
-            name=name,
-            namespace=namespace,
-            controlplane=controlplane,
-            folder=place.sub("tokens"),
-        )
-        parts = run(release, place, stack)
-        yield Pipeline(
-            release=release,
-            target=target,
-            registry=registry.address,
-            pushed=pushed,
-            parts=parts,
-        )
-    finally:
-        stack.stop()
-        remove_global(controlplane, chart)
-        for each in (namespace, target):
-            controlplane.api.delete(f"/api/v1/namespaces/{each}")
+
+
+@pytest.fixture(scope="module")
+def pipeline(ground: Ground, place: Place, stack: Stack) -> Iterator[Pipeline]:
+    """Give the chart's processes with its defaults."""
+    with ground.installed({}, place, stack) as one:
+        yield one
 
 
 def run(release: Release, place: Place, stack: Stack) -> dict[str, Process]:
@@ -231,6 +255,23 @@ def test_the_three_reports_of_a_new_deployment_arrive(pipeline: Pipeline) -> Non
     found = {one["kind"]: one for one in pipeline.reports("web").values()}
     assert found["VulnerabilityReport"]["report"]["vulnerabilities"]
     assert found["SbomReport"]["report"]["components"]["components"]
+
+
+def test_roles_in_one_namespace_are_enough(ground: Ground) -> None:
+    """Nothing may be read or written outside it, nodes and the cluster's identity included."""
+    confined = {
+        "cluster": "confined",
+        "rbac": {"clusterWide": False},
+        "settings": {"SLUICE_PLATFORM": "linux-amd64"},
+    }
+    with Place() as place, Stack() as stack, ground.installed(confined, place, stack) as alone:
+        roles = {each["kind"] for each in alone.release.chart.manifests}
+        assert not {"ClusterRole", "ClusterRoleBinding"} & roles
+        alone.create("web", alone.pushed["alpine-node"].reference)
+        assert eventually(lambda: alone.kinds("web") == ALL_KINDS, within_s=PATIENCE_S), (
+            alone.logs()
+        )
+        assert "SLUICE_PLATFORM" in alone.parts["watcher"].command.log.read_text(encoding="utf-8")
 
 
 def test_a_private_image_is_scanned_with_the_workloads_own_secret(

@@ -15,12 +15,12 @@ from common.model.errors import PreconditionError
 from common.reports.stamp import StampArtifact
 from common.settings.parse import parse
 from tests import builders as b
-from watcher.compose import epoch_digest, streams_of
+from watcher.compose import epoch_digest, fold_options, streams_of
 from watcher.exporter import label_name, render
 from watcher.fold.reports import ReportFact, read_report
 from watcher.inbox import BATCH_CHANGES, take_batch
 from watcher.metrics import StreamMetrics
-from watcher.preflight import check_definitions, check_peers
+from watcher.preflight import check_definitions, check_peers, told_by_settings
 from watcher.stream.catalog import ROWS
 from watcher.stream.change import Change, Op
 from watcher.stream.signals import Note
@@ -117,8 +117,10 @@ def test_a_label_value_cannot_break_out_of_its_quotes() -> None:
 class _Api:
     def __init__(self, *missing: str) -> None:
         self._missing = missing
+        self.paths: list[str] = []
 
     def request(self, method: str, path: str, *, query: object = (), accept: str = "") -> Reply:
+        self.paths.append(path)
         if path.rpartition("/")[2] in self._missing:
             raise NotFoundError(f"GET {path}: 404")
         return Reply(status=200, headers={}, body=b"{}")
@@ -134,6 +136,25 @@ def test_missing_definitions_are_named_with_the_remedy() -> None:
     check_definitions(_Api(), ROWS)
     with pytest.raises(PreconditionError, match=r"SbomReport.*sluice crds --install"):
         check_definitions(_Api("sbomreports"), ROWS)
+
+
+def test_definitions_are_looked_for_where_something_may_be_read() -> None:
+    """An account with Roles only is refused in all other namespaces."""
+    api = _Api()
+    check_definitions(api, ROWS, namespace="shop")
+    assert api.paths
+    assert all("/namespaces/shop/" in path for path in api.paths)
+
+
+def test_start_up_says_what_settings_stand_in_for() -> None:
+    """Otherwise a wrong platform, which costs wrong findings, would be found by nobody."""
+    scope = parse({"SLUICE_PLATFORM": "linux-arm64"}).scope
+    told = told_by_settings(scope, cluster="production")
+    assert told == (
+        "the key space's name (production, SLUICE_CLUSTER)",
+        "the nodes' platform (linux-arm64, SLUICE_PLATFORM)",
+    )
+    assert told_by_settings(parse({}).scope, cluster="") == ()
 
 
 def test_a_running_trivy_operator_is_refused_with_the_remedy() -> None:
@@ -194,6 +215,14 @@ def test_target_namespaces_are_followed_one_by_one() -> None:
     followed = {(row.resource, scope.namespace) for row, scope in streams}
     assert {("pods", "shop"), ("pods", "dev"), ("nodes", None)} <= followed
     assert ("pods", None) not in followed
+
+
+def test_nodes_are_not_followed_where_a_setting_says_their_platform() -> None:
+    """They belong to the whole cluster, which an account with Roles only may not read."""
+    watched = {row.kind for row, _ in streams_of(parse({}))}
+    confined = {row.kind for row, _ in streams_of(parse({"SLUICE_PLATFORM": "linux-arm64"}))}
+    assert watched - confined == {"Node"}
+    assert fold_options(parse({"SLUICE_PLATFORM": "linux-arm64"})).platform == "linux-arm64"
 
 
 def test_excluded_namespaces_are_left_out_by_the_server_where_they_are_no_globs() -> None:

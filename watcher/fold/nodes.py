@@ -14,7 +14,9 @@ REMEMBERED_DELETED = 1024
 class Nodes:
     """Fold of all Nodes. Every method is O(1) but `default_platform`, O(platforms)."""
 
-    def __init__(self) -> None:
+    def __init__(self, assumed: str = DEFAULT_PLATFORM) -> None:
+        """`assumed` is the platform while no node is known."""
+        self._assumed = assumed
         self._live: dict[str, str] = {}
         self._deleted: dict[str, str] = {}  # insertion order is the order of deletion
         self._counts: Counter[str] = Counter()
@@ -48,7 +50,7 @@ class Nodes:
     def default_platform(self) -> str:
         """The commonest platform; among equally common ones the first by name."""
         if not self._counts:
-            return DEFAULT_PLATFORM
+            return self._assumed
         return min(self._counts, key=lambda platform: (-self._counts[platform], platform))
 
     def _count(self, platform: str, change: int) -> None:

@@ -12,7 +12,7 @@ from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from watcher.fold import read
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, Unreadable
 from watcher.fold.facts import WorkloadFact
-from watcher.fold.nodes import Nodes
+from watcher.fold.nodes import DEFAULT_PLATFORM, Nodes
 from watcher.fold.pods import Pods
 from watcher.fold.reports import Reports, read_report
 from watcher.fold.touched import Touched
@@ -38,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
     replaced_labels: frozenset[str] = frozenset()  # keys on reports whose values settings fill
     only_current_revisions: bool = True
+    platform: str = ""  # of all nodes; empty: each tells its own
 
 
 class Tables:
@@ -45,7 +46,7 @@ class Tables:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.nodes = Nodes()
+        self.nodes = Nodes(options.platform or DEFAULT_PLATFORM)
         self.pods = Pods()
         self.workloads = Workloads()
         self.reports = Reports()

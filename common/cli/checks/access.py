@@ -64,9 +64,14 @@ RULES: tuple[Rule, ...] = (
 CanI = Callable[[str, str, str, str], bool]
 
 
-def check_access(can_i: CanI, *, targets: Sequence[str]) -> Iterator[Finding]:
-    """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all."""
+def check_access(can_i: CanI, *, targets: Sequence[str], nodes: bool = True) -> Iterator[Finding]:
+    """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all.
+
+    Without `nodes` a setting says their platform, and nobody reads them.
+    """
     for rule in RULES:
+        if rule.resources == ("nodes",) and not nodes:
+            continue
         namespaces = targets if targets and not rule.everywhere else ("",)
         yield _finding(rule, list(_missing(rule, can_i, namespaces)))
 

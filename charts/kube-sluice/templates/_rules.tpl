@@ -1,0 +1,41 @@
+{{/* The metadata of a role or its binding. Takes (list $ component namespace); none: the cluster's. */}}
+{{- define "kube-sluice.roleMetadata" -}}
+{{- $root := index . 0 -}}
+name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
+{{- with index . 2 }}
+namespace: {{ . }}
+{{- end }}
+labels:
+  {{- include "kube-sluice.labels" . | nindent 2 }}
+{{- end -}}
+
+{{- define "kube-sluice.rules.watcher" -}}
+- apiGroups: [""]
+  resources: [{{ if .Values.rbac.clusterWide }}nodes, {{ end }}pods, replicationcontrollers]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [deployments, replicasets, statefulsets, daemonsets]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [jobs, cronjobs]
+  verbs: [list, watch]
+- apiGroups: [aquasecurity.github.io]
+  resources: [vulnerabilityreports, exposedsecretreports, sbomreports]
+  verbs: [list, watch]
+{{- end -}}
+
+{{- define "kube-sluice.rules.worker" -}}
+- apiGroups: [aquasecurity.github.io]
+  resources: [vulnerabilityreports, exposedsecretreports, sbomreports]
+  verbs: [get, create, update, patch, delete]
+# Failures are told on the workload; the same failure again raises a count.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, get, patch]
+{{- if .Values.rbac.pullSecrets }}
+# By name only, never a list: what a kubelet would pull with.
+- apiGroups: [""]
+  resources: [secrets, serviceaccounts]
+  verbs: [get]
+{{- end }}
+{{- end -}}
