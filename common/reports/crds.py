@@ -22,6 +22,11 @@ _Above: TypeAlias = "Mapping[str, Sequence[_Field]]"  # fields by the path of th
 _FIELD = r"(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?"
 _CRON = rf"^\s*({_FIELD}(,{_FIELD})*\s+){{4}}{_FIELD}(,{_FIELD})*\s*$"
 
+# What people ask for across namespaces, and the API server can answer without sending the rest:
+# `kubectl get vulns -A --field-selector report.artifact.digest=sha256:…`. Kubernetes 1.32; older
+# servers drop it.
+_SELECTABLE = ("report.artifact.digest", "report.artifact.repository")
+
 
 def definitions() -> list[Schema]:
     """Return all definitions in the catalog's order."""
@@ -44,6 +49,9 @@ def definition(row: ReportKind) -> Schema:
     }
     if row.status:
         version["subresources"] = {"status": {}}
+    selectable = [path for path in _SELECTABLE if f"{path} string" in FIELDS[row.kind]]
+    if selectable:
+        version["selectableFields"] = [{"jsonPath": f".{path}"} for path in selectable]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -183,6 +183,19 @@ def test_kubectl_shows_trivy_operators_columns(
     assert found[1].split()[-4:] == ["2", "1", "0", "0"]
 
 
+def test_reports_are_found_by_digest_without_reading_the_others(
+    controlplane: ControlPlane, kubectl: Kubectl, owner: WorkloadRow
+) -> None:
+    """Which workloads run this image, in a cluster of 275,000 reports."""
+    wanted = _draft(owner, _bodies()[0])
+    stored = controlplane.api.create(_path(wanted), _object(wanted))
+    digest = stored["report"]["artifact"]["digest"]
+    for value, names in ((digest, [wanted.name]), ("sha256:other", [])):
+        selector = f"--field-selector=report.artifact.digest={value}"
+        found = kubectl("get", "vulns", "-n", owner.namespace, selector, "-o", "name")
+        assert [line.rpartition("/")[2] for line in found.split()] == names
+
+
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.usefixtures("kubectl")
 def test_nothing_of_a_body_is_pruned(
