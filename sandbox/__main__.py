@@ -86,10 +86,12 @@ def _up(parsed: argparse.Namespace) -> None:
         cluster = ControlPlane(place, programs, stack).start()
         if not parsed.no_kubelet:
             Kubelet(cluster, stack).start()
-        _say(f"ready in {time.monotonic() - began:.1f} s; Ctrl-C ends it; logs: {place.sub('log')}")
-        print(f"export KUBECONFIG={cluster.kubeconfig}")
-        print(f"export REGISTRY={images.address}", flush=True)
+        # Who reads the last line may end us before the next instruction; that is no failure.
         with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            took_s = time.monotonic() - began
+            _say(f"ready in {took_s:.1f} s; Ctrl-C ends it; logs: {place.sub('log')}")
+            print(f"export KUBECONFIG={cluster.kubeconfig}")
+            print(f"export REGISTRY={images.address}", flush=True)
             threading.Event().wait()
         _say("stopping")
 

@@ -120,8 +120,10 @@ class Run:
             ports = parts.start_components(self.owner, around)
             tables = tables_on(client, address, self.cluster)
             with parts.serve(served, ports) as taken, self._progress(tables):
+                # Before the note: who reads it may send the signal before our next instruction.
+                until = signals.watched()
                 self.context.terminal.note(f"Ready. {taken.shown()}\nCtrl-C drains and stops.")
-                self.owner.watch(signals.watched())
+                self.owner.watch(until)
                 self.context.terminal.note("Draining …")
 
     def _progress(self, tables: Tables) -> contextlib.AbstractContextManager[None]:

@@ -114,8 +114,7 @@ def _play_existing(place: Place, stack: Stack, parsed: argparse.Namespace) -> in
         parsed.json.write_bytes(text)
     result(text.decode())
     if not parsed.once:
-        result(f"It stays up until Ctrl-C; logs: {product.log}")
-        _until_ctrl_c()
+        _until_ctrl_c(f"It stays up until Ctrl-C; logs: {product.log}")
     return _FAILED if measured["faults"] else 0
 
 
@@ -140,13 +139,13 @@ def _measure(stage: Stage, began: float) -> Measured:
 
 def _stay(world: World, product: Product) -> None:
     """Stay up until Ctrl-C."""
-    result(shown.next_steps(world, product))
-    _until_ctrl_c()
+    _until_ctrl_c(shown.next_steps(world, product))
 
 
-def _until_ctrl_c() -> None:
-    """Wait; Ctrl-C is the wanted end here, and no failure."""
+def _until_ctrl_c(told: str) -> None:
+    """Tell and wait; Ctrl-C is the wanted end from the first word on, and no failure."""
     with contextlib.suppress(KeyboardInterrupt):
+        result(told)
         threading.Event().wait()
 
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Any
 
 import pytest
 
+from common.cli import parts, run
+from common.cli.command import Context
 from common.cli.interrupts import Interrupts
 from common.cli.parts import Served, certain, own_address
 from common.cli.pipeline import Ports, Surroundings, child, names, scanner
 from common.cli.preview import Preview, kinds_on, missing, namespaces_text
 from common.cli.progress import progress_line
+from common.cli.terminal import Terminal
 from common.ops.process import ChildSpec
+from common.ops.supervisor import Supervisor
 from common.reports.catalog import CATALOG
 from common.settings.formats import BindAddress
 from common.settings.parse import parse
 
 PORTS = Ports(metrics=41_001, health=41_002)
+LOOPBACK = BindAddress(host="127.0.0.1", port=0)
 
 
 def around(**changes: Any) -> Surroundings:
@@ -247,3 +253,55 @@ def test_an_echo_of_the_first_signal_does_not_cut_the_drain_short() -> None:
     except KeyboardInterrupt:  # left to itself it would end the whole suite
         pytest.fail("the echo was taken for a second wish")
     assert until.is_set()
+
+
+class _Nothing:
+    """Stands where a real part would: closes, and is a block."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Any:
+        return Served(metrics=LOOPBACK, health=LOOPBACK, status=LOOPBACK)
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Reader(io.StringIO):
+    """A reader of stderr that signals the run as soon as it has read that the run is ready."""
+
+    def __init__(self, signals: Interrupts) -> None:
+        super().__init__()
+        self._signals = signals
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if "Ready." in text:
+            self._signals(signal.SIGTERM, None)
+        return written
+
+
+def test_who_reads_that_it_is_ready_may_end_it_in_that_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A script that waits for the line and stops the run must get a drain and status 0."""
+    for name in ("start_components", "redis_of_its_own", "scanner_socket"):
+        monkeypatch.setattr(parts, name, lambda *_: "")
+    monkeypatch.setattr(parts, "serve", lambda *_: _Nothing())
+    monkeypatch.setattr(run, "client_for", lambda *_, **__: _Nothing())
+    monkeypatch.setattr(run, "require_answer", lambda *_: None)
+    monkeypatch.setattr(run, "tables_on", lambda *_: None)
+    environ = {"SLUICE_REDIS_URL": "unix:///nowhere"}
+    signals = Interrupts()
+    told = _Reader(signals)
+    terminal = Terminal(stdin=sys.stdin, stdout=io.StringIO(), stderr=told)
+    one = run.Run(
+        context=Context(environ=environ, terminal=terminal),
+        settings=parse(environ),
+        cluster="c",
+        owner=Supervisor(),
+    )
+    try:
+        one.until_stopped(signals, workers=1)
+    except KeyboardInterrupt:  # left to itself it would end the whole suite
+        pytest.fail("the signal was taken for one during the start")
+    assert told.getvalue().endswith("Draining …\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import structlog
@@ -27,13 +28,16 @@ def main() -> int:
 
 
 def _scan() -> int:
+    # The socket is the sign of being ready, and who sees it may stop us in that moment.
+    stopping = threading.Event()
+    stop_on_signals(stopping.set)
     settings = parse(os.environ)
     begin_logs(settings.ops, component="scanner", warnings=settings.warnings)
-    _serve(settings)
+    _serve(settings, stopping)
     return DONE
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, stopping: threading.Event) -> None:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     socket_path = Path(settings.trivy.scanner_socket)
     bench = Bench(
@@ -53,6 +57,8 @@ def _serve(settings: Settings) -> None:
     )
     with ScannerService(bench, socket_path) as service:
         stop_on_signals(service.stop)
+        if stopping.is_set():
+            service.stop()
         _log.info("scanner listens", socket=str(socket_path), trivy=trivy.version, jobs=bench.jobs)
         service.serve()
 

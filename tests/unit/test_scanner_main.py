@@ -1,0 +1,60 @@
+"""`python -m worker.scanner`: how the process begins and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Self
+
+import pytest
+
+from worker.scanner import __main__ as scanner
+
+
+class Signalled:
+    """A service that is told to stop in the moment in which its socket appears."""
+
+    stopped = False
+
+    def __init__(self, *_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop(self) -> None:
+        type(self).stopped = True
+
+    def serve(self) -> None:
+        assert self.stopped, "it would serve on"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def unheard() -> Iterator[threading.Event]:
+    """Give an event that a signal sets which the scanner did not handle."""
+    unheard = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: unheard.set()) for number in numbers]
+    yield unheard
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_who_sees_the_socket_may_end_the_scanner_in_that_moment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unheard: threading.Event
+) -> None:
+    """The socket says that it is ready: from then on a signal must end it in order."""
+    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(scanner, "begin_logs", lambda *_, **__: None)
+    monkeypatch.setattr(scanner, "require_trivy", lambda *_: SimpleNamespace(version="1"))
+    monkeypatch.setattr(scanner, "ScannerService", Signalled)
+    for part in ("Bench", "Workshop", "JavaDatabase"):
+        monkeypatch.setattr(scanner, part, lambda *_, **__: SimpleNamespace(jobs=1))
+    assert scanner.main() == 0
+    assert not unheard.is_set()
