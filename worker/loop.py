@@ -77,6 +77,7 @@ class Loop:
         self._log = structlog.get_logger("worker.loop").bind(pool=pool, worker=settings.worker)
         self._outage = Outage(self._stopping, ports.monotonic_s, self._log)
         self._mean_s: float | None = None  # of recent runs; None: nobody knows yet
+        self._compare_at_s = float("-inf")  # when to compare Redis' record of our claims again
 
     def stop(self) -> None:
         """Ask the loop to end: it finishes the running key and gives back the others."""
@@ -97,19 +98,17 @@ class Loop:
                 self._idle()
 
     def _claim(self) -> list[Claim]:
-        """Claim; after a lost reply first give back what may be on record for us."""
+        """Claim, holding nothing; what is on record for us all the same is given back first."""
         worker = self._settings.worker
-        lost = False
         while True:
             try:
-                if lost:
-                    self._queue.recover(worker, ())
+                self._compare()
                 began_s = self._ports.monotonic_s()
                 claims = self._queue.claim(
                     self._pool, worker, limit=self._limit(), lease_s=self._lease.length_s
                 )
             except SluiceError as error:
-                lost = True
+                self._doubt()
                 if not self._outage.again(error):
                     return []
                 continue
@@ -118,6 +117,21 @@ class Loop:
             if claims:
                 self._ports.hooks.claimed(self._pool, len(claims))
             return claims
+
+    def _compare(self) -> None:
+        """Once a lease, give back what is on record for us: it is nothing that we hold.
+
+        It is a claim whose reply was lost, or one whose end was, because Redis' log lost its tail.
+        Nobody else can free it: we live, and so does its lease.
+        """
+        now_s = self._ports.monotonic_s()
+        if now_s >= self._compare_at_s:
+            self._queue.recover(self._settings.worker, ())
+            self._compare_at_s = now_s + self._lease.length_s
+
+    def _doubt(self) -> None:
+        """Compare before the next claim: Redis was away, or does not know what we know."""
+        self._compare_at_s = float("-inf")
 
     def _limit(self) -> int:
         if self._pool == "scan" or self._mean_s is None:
@@ -131,6 +145,7 @@ class Loop:
         try:
             self._queue.wait(self._pool, self._settings.idle_s)
         except SluiceError as error:
+            self._doubt()
             self._outage.again(error)
 
     def _work(self, claims: list[Claim]) -> None:
@@ -196,6 +211,7 @@ class Loop:
                     self._settings.worker, done.runs, done.facts, running=running, resent=resent
                 )
             except TransientError as error:
+                self._doubt()
                 resent = True
                 if not self._outage.again(error):
                     self._log.warning("results lost; their leases will end", keys=len(done.runs))
@@ -207,6 +223,8 @@ class Loop:
                 break
             self._outage.over()
             done.refused = not all(valid)
+            if done.refused:
+                self._doubt()
             if done.refused and not resent:
                 self._ports.hooks.refused(self._pool, valid.count(False))
             break
@@ -227,6 +245,7 @@ class Loop:
         try:
             self._queue.recover(self._settings.worker, ())
         except SluiceError as error:
+            self._doubt()
             self._outage.again(error)
 
     def _note(self, claim: Claim, outcome: Outcome, seconds: float) -> None:

@@ -108,9 +108,10 @@ def until(condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
+def ground(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Ground]:
+    """Give the ground; the parameter is Redis' `appendfsync`."""
     with Place() as place, Stack() as stack:
-        server = Valkey(place, stack).start()
+        server = Valkey(place, stack, fsync=getattr(request, "param", "everysec")).start()
         with Redis.from_url(server.socket_url, socket_timeout=10) as client:
             ground = Ground(server, place, client, Diary(tmp_path))
             yield ground
@@ -193,6 +194,25 @@ def test_a_worker_that_was_stopped_past_its_lease_changes_nothing(ground: Ground
     assert ground.queue.members([slow]) == [False]
 
 
+@pytest.mark.parametrize("ground", ["always"], indirect=True)  # so that the claim is in the log
+def test_an_end_that_the_log_lost_does_not_hold_its_key_for_ever(ground: Ground) -> None:
+    """Redis comes back with a claim that ended long ago, of a worker that lives.
+
+    Its lease never ends, and an add or a sweep would believe that the key runs.
+    """
+    (key,) = workloads(1)
+    ground.change(key)
+    ground.start(run_s=0.5)
+    until(lambda: any((ground.diary.folder / "lock").iterdir()))
+    claimed_bytes = ground.server.log_bytes()
+    ground.settle([key])
+    ground.server.kill(keep_bytes=claimed_bytes)
+    ground.server.restart()
+    assert ground.queue.members([key]) == [True]
+    ground.settle([key])
+    assert len(ground.diary.runs()) == 2
+
+
 @pytest.mark.parametrize("fault", ["workers die", "redis dies"])
 def test_torture_loses_and_doubles_nothing(ground: Ground, fault: str) -> None:
     """Law 2, under SIGKILLs of workers and of Redis (AOF everysec, as we run it).
@@ -216,17 +236,22 @@ def test_torture_loses_and_doubles_nothing(ground: Ground, fault: str) -> None:
 
     producer = threading.Thread(target=produce)
     producer.start()
-    for _ in range(4):
-        time.sleep(0.7)
-        if fault == "workers die":
-            victim = dice.randrange(2)
-            workers[victim].kill()
-            workers[victim] = ground.start(**settings)
-        else:
-            ground.server.kill()
-            ground.server.restart()
-    stop.set()
-    producer.join()
+    try:
+        for number in range(1, 5):
+            # By what was done and not by the clock: a loaded machine takes its time.
+            until(
+                lambda: changes >= number * 100 and len(ground.diary.runs()) >= number * 40  # noqa: B023
+            )
+            if fault == "workers die":
+                victim = dice.randrange(2)
+                workers[victim].kill()
+                workers[victim] = ground.start(**settings)
+            else:
+                ground.server.kill()
+                ground.server.restart()
+    finally:
+        stop.set()
+        producer.join()
 
     ground.settle(keys)
     lost = ground.behind(keys)
@@ -237,7 +262,5 @@ def test_torture_loses_and_doubles_nothing(ground: Ground, fault: str) -> None:
         lost = ground.behind(keys)
     assert lost == []
     assert ground.diary.violations() == []
-    assert changes > 300
-    assert len(ground.diary.runs()) > 100
     left = list(ground.client.scan_iter("rq:job:*"))
     assert left == []

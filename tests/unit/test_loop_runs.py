@@ -65,6 +65,7 @@ class Watched(FakeWorkQueue):
         self.reports: list[tuple[list[WorkKey], WorkKey | None]] = []
         self.released: list[WorkKey] = []
         self.resent: list[bool] = []
+        self.recoveries = 0
         self.idle: Callable[[], None] = lambda: None
 
     def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
@@ -89,6 +90,10 @@ class Watched(FakeWorkQueue):
     def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
         self.released += [claim.key for claim in claims]
         return super().release(worker, claims)
+
+    def recover(self, worker: str, holding: Sequence[Claim]) -> int:
+        self.recoveries += 1
+        return super().recover(worker, holding)
 
     def wait(self, pool: str, timeout_s: float) -> None:
         super().wait(pool, timeout_s)
@@ -477,6 +482,54 @@ def test_an_end_whose_reply_was_lost_is_told_again_and_counts_once(
     assert [type(outcome) for _, outcome in flaky.queue.outcomes] == [Settled]
     assert flaky.queue.resent[-1]
     assert flaky.hooks.refusals == 0  # a token that its own first call used up is no news
+
+
+def in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
+    """Return what does one of the steps each time it is called."""
+    left = iter(steps)
+
+    def do() -> None:
+        next(left)()
+
+    return do
+
+
+def lost_end(bench: Bench) -> None:
+    """Put a claim on record that the loop does not hold: Redis' log lost the end of its run."""
+    bench.add(workload("lost"))
+    FakeWorkQueue.claim(bench.queue, "reconcile", WORKER, limit=1, lease_s=1000.0)
+
+
+def test_a_claim_that_only_redis_knows_of_is_given_back_within_a_lease(bench: Bench) -> None:
+    """The worker lives, so its lease never ends: the key would neither run nor be repaired."""
+    loop = bench.loop(lambda _: converged())
+    bench.queue.idle = in_turn(
+        lambda: lost_end(bench), lambda: bench.clock.advance(15.0), loop.stop
+    )
+    loop.run()
+    assert bench.ran == [workload("lost")]
+    assert bench.left == set()
+
+
+def test_after_an_outage_it_is_given_back_at_once(flaky: Bench) -> None:
+    """That is when the log may have lost something; whoever waited for the key waited enough."""
+    loop = flaky.loop(lambda _: converged())
+
+    def outage() -> None:
+        lost_end(flaky)
+        raise SourceUnavailableError("Redis: gone")
+
+    flaky.queue.idle = in_turn(outage, loop.stop)
+    loop.run()
+    assert flaky.ran == [workload("lost")]
+
+
+def test_looking_for_such_claims_costs_one_round_trip_a_lease(bench: Bench) -> None:
+    """A loop claims hundreds of times a second."""
+    loop = bench.loop(lambda _: converged())
+    bench.queue.idle = in_turn(*[lambda: bench.clock.advance(1.0)] * 29, loop.stop)
+    loop.run()
+    assert bench.queue.recoveries == 2
 
 
 def test_an_outage_is_said_once(flaky: Bench) -> None:
