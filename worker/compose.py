@@ -18,6 +18,7 @@ from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from common.model.policies import changed_policies
+from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
 from common.settings.value import Settings
@@ -147,6 +148,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         rows=rows,
         settled=settled,
         successors=images,
+        claims=WorkQueue(*store),
         gatherer=Gatherer(
             images=images,
             resolutions=ResolutionTable(*store),

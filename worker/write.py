@@ -1,8 +1,13 @@
 """The only writer: makes one stored report the wanted one, and writes nothing when it is.
 
 Everything is conditional: a create fails when somebody was faster, a replacement and a patch carry
-the resourceVersion that the decision was made on. A worker that slept past its lease can therefore
-not overwrite newer data.
+the resourceVersion that the decision was made on. Between that read and the write the run asks
+whether its key is still its own (`Mine`). A worker that slept past its lease can therefore not
+overwrite newer data: another run that began before the question is seen by it, and the write of one
+that began later changed the resourceVersion.
+
+What it will miss: a create has no version to carry. One that slept between question and request
+brings back a report that was deleted meanwhile; with its owner it goes again, else by the sweep.
 """
 
 from __future__ import annotations
@@ -31,6 +36,9 @@ _SHRINK = 2
 # The stamp is compared by its parts. What was left out belongs to the stored body, so it changes
 # with the body alone.
 _COMPARED = OWN_ANNOTATIONS - {CONTENT_HASH_ANNOTATION, STAMP_ANNOTATION, TRUNCATED_ANNOTATION}
+
+# Says whether the run's key is still its own; raises when nobody can tell.
+Mine: TypeAlias = Callable[[], bool]
 
 How: TypeAlias = Literal["created", "replaced", "stamped", "kept", "left", "deleted"]
 
@@ -79,11 +87,12 @@ class Writer:
         self._lives = lives
         self._now = now  # RFC 3339, UTC, whole seconds
 
-    def apply(self, draft: Draft, stamp: Stamp, *, expect_absent: bool) -> Written:
+    def apply(self, draft: Draft, stamp: Stamp, *, mine: Mine, expect_absent: bool) -> Written:
         """Make the report true.
 
         `expect_absent` saves the read before the first write of a new workload. Raises what the
-        store raises; ConflictError after three lost races.
+        store raises, and what `mine` raises; ConflictError after three lost races, or when the key
+        is another run's by now.
         """
         existing = None if expect_absent else self._read(draft)
         for _ in range(_TRIES):
@@ -92,6 +101,8 @@ class Writer:
                 draft = draft.sidestep()
                 existing = self._read(draft)
                 continue
+            if not isinstance(step, Keep):
+                _require(mine, draft.shown)
             try:
                 return self._take(step, draft, stamp, existing)
             except ConflictError:
@@ -101,12 +112,16 @@ class Writer:
             "is a second operator writing reports?"
         )
 
-    def remove(self, shown: str, *, owner_uid: str) -> bool:
-        """Delete `Kind/namespace/name` if `owner_uid` still owns it; whether it did."""
+    def remove(self, shown: str, *, owner_uid: str, mine: Mine) -> bool:
+        """Delete `Kind/namespace/name` if `owner_uid` still owns it; whether it did.
+
+        Raises ConflictError when it changed meanwhile, or when the key is another run's by now.
+        """
         kind, namespace, name = shown.split("/")
         existing = self._store.get(kind, namespace, name)
         if existing is None or existing.owner is None or existing.owner.uid != owner_uid:
             return False
+        _require(mine, shown)
         return self._store.delete(existing)
 
     def _read(self, draft: Draft) -> ReportMeta | None:
@@ -174,6 +189,12 @@ class Writer:
         mark = existing.annotations.get(TRUNCATED_ANNOTATION, "")
         patch = metadata_patch(_marked(draft, mark), stamp, existing=existing)
         self._store.patch_metadata(existing, patch)
+
+
+def _require(mine: Mine, shown: str) -> None:
+    """Raise ConflictError unless the run's key is still its own."""
+    if not mine():
+        raise ConflictError(f"{shown}: not written, for another run has its key by now")
 
 
 def _marked(draft: Draft, left_out: str) -> Draft:

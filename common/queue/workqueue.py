@@ -195,6 +195,12 @@ class WorkQueue:
         }
         return [bool(done) for done in self.scripts.run("complete", payload, blobs)]
 
+    def holds(self, claim: Claim) -> bool:
+        """Say whether the claim is current: no other one of its key was made, nor was it ended."""
+        with self.scripts.reading() as redis:
+            token = redis.hget(self.names.job(claim.key), "s_token")
+        return bool(token == str(claim.token).encode())
+
     def heartbeat(self, worker: str, *, lease_s: float) -> bool:
         """Renew the lease. False: it had ended and been reaped, so the claims are others' now."""
         return self.beat(worker, lease_s=lease_s)[0]

@@ -481,3 +481,18 @@ def test_membership_is_true_in_every_state(subject: Subject) -> None:
     subject.add(delayed, delay_s=100)
     found = subject.queue.members([queued, running, delayed, dead, absent])
     assert found == [True, True, True, True, False]
+
+
+def test_only_the_holder_of_the_current_claim_holds_its_key(subject: Subject) -> None:
+    """A run asks before it writes: one that slept past its lease must hear no."""
+    subject.add(workload())
+    first = subject.one()
+    assert subject.queue.holds(first)
+    subject.later(LEASE_S + 1)
+    subject.queue.reap(3)
+    assert not subject.queue.holds(first)
+    second = subject.one("w2")
+    assert not subject.queue.holds(first)
+    assert subject.queue.holds(second)
+    assert subject.end(second, converged(), "w2")
+    assert not subject.queue.holds(second)

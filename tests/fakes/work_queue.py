@@ -75,6 +75,10 @@ class FakeWorkQueue:
         released: list[bool] = self._do(Release(worker=worker, claims=tuple(claims)))
         return released
 
+    def holds(self, claim: Claim) -> bool:
+        job = self.state.jobs.get(claim.key)
+        return job is not None and job.state == "running" and job.token == claim.token
+
     def heartbeat(self, worker: str, *, lease_s: float) -> bool:
         return self.beat(worker, lease_s=lease_s)[0]
 

@@ -111,12 +111,14 @@ class World:
     events: FakeEvents = field(default_factory=FakeEvents)
     now_s: float = 1010.0
     epoch: int = 1
+    lost: bool = False  # another run has claimed the key
 
     def reconciler(self) -> WorkloadReconciler:
         return WorkloadReconciler(
             rows=self.rows,
             settled=self.settled,
             successors=self.settled,
+            claims=self,
             gatherer=Gatherer(
                 images=self.images,
                 resolutions=self.resolutions,
@@ -145,6 +147,10 @@ class World:
         finished = self.reconciler()(Claim(key=key, token=1, tallies=tallies(attempts, 1.0)))
         self.settled.commit(key, finished)
         return finished
+
+    def holds(self, claim: Claim) -> bool:
+        """Answer for the queue."""
+        return claim.token == 1 and not self.lost
 
     def _lives(self, kind: str, namespace: str, name: str, uid: str) -> bool:
         row = self.rows.rows.get(WorkloadKey(kind=kind, namespace=namespace, name=name))
@@ -409,6 +415,25 @@ def test_a_retired_revisions_reports_are_found_without_redis_memory(world: World
     )
     assert outcome(world.run(old)) == "Rest:Retired"
     assert world.store.objects == {}
+
+
+def test_a_run_that_lost_its_claim_neither_writes_nor_deletes(world: World) -> None:
+    """Trap 8. It was stopped between gathering and writing; the other run knows better."""
+    world.images.records[image(A)] = record()
+    key = world.rows.put(replica_set(container("app"), container("side")))
+    world.run(key)
+    stored = dict(world.store.objects)
+    world.lost = True
+    world.images.records[image(A)] = record(ids=("CVE-2",))
+    with pytest.raises(ConflictError):
+        world.run(key)
+    new = WorkloadKey(kind="ReplicaSet", namespace="shop", name="web-2")
+    world.settled.rows[new] = SettledRow(fingerprint="", epoch=1, outcome="Converged")
+    retired = container(digest=None)
+    world.rows.put(replica_set(retired, current=False, successor="web-2", has_pods=False))
+    with pytest.raises(ConflictError):
+        world.run(key)
+    assert world.store.objects == stored
 
 
 def test_a_dropped_containers_reports_are_deleted(world: World) -> None:

@@ -68,7 +68,7 @@ def writer(store: FakeReportStore, living: frozenset[str] = frozenset()) -> Writ
 
 
 def apply(store: FakeReportStore, of: Draft, *, fresh: bool = False, epoch: int = 1) -> str:
-    return writer(store).apply(of, stamp(of, epoch), expect_absent=fresh).how
+    return writer(store).apply(of, stamp(of, epoch), mine=lambda: True, expect_absent=fresh).how
 
 
 def stored_stamp(store: FakeReportStore) -> Stamp:
@@ -114,10 +114,13 @@ def test_a_wrong_prediction_is_corrected_on_the_stamp(store: FakeReportStore) ->
     """Law 1: else the next pass would take our own write for somebody's edit, for ever."""
     draft_ = made()
     frozen = Writer(store, lives=lambda *_: False, now=lambda: "2026-01-01T00:00:00Z")
-    frozen.apply(draft_, stamp(draft_), expect_absent=True)
+    frozen.apply(draft_, stamp(draft_), mine=lambda: True, expect_absent=True)
     stored = store.objects[KEY]["metadata"]
     stored["annotations"][STAMP_ANNOTATION] = "lost"
-    assert frozen.apply(draft_, stamp(draft_), expect_absent=False).how == "replaced"
+    assert (
+        frozen.apply(draft_, stamp(draft_), mine=lambda: True, expect_absent=False).how
+        == "replaced"
+    )
     assert stored_stamp(store).generation == store.objects[KEY]["metadata"]["generation"] == 1
 
 
@@ -161,11 +164,11 @@ def test_the_later_owner_takes_a_name_of_its_own(store: FakeReportStore) -> None
     second = made(row("b", kind="Pod", name="web-db"), container="app", title="other")
     assert first.name == second.name
     both = writer(store, living=frozenset({"a", "b"}))
-    both.apply(first, stamp(first), expect_absent=True)
+    both.apply(first, stamp(first), mine=lambda: True, expect_absent=True)
     for expect_absent in (True, False):
-        written = both.apply(second, stamp(second), expect_absent=expect_absent)
+        written = both.apply(second, stamp(second), mine=lambda: True, expect_absent=expect_absent)
     assert written.how == "kept"
-    assert both.apply(first, stamp(first), expect_absent=False).how == "kept"
+    assert both.apply(first, stamp(first), mine=lambda: True, expect_absent=False).how == "kept"
     assert written.shown != first.shown
     assert len(store.objects) == 2
 
@@ -191,6 +194,57 @@ def test_a_write_that_lost_a_race_reads_again_and_decides_again(store: FakeRepor
     assert store.calls.count("replace") == 2
 
 
+def test_a_run_whose_key_is_anothers_by_now_writes_nothing(store: FakeReportStore) -> None:
+    """Trap 8. It slept past its lease between gathering and writing: what it has is old."""
+    first, second = made(title="old"), made(title="new")
+    with pytest.raises(ConflictError, match="another run has its key"):
+        writer(store).apply(first, stamp(first), mine=lambda: False, expect_absent=True)
+    assert store.writes == 0
+    apply(store, second)
+    for old in (first, made(msgspec.structs.replace(row(), labels={"a": "b"}), title="new")):
+        with pytest.raises(ConflictError, match="another run has its key"):
+            writer(store).apply(old, stamp(old), mine=lambda: False, expect_absent=False)
+    with pytest.raises(ConflictError, match="another run has its key"):
+        writer(store).remove("/".join(KEY), owner_uid="u1", mine=lambda: False)
+    assert store.writes == 1
+
+
+def test_a_run_that_loses_its_key_between_read_and_write_does_not_try_again(
+    store: FakeReportStore,
+) -> None:
+    """Trap 8. The version that it read is gone; to read again would only arm the old content."""
+    apply(store, made(title="first"))
+    slept = False
+
+    def other_run() -> None:
+        nonlocal slept
+        if not slept:
+            slept = True
+            apply(store, made(title="newest"))
+
+    store.before_write = other_run
+    old = made(title="old")
+    with pytest.raises(ConflictError, match="another run has its key"):
+        writer(store).apply(old, stamp(old), mine=lambda: not slept, expect_absent=False)
+    assert stored_stamp(store).content_hash == made(title="newest").content_hash
+
+
+def test_a_run_asks_whose_its_key_is_after_its_last_read(store: FakeReportStore) -> None:
+    """Asked before it, an answer proves nothing: the other run may write in between."""
+    apply(store, made(title="first"))
+    store.calls.clear()
+    asked: list[list[str]] = []
+
+    def mine() -> bool:
+        asked.append(list(store.calls))
+        return True
+
+    changed = made(title="next")
+    writer(store).apply(changed, stamp(changed), mine=mine, expect_absent=False)
+    writer(store).apply(changed, stamp(changed), mine=mine, expect_absent=False)  # nothing to write
+    assert asked == [["get"]]
+
+
 def test_three_lost_races_are_a_conflict(store: FakeReportStore) -> None:
     """A fight with another writer needs a later run and a name, not a loop."""
     apply(store, made())
@@ -203,23 +257,29 @@ def test_a_refusal_for_size_is_answered_with_less_and_said_on_the_report() -> No
     """A report that can never be stored is the peer's most reported pain."""
     small = FakeReportStore(limit_bytes=20_000)
     large = made(title="t" * 400, count=100)
-    written = writer(small).apply(large, stamp(large), expect_absent=True)
+    written = writer(small).apply(large, stamp(large), mine=lambda: True, expect_absent=True)
     assert written.truncated
     stored = small.objects[KEY]
     assert stored["metadata"]["annotations"][TRUNCATED_ANNOTATION] == ",".join(written.truncated)
     assert stored["report"]["summary"] == {"highCount": 100}
-    assert writer(small).apply(large, stamp(large), expect_absent=False).how == "kept"
+    assert (
+        writer(small).apply(large, stamp(large), mine=lambda: True, expect_absent=False).how
+        == "kept"
+    )
 
 
 def test_what_was_left_out_stays_said_when_only_metadata_changes() -> None:
     """The mark belongs to the stored body."""
     small = FakeReportStore(limit_bytes=20_000)
     large = made(title="t" * 400, count=100)
-    writer(small).apply(large, stamp(large), expect_absent=True)
+    writer(small).apply(large, stamp(large), mine=lambda: True, expect_absent=True)
     labelled = made(
         msgspec.structs.replace(row(), labels={"team": "blue"}), title="t" * 400, count=100
     )
-    assert writer(small).apply(labelled, stamp(labelled), expect_absent=False).how == "stamped"
+    assert (
+        writer(small).apply(labelled, stamp(labelled), mine=lambda: True, expect_absent=False).how
+        == "stamped"
+    )
     assert TRUNCATED_ANNOTATION in small.objects[KEY]["metadata"]["annotations"]
 
 
@@ -233,9 +293,9 @@ def test_only_the_owners_reports_are_removed(store: FakeReportStore) -> None:
     """A name that another workload took over meanwhile is not ours to delete."""
     apply(store, made())
     shown = "/".join(KEY)
-    assert not writer(store).remove(shown, owner_uid="somebody-else")
-    assert writer(store).remove(shown, owner_uid="u1")
-    assert not writer(store).remove(shown, owner_uid="u1")
+    assert not writer(store).remove(shown, owner_uid="somebody-else", mine=lambda: True)
+    assert writer(store).remove(shown, owner_uid="u1", mine=lambda: True)
+    assert not writer(store).remove(shown, owner_uid="u1", mine=lambda: True)
 
 
 def test_an_unreadable_stamp_means_a_rewrite(store: FakeReportStore) -> None:

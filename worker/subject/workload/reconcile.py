@@ -54,6 +54,13 @@ class Successors(Protocol):
         """Return the successor's row if it converged, else register `waiter` to be woken."""
 
 
+class Claims(Protocol):
+    """The queue's record of who works on what."""
+
+    def holds(self, claim: Claim) -> bool:
+        """Say whether the claim is current; raises what Redis' absence raises."""
+
+
 class Troubles(Protocol):
     """Which workloads were told of a failure."""
 
@@ -103,6 +110,7 @@ class WorkloadReconciler:
     rows: Rows
     settled: SettledRuns
     successors: Successors
+    claims: Claims
     gatherer: Gatherer
     writer: Writer
     announcer: Announcer
@@ -214,7 +222,11 @@ class _Run:
         )
         settled = self._before is not None and self._before.reports
         absent = not settled and self._claim.attempts == 0 and not row.stored
-        self._note(parts.writer.apply(made, stamp, expect_absent=absent))
+        self._note(parts.writer.apply(made, stamp, mine=self._mine, expect_absent=absent))
+
+    def _mine(self) -> bool:
+        """Say whether the key is still ours: we may have slept past our lease."""
+        return self._parts.claims.holds(self._claim)
 
     def _note(self, written: Written) -> None:
         progress = self._progress
@@ -229,7 +241,7 @@ class _Run:
 
     def _remove(self, names: list[str] | tuple[str, ...]) -> None:
         for shown in names:
-            if self._parts.writer.remove(shown, owner_uid=self._row.uid):
+            if self._parts.writer.remove(shown, owner_uid=self._row.uid, mine=self._mine):
                 data = {"report": shown, "how": "deleted", "bytes": 0}
                 self._progress.facts.append(Fact(kind="written", key=str(self._row.key), data=data))
 
