@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from common.model.canonical import content_hash
 from common.ops.probes import Page, Route, health_route, metrics_route
 from common.ops.version import VERSION
 from common.overview.gather import gather
@@ -19,7 +18,7 @@ from common.settings.value import Settings
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.control import Control
-from common.state.epoch import EpochTable
+from common.state.epoch import EpochTable, generation_digest
 from common.state.fence import FenceTable
 from common.state.ledger import Ledger
 from common.state.names import Names
@@ -141,7 +140,7 @@ def fold_options(settings: Settings) -> Options:
 
 def epoch_digest(settings: Settings) -> str:
     """Return the digest of everything that shapes reports: settings, and our own code."""
-    return content_hash({"settings": settings.projection_digest(), "version": VERSION})
+    return generation_digest(settings.projection_digest(), VERSION)
 
 
 def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:

@@ -116,7 +116,12 @@ def _host(parts: Parts, counters: WorkerMetrics) -> Host:
     pipeline = parts.settings.pipeline
     return Host(
         *parts.store,
-        ports=Ports(monotonic_s=time.monotonic, judge=parts.judge, hooks=counters),
+        ports=Ports(
+            monotonic_s=time.monotonic,
+            judge=parts.judge,
+            may_work=parts.generation.stands,
+            hooks=counters,
+        ),
         settings=HostSettings(lease_s=pipeline.lease_s, grace_s=pipeline.drain_s),
     )
 

@@ -18,6 +18,7 @@ from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from common.model.policies import changed_policies
+from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
@@ -26,7 +27,7 @@ from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable
+from common.state.epoch import EpochTable, Generation, generation_digest
 from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
@@ -131,9 +132,11 @@ class Parts:
         """Return the API server under its circuit."""
         return GuardedApi(api=self.session, guard=self.guard)
 
-    def epoch(self) -> Callable[[], int]:
-        """Return how to read the published epoch."""
-        return recent(EpochTable(*self.store).current)
+    @cached_property
+    def generation(self) -> Generation:
+        """Return the generation that this worker belongs to."""
+        digest = generation_digest(self.settings.projection_digest(), VERSION)
+        return Generation(recent(EpochTable(*self.store).published), digest)
 
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
@@ -175,7 +178,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
-        epoch=parts.epoch(),
+        epoch=parts.generation.number,
     )
 
 
@@ -203,7 +206,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
-        epoch=parts.epoch(),
+        epoch=parts.generation.number,
     )
 
 

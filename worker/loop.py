@@ -91,6 +91,9 @@ class Loop:
     def run(self) -> None:
         """Work until `stop`; Redis may come and go meanwhile."""
         while not self._stopping.is_set():
+            if not self._ports.may_work():
+                self._stand_back()
+                continue
             claims = self._claim()
             if claims:
                 self._work(claims)
@@ -138,6 +141,15 @@ class Loop:
             return 1
         return batch_for(self._mean_s, self._settings.batch)
 
+    def _stand_back(self) -> None:
+        """Wait until our generation is published, and leave the wake-ups to whose it is."""
+        self._log.warning(
+            "standing back: another generation is published; settings or version of this worker "
+            "are not the watcher's"
+        )
+        while not self._ports.may_work() and not self._stopping.wait(self._settings.idle_s):
+            pass
+
     def _idle(self) -> None:
         """Sleep until work may be there."""
         if self._stopping.is_set():
@@ -152,7 +164,7 @@ class Loop:
         """Run a batch. A lease that ends, or an end that is refused, makes the rest others'."""
         done = _Done()
         for index, claim in enumerate(claims):
-            if self._stopping.is_set():
+            if self._stopping.is_set() or not self._ports.may_work():
                 self._report(done, running=None)
                 self._release(claims[index:])
                 return

@@ -70,4 +70,5 @@ class Ports:
 
     monotonic_s: Callable[[], float]
     judge: Callable[[SluiceError, Claim], Failed]  # what a failed run makes of its key
+    may_work: Callable[[], bool] = lambda: True  # False: another generation's workers do it
     hooks: Hooks = field(default_factory=Silent)

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from redis import Redis
 
+from common.model.canonical import ContentHash, content_hash
+from common.model.errors import SluiceError
 from common.state.names import Names
 from common.state.scripts import Scripts
+
+
+class Published(NamedTuple):
+    """The epoch that stands in Redis."""
+
+    number: int  # 0: none is published
+    digest: str
+
+
+def generation_digest(projection: ContentHash, version: str) -> str:
+    """Return the digest of everything that shapes reports: settings, and our own code."""
+    return content_hash({"settings": projection, "version": version})
 
 
 class EpochTable:
@@ -17,8 +34,13 @@ class EpochTable:
 
     def current(self) -> int:
         """Return the published epoch; 0: none is published."""
+        return self.published().number
+
+    def published(self) -> Published:
+        """Return the published epoch with the digest of its generation."""
         with self._scripts.reading() as redis:
-            return int(redis.hget(self._name, "number") or 0)
+            number, digest = redis.hmget(self._name, "number", "digest")
+        return Published(int(number or 0), (digest or b"").decode())
 
     def publish(self, digest: str, at_least: int = 0) -> int:
         """Publish a generation and return its number.
@@ -28,3 +50,34 @@ class EpochTable:
         """
         payload = {"key": self._name, "digest": digest, "at_least": at_least}
         return int(self._scripts.run("epoch", payload, repeatable=True))
+
+
+class Generation:
+    """The generation that a worker belongs to. Thread-safe as far as `read` is.
+
+    While another one is published, it stands back: its reports would be of the wrong settings or
+    version, under a number that says otherwise.
+    """
+
+    def __init__(self, read: Callable[[], Published], digest: str) -> None:
+        self._read = read
+        self._digest = digest
+        self._number = 0
+
+    def number(self) -> int:
+        """Return the number under which it was published last; 0: never. Raises what `read` does.
+
+        Never that of another generation, whose stamps would then look like ours.
+        """
+        published = self._read()
+        if published.digest == self._digest:
+            self._number = published.number
+        return self._number
+
+    def stands(self) -> bool:
+        """Say whether it may work; while Redis does not answer it may: there is nothing to do."""
+        try:
+            published = self._read()
+        except SluiceError:
+            return True
+        return published.number == 0 or published.digest == self._digest

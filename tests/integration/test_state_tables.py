@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from common.model.errors import SluiceError, StaleFenceError
+from common.model.errors import SluiceError, SourceUnavailableError, StaleFenceError
 from common.model.facts import FACT_KINDS, Fact
 from common.model.key import ClusterKey, WorkKey
 from common.model.workload import fingerprint
 from common.queue.contract import Add, Claim, Lane, Retry, Settled, Waiting
 from common.queue.workqueue import WorkQueue
 from common.state.control import Control
-from common.state.epoch import EpochTable
+from common.state.epoch import EpochTable, Generation, Published
 from common.state.fence import FenceTable
 from common.state.ledger import Ledger
 from common.state.names import Names
@@ -234,6 +234,32 @@ def test_after_a_flush_the_epoch_is_taken_up_from_the_stamps(
     assert table.publish("a", at_least=7) == 7
     assert table.publish("a", at_least=9) == 9
     assert table.publish("b", at_least=4) == 10
+
+
+def test_a_worker_stands_back_while_another_generation_is_published(
+    redis_client: Redis, names: Names
+) -> None:
+    """Trap 25. The older waits, and never stamps its reports with the newer one's number."""
+    table = EpochTable(redis_client, names)
+    old, new = Generation(table.published, "old"), Generation(table.published, "new")
+    assert (old.stands(), old.number()) == (True, 0)  # none is published: nothing to compare with
+    table.publish("old", at_least=4)
+    assert (old.stands(), old.number()) == (True, 4)
+    assert (new.stands(), new.number()) == (False, 0)
+    table.publish("new")
+    assert (old.stands(), old.number()) == (False, 4)
+    assert (new.stands(), new.number()) == (True, 5)
+    table.publish("old")  # a rollback
+    assert (old.stands(), old.number()) == (True, 6)
+
+
+def test_without_an_answer_nobody_stands_back() -> None:
+    """A claim would fail all the same, and the loop waits for Redis in its own way."""
+
+    def gone() -> Published:
+        raise SourceUnavailableError("Redis: gone")
+
+    assert Generation(gone, "a").stands()
 
 
 # --- control

@@ -12,15 +12,23 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis import Redis
 
 from common.ops.gathering import fetch
 from common.ops.ports import free_ports
+from common.ops.version import VERSION
+from common.queue.contract import Add, Lane
+from common.queue.workqueue import WorkQueue
+from common.settings.parse import parse
+from common.state.epoch import EpochTable, generation_digest
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.settled import SettledTable
 from common.state.workers import WorkerTable
 from sandbox.valkey import Valkey
+from tests.queue_values import row, workload
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -54,7 +62,7 @@ class Worker:
     def says(self, event: str) -> list[dict[str, object]]:
         """Return the log lines of an event."""
         found = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
-        return [line for line in found if line["event"] == event]
+        return [line for line in found if str(line["event"]).startswith(event)]
 
     def page(self, route: str) -> str | None:
         """Return a page; None unless it is there and answers with success."""
@@ -112,6 +120,24 @@ def test_it_is_ready_when_it_claims_and_drains_when_told(
         assert running.ends() == 0, running.lines
     assert alive() == ()
     assert Ledger(redis_client, names).counts()["started"] == 1
+
+
+def test_it_stands_back_while_another_generation_is_published(
+    tmp_path: Path, valkey: Valkey, redis_client: Redis, names: Names
+) -> None:
+    """Trap 25. workers of versions N and N+1 during a rollout: the one that is not meant waits."""
+    queue, epochs = WorkQueue(redis_client, names), EpochTable(redis_client, names)
+    one = msgspec.structs.replace(row(workload()), skip="ByLabel")  # rests without an API server
+    epochs.publish("another generation", at_least=6)
+    queue.add([Add(key=one.key, row=one)], fence=1)
+    with worker(
+        tmp_path, SLUICE_REDIS_URL=valkey.socket_url, SLUICE_CLUSTER=names.cluster
+    ) as running:
+        assert eventually(lambda: running.says("standing back")), running.lines
+        assert queue.depth()[("reconcile", Lane.FRESH)].queued == 1
+        epochs.publish(generation_digest(parse({}).projection_digest(), VERSION))
+        assert eventually(lambda: queue.members([one.key]) == [False]), running.lines
+    assert SettledTable(redis_client, names).get_many([one.key])[one.key].epoch == 7
 
 
 def test_it_waits_for_its_redis_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:

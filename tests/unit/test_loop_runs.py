@@ -108,8 +108,11 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     hooks: Listener = field(default_factory=Listener)
     ran: list[WorkKey] = field(default_factory=list)
+    may_work: Callable[[], bool] = lambda: True
 
-    def loop(self, reconcile: Callable[[Claim], Any], pool: str = "reconcile") -> Loop:
+    def loop(
+        self, reconcile: Callable[[Claim], Any], pool: str = "reconcile", idle_s: float = 2.0
+    ) -> Loop:
         lease = Lease(
             self.queue, NoRegistrar(), worker=WORKER, monotonic_s=self.clock, length_s=15.0
         )
@@ -124,8 +127,13 @@ class Bench:
             pool,
             run,
             lease=lease,
-            settings=LoopSettings(worker=WORKER),
-            ports=Ports(monotonic_s=self.clock, judge=judged, hooks=self.hooks),
+            settings=LoopSettings(worker=WORKER, idle_s=idle_s),
+            ports=Ports(
+                monotonic_s=self.clock,
+                judge=judged,
+                may_work=self.may_work,
+                hooks=self.hooks,
+            ),
         )
         self.queue.idle = loop.stop
         return loop
@@ -343,6 +351,44 @@ def test_a_loop_that_is_stopped_claims_nothing(bench: Bench) -> None:
     loop.stop()
     loop.run()
     assert bench.queue.limits == []
+
+
+# --- generations
+
+
+def test_a_worker_of_another_generation_claims_nothing(bench: Bench) -> None:
+    """Trap 25. It would write old content; and it must not swallow the wake-ups of the others."""
+    bench.add(workload())
+    answers = iter([False, False, False, True, True, True, True])
+    bench.may_work = lambda: next(answers)
+    loop = bench.loop(lambda _: converged(), idle_s=0.001)
+    with capture_logs() as lines:
+        loop.run()
+    assert bench.ran == [workload()]
+    assert bench.queue.waits == 1  # after the work, not while it stood back
+    assert [line["event"].partition(":")[0] for line in lines].count("standing back") == 1
+
+
+def test_a_worker_whose_generation_ends_in_a_batch_gives_back_the_rest(bench: Bench) -> None:
+    """A new version is rolled out: the old one's workers release what they have not begun."""
+    keys = workloads(20)
+    bench.add(*keys)
+    loop: Loop
+    refusals = 0
+
+    def may_work() -> bool:
+        nonlocal refusals
+        refusals += len(bench.ran) >= 6
+        if refusals == 9:
+            loop.stop()
+        return refusals == 0
+
+    bench.may_work = may_work
+    loop = bench.loop(lambda _: converged(), idle_s=0.0001)
+    loop.run()
+    assert bench.ran == keys[:6]
+    assert bench.queue.released == keys[6:]
+    assert bench.left == set(keys[6:])
 
 
 # --- lease
