@@ -1,12 +1,15 @@
 """Runs the Lua scripts: names in, plain values out, Redis' errors turned into ours.
 
-All scripts share the prologue `lib.lua` and one block of KEYS. redis-py re-sends a command whose
-reply was lost, up to ten times by default: a re-sent claim would orphan the first one, so that is
-switched off here, and only calls that may run twice are repeated.
+All scripts share the prologue `lib.lua` and one block of KEYS; a script's header names what else it
+needs, so that a call builds no more than it uses.
+
+redis-py re-sends a command whose reply was lost, up to ten times by default: a re-sent claim would
+orphan the first one, so that is switched off here, and only calls that may run twice are repeated.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +49,7 @@ from common.state.names import (
 
 # One folder for all scripts: they share the prologue and the state table of `add` in it.
 _LUA = Path(__file__).parents[1] / "queue" / "lua"
+_NEEDS = re.compile(r"^-- Needs +(.+)$", re.MULTILINE)
 
 # Answers of a server that will serve again: busy, loading, failing over, or short of disk.
 _PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN", "UNBLOCKED")
@@ -130,10 +134,12 @@ class Scripts:
 
 
 def source(name: str) -> str:
-    """Return a script as it is sent: flags, prologue, body."""
+    """Return a script as it is sent: flags, prologue, the files that it needs, body."""
     flags = "#!lua flags=allow-oom\n" if name in _ALLOW_OOM else "#!lua\n"
-    prologue = (_LUA / "lib.lua").read_text()
-    return flags + prologue + (_LUA / f"{name}.lua").read_text()
+    body = (_LUA / f"{name}.lua").read_text()
+    needs = _NEEDS.search(body)
+    files = ["lib.lua", *(needs[1].split(", ") if needs else ())]
+    return flags + "".join((_LUA / file).read_text() for file in files) + body
 
 
 def wrapped(exc: RedisError) -> SluiceError:

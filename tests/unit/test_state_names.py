@@ -9,11 +9,15 @@ import pytest
 
 from common.model.key import ClusterKey, ImageKey, WorkloadKey
 from common.state.names import POOLS, TABLE, Names
+from common.state.scripts import source
 from tests.queue_values import image, workload
 
 NAMES = Names("c1")
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # rq 3.0's own pattern
 LUA = Path(__file__).parents[2] / "common" / "queue" / "lua"
+PARTS = ("adding", "claims")  # what scripts may need besides the prologue
+SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.stem not in ("lib", *PARTS))
+_DEFINED = re.compile(r"^local function (\w+)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +85,22 @@ def test_every_script_says_what_it_takes_and_gives(script: Path) -> None:
     text = script.read_text()
     head = text[: text.index("\nlocal")] if script.stem == "lib" else text
     assert head.startswith("-- ")
-    assert "ARGV[2]" in head
-    assert script.stem == "lib" or "-- Result" in head
+    assert "ARGV[2]" in head or script.stem in PARTS
+    assert script.stem in ("lib", *PARTS) or "-- Result" in head
     assert "KEYS[" not in text or script.stem == "lib"  # names come from the prologue
+    assert len(text.splitlines()) < 200
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_names_the_files_that_it_needs_and_no_others(script: Path) -> None:
+    """A missing one fails on the day when its branch runs; one too many costs every call."""
+    body = script.read_text()
+    sent = source(script.stem)
+    for part in PARTS:
+        text = (LUA / f"{part}.lua").read_text()
+        used = [name for name in _DEFINED.findall(text) if re.search(rf"\b{name}\(", body)]
+        assert (text in sent) == bool(used), f"{script.stem} uses {used} of {part}.lua"
+    assert sent.index((LUA / "lib.lua").read_text()) < sent.index(body)
 
 
 def test_every_name_has_an_owner_and_a_bound() -> None:

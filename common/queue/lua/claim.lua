@@ -1,4 +1,5 @@
 -- CLAIM: promote what is due, then take up to `limit` keys of a pool.
+-- Needs    claims.lua
 -- ARGV[2]  {pool (1, 2), worker, limit, lease_s, bulk_every}
 -- Result   list of {id, token, tallies ('<budget> <failures> <seconds ago>;…'), crashes, lane};
 --          empty: nothing, or paused
@@ -28,6 +29,16 @@ for _, id in ipairs(call('ZRANGEBYSCORE', probe_key(P.pool), '-inf', seconds(now
 end
 
 -- 2. Take. Every `bulk_every`-th claim looks into the bulk lane first.
+
+local function pop(q)
+  local id = call('LPOP', q.queue)
+  if id then
+    heads[q.name] = head(q) + 1
+    moved[q.name] = true
+  end
+  return id
+end
+
 local function next_live(q)
   while true do
     local id = pop(q)

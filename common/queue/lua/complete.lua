@@ -1,4 +1,5 @@
 -- COMPLETE: end claims; store what they learned; wake who waits. Runs at maxmemory: it frees memory.
+-- Needs    adding.lua, claims.lua
 -- ARGV[2]  {worker, running, resent, done, facts}
 --            running  id of the claim that starts next ('': none, or not worth a mark)
 --            resent   the reply of the same call was lost: an old token is no news
@@ -43,6 +44,23 @@ local function forget_uses(text)
     end
   end
   call('UNLINK', uses)
+end
+
+-- The hash of a claim that ended, if it stays.
+local function unown(id)
+  call('HDEL', C.job .. id, 's_token', 's_dirty', 's_suspect', 'worker_name', 'started_at')
+end
+
+-- A failed run counts against one budget, and its first failure starts that budget's time.
+-- `s_tallies`: '<budget> <failures> <first, Unix seconds>', joined by ';'.
+local function charge(id, budget)
+  local job = C.job .. id
+  local text, found = string.gsub(call('HGET', job, 's_tallies') or '', '(%f[%w]' .. budget .. ' )(%d+)',
+    function(name, n) return name .. (tonumber(n) + 1) end)
+  if found == 0 then
+    text = (text == '' and '' or text .. ';') .. budget .. ' 1 ' .. seconds(now)
+  end
+  call('HSET', job, 's_tallies', text)
 end
 
 -- The key rests: forgotten, or queued once more when it changed meanwhile.

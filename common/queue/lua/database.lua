@@ -1,4 +1,5 @@
 -- DATABASE: publish a version of the vulnerability database; a changed one re-matches every image.
+-- Needs    adding.lua
 -- ARGV[2]  {key (sluice:<c>:database), version, row JSON}
 -- Result   number of image keys added to the bulk lane; -1: the version is the one on record
 local old = call('HGET', P.key, 'version')

@@ -1,4 +1,5 @@
--- Prologue of every queue script: names, time, facts, and the one implementation of `add`.
+-- Prologue of every queue script: names, time, facts, lists. A script that needs more names the files
+-- in its header (`-- Needs    adding.lua`); the loader puts them between the two (scripts.py).
 --
 -- KEYS (fixed; common/state/names.py writes the same order)
 --   1-16   per pool (reconcile, scan) and lane (fresh, bulk): rq queue, wip, scheduled, failed
@@ -136,37 +137,6 @@ local function push_front(q, id)
   return heads[q.name]
 end
 
-local function pop(q)
-  local id = call('LPOP', q.queue)
-  if id then
-    heads[q.name] = head(q) + 1
-    moved[q.name] = true
-  end
-  return id
-end
-
--- Does `id` stand in the lane's list? O(1) unless somebody else changed the list; then one LPOS per
--- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
-local shifts, searches = {}, 0
-local function stands(q, id, pos)
-  if pos then
-    local i = pos - head(q)
-    if i >= 0 and call('LINDEX', q.queue, i) == id then return true end
-    local s = shifts[q.name]
-    if s and i + s >= 0 and call('LINDEX', q.queue, i + s) == id then
-      call('HSET', C.job .. id, 's_pos', pos + s)
-      return true
-    end
-  end
-  if searches >= 32 then return false end
-  searches = searches + 1
-  local at = call('LPOS', q.queue, id)
-  if not at then return false end
-  if pos then shifts[q.name] = at + head(q) - pos end
-  call('HSET', C.job .. id, 's_pos', at + head(q))
-  return true
-end
-
 local function note(text, lane, how, cause)
   fact('enqueued', text, string.format('{"lane":"%s","how":"%s","cause":%s}', LANE[lane], how, json(cause)))
 end
@@ -182,137 +152,12 @@ local function requeue_now(id, q, front)
   call('HSET', C.job .. id, 'enqueued_at', iso())
 end
 
--- The call names no argument: the id says the key, and with every value within 64 bytes the hash
--- stays in Redis' compact form by default (337 bytes a queued key instead of 594).
-local function create(id, q, status)
-  call('HSET', C.job .. id, 'status', status, 'origin', q.name, 'created_at', iso(),
-    'data', '["worker.loop.run_key",null,[],{}]')
-end
-
-local function schedule(id, q, due)
-  call('HSET', C.job .. id, 'status', 'scheduled', 'origin', q.name)
-  call('HDEL', C.job .. id, 's_pos')
-  call('ZADD', q.scheduled, seconds(due), id)
-  woken[q.pool] = true
-end
-
-local function forgive(id)
-  call('HDEL', C.job .. id, 's_attempts', 's_tallies', 's_crashes', 's_suspect', 'exc_info', 'ended_at')
-end
-
--- A failed run counts against one budget, and its first failure starts that budget's time.
--- `s_tallies`: '<budget> <failures> <first, Unix seconds>', joined by ';'.
-local function charge(id, budget)
-  local job = C.job .. id
-  local text, found = string.gsub(call('HGET', job, 's_tallies') or '', '(%f[%w]' .. budget .. ' )(%d+)',
-    function(name, n) return name .. (tonumber(n) + 1) end)
-  if found == 0 then
-    text = (text == '' and '' or text .. ';') .. budget .. ' 1 ' .. seconds(now)
-  end
-  call('HSET', job, 's_tallies', text)
-end
-
 -- Is the claim that the hash names still on record, so that its end or the reaper will come?
 local function claimed(id, worker, token)
   return call('HGET', C.own .. 'claims:' .. worker, id) == token and call('ZSCORE', K.leases, worker)
 end
 
-local function add_running(text, id, lane, h)
-  if not claimed(id, h[6] or '', h[2]) then
-    local q = place(pool_of(text), lane)
-    call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name')
-    call('ZREM', (BY_NAME[h[3]] or q).wip, id .. ':' .. h[2])
-    requeue_now(id, q)
-    return 'repaired'
-  end
-  local dirty = tonumber(h[5] or '')
-  if not dirty or dirty > lane then
-    call('HSET', C.job .. id, 's_dirty', lane)
-    return 'dirty'
-  end
-  count('deduplicated', 1)
-  return 'dirty', true
-end
-
-local function add_queued(id, q, lane, due, h)
-  if lane < q.lane and not due then -- the old entry stays behind: a claim drops it
-    requeue_now(id, place(q.pool, lane))
-    return 'promoted'
-  end
-  if stands(q, id, tonumber(h[4] or '')) then return 'duplicate' end
-  requeue_now(id, q)
-  return 'repaired'
-end
-
-local function add_scheduled(id, q, lane, due)
-  local stands_due = call('ZSCORE', q.scheduled, id)
-  if due then
-    if stands_due and tonumber(stands_due) <= due then return 'duplicate' end
-    call('ZADD', q.scheduled, seconds(due), id)
-    woken[q.pool] = true
-    return stands_due and 'duplicate' or 'repaired'
-  end
-  if lane > 0 and stands_due then return 'duplicate' end -- a sweep does not shorten a backoff
-  call('ZREM', q.scheduled, id)
-  requeue_now(id, place(q.pool, lane))
-  return stands_due and 'promoted' or 'repaired'
-end
-
-local function add_parked(id, q, lane, due)
-  local probe = probe_key(q.pool)
-  local stands_parked = call('ZSCORE', q.failed, id) and call('ZSCORE', probe, id)
-  if lane > 0 and not due and stands_parked then return 'duplicate' end -- the slow probe revives it
-  call('ZREM', q.failed, id)
-  call('ZREM', probe, id)
-  forgive(id)
-  if due then
-    schedule(id, place(q.pool, lane), due)
-  else
-    requeue_now(id, place(q.pool, lane))
-  end
-  return stands_parked and 'revived' or 'repaired'
-end
-
-local function add_absent(text, id, lane, due, h)
-  local q = place(pool_of(text), lane)
-  if h[1] and h[3] then call('ZREM', C.rq .. h[1] .. ':' .. h[3], id) end -- canceled, stopped, …
-  if h[1] then call('UNLINK', C.job .. id) end
-  create(id, q, due and 'scheduled' or 'queued')
-  if due then
-    call('ZADD', q.scheduled, seconds(due), id)
-    woken[q.pool] = true
-  else
-    call('HSET', C.job .. id, 's_pos', push_tail(q, id))
-  end
-  return 'new'
-end
-
--- The state table of the queue: what an add does to a key in each state (step.py says the same).
-local function add(text, lane, due, cause)
-  local id = job_id(text)
-  local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')
-  local q = h[3] and BY_NAME[h[3]]
-  local how, silent
-  if h[2] then
-    how, silent = add_running(text, id, lane, h)
-  elseif h[1] == 'queued' and q then
-    how = add_queued(id, q, lane, due, h)
-  elseif h[1] == 'scheduled' and q then
-    how = add_scheduled(id, q, lane, due)
-  elseif h[1] == 'failed' and q then
-    how = add_parked(id, q, lane, due)
-  else
-    how = add_absent(text, id, lane, due, h)
-  end
-  if how == 'duplicate' then
-    count('deduplicated', 1)
-  elseif not silent then
-    note(text, lane, how, cause)
-  end
-  return how
-end
-
--- Claims. Their records are deleted together, by `finish`.
+-- What is written together, by `finish` or by the script.
 local unclaimed, ended = {}, {}
 local function later(lists, name, member)
   local list = lists[name]
@@ -321,58 +166,6 @@ local function later(lists, name, member)
     lists[name] = list
   end
   list[#list + 1] = member
-end
-
-local function unclaim(worker, id, token, q)
-  later(unclaimed, C.own .. 'claims:' .. worker, id)
-  later(ended, q.wip, id .. ':' .. token)
-end
-
--- The hash of a claim that ended, if it stays.
-local function unown(id)
-  call('HDEL', C.job .. id, 's_token', 's_dirty', 's_suspect', 'worker_name', 'started_at')
-end
-
-local function mark(worker, id)
-  if id == '' then call('HDEL', K.running, worker) else call('HSET', K.running, worker, id) end
-end
-
--- Back to the front of its lane, or of the more urgent one that a change asked for.
-local function give_back(worker, id, token, h)
-  local q = BY_NAME[h.origin]
-  local dirty = tonumber(h.dirty or '')
-  unclaim(worker, id, token, q)
-  call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name', 'started_at')
-  if dirty and dirty < q.lane then q = place(q.pool, dirty) end
-  requeue_now(id, q, true)
-end
-
--- Every end of a key wakes who waits for it; they read the reason in its record.
-local function wake_waiters(text, cause)
-  local key = C.own .. 'waiters:' .. text
-  local waiting = call('SMEMBERS', key)
-  if #waiting == 0 then return end
-  table.sort(waiting)
-  call('DEL', key)
-  for _, waiter in ipairs(waiting) do add(waiter, 0, nil, cause) end
-end
-
-local function park(id, text, q, reason, message, probe_after_s)
-  call('HSET', C.job .. id, 'status', 'failed', 'ended_at', iso(), 'exc_info', reason .. ': ' .. message)
-  call('HDEL', C.job .. id, 's_pos')
-  call('ZADD', q.failed, seconds(now + C.horizon_s), id)
-  call('ZADD', probe_key(q.pool), seconds(now + probe_after_s), id)
-  call('SADD', K.queues, q.queue)
-  wake_waiters(text, 'parked ' .. text)
-end
-
--- rq's record of a loop, if there is one; a field of one that expired would stay for ever.
-local function tell_rq(worker, state, succeeded, failed)
-  local key = C.rq .. 'worker:' .. worker
-  if call('EXISTS', key) == 0 then return end
-  if state then call('HSET', key, 'state', state) end
-  if succeeded > 0 then call('HINCRBY', key, 'successful_job_count', succeeded) end
-  if failed > 0 then call('HINCRBY', key, 'failed_job_count', failed) end
 end
 
 local function in_parts(command, lists)
@@ -390,16 +183,4 @@ local function finish()
     if call('LLEN', wake_key(pool)) < 64 then call('LPUSH', wake_key(pool), '1') end
   end
   for kind, n in pairs(counted) do call('HINCRBY', K.counts, kind, n) end
-end
-
--- A table write of the watcher carries its fence; one below the highest seen is refused.
-local function fenced(fence)
-  local current = tonumber(call('GET', K.fence) or 0)
-  if fence < current then
-    fact('refused', '', string.format('{"what":"table write","fence":%d,"current":%d}', fence, current))
-    finish()
-    return false
-  end
-  if fence > current then call('SET', K.fence, string.format('%.0f', fence)) end
-  return true
 end

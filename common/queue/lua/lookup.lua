@@ -1,4 +1,5 @@
 -- LOOKUP: return image records, or register to be woken when they land; one step, so nothing slips by.
+-- Needs    adding.lua
 -- ARGV[2]  {workload, keys, uses (JSON of the use, one per key)}
 -- Result   list of {inventory, match, failure}; an absent part is ''
 local out = {}

@@ -1,4 +1,5 @@
 -- REAP: give back what workers whose lease ended had claimed, and charge the crash to the culprit.
+-- Needs    adding.lua, claims.lua
 -- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only)}
 -- Result   number of keys given back or parked
 --

@@ -1,4 +1,5 @@
 -- RECOVER: after a lost reply, give back the claims on record that the worker does not hold.
+-- Needs    claims.lua
 -- ARGV[2]  {worker, holding (list of tokens), leaving (true: the worker ends, and so does its lease)}
 -- Result   number of keys given back
 local holding = {}

@@ -1,0 +1,155 @@
+-- ADDING: the one implementation of `add`, and how a key is parked, which wakes who waits for it.
+
+-- Does `id` stand in the lane's list? O(1) unless somebody else changed the list; then one LPOS per
+-- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
+local shifts, searches = {}, 0
+local function stands(q, id, pos)
+  if pos then
+    local i = pos - head(q)
+    if i >= 0 and call('LINDEX', q.queue, i) == id then return true end
+    local s = shifts[q.name]
+    if s and i + s >= 0 and call('LINDEX', q.queue, i + s) == id then
+      call('HSET', C.job .. id, 's_pos', pos + s)
+      return true
+    end
+  end
+  if searches >= 32 then return false end
+  searches = searches + 1
+  local at = call('LPOS', q.queue, id)
+  if not at then return false end
+  if pos then shifts[q.name] = at + head(q) - pos end
+  call('HSET', C.job .. id, 's_pos', at + head(q))
+  return true
+end
+
+-- The call names no argument: the id says the key, and with every value within 64 bytes the hash
+-- stays in Redis' compact form by default (337 bytes a queued key instead of 594).
+local function create(id, q, status)
+  call('HSET', C.job .. id, 'status', status, 'origin', q.name, 'created_at', iso(),
+    'data', '["worker.loop.run_key",null,[],{}]')
+end
+
+local function schedule(id, q, due)
+  call('HSET', C.job .. id, 'status', 'scheduled', 'origin', q.name)
+  call('HDEL', C.job .. id, 's_pos')
+  call('ZADD', q.scheduled, seconds(due), id)
+  woken[q.pool] = true
+end
+
+local function forgive(id)
+  call('HDEL', C.job .. id, 's_attempts', 's_tallies', 's_crashes', 's_suspect', 'exc_info', 'ended_at')
+end
+
+local function add_running(text, id, lane, h)
+  if not claimed(id, h[6] or '', h[2]) then
+    local q = place(pool_of(text), lane)
+    call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name')
+    call('ZREM', (BY_NAME[h[3]] or q).wip, id .. ':' .. h[2])
+    requeue_now(id, q)
+    return 'repaired'
+  end
+  local dirty = tonumber(h[5] or '')
+  if not dirty or dirty > lane then
+    call('HSET', C.job .. id, 's_dirty', lane)
+    return 'dirty'
+  end
+  count('deduplicated', 1)
+  return 'dirty', true
+end
+
+local function add_queued(id, q, lane, due, h)
+  if lane < q.lane and not due then -- the old entry stays behind: a claim drops it
+    requeue_now(id, place(q.pool, lane))
+    return 'promoted'
+  end
+  if stands(q, id, tonumber(h[4] or '')) then return 'duplicate' end
+  requeue_now(id, q)
+  return 'repaired'
+end
+
+local function add_scheduled(id, q, lane, due)
+  local stands_due = call('ZSCORE', q.scheduled, id)
+  if due then
+    if stands_due and tonumber(stands_due) <= due then return 'duplicate' end
+    call('ZADD', q.scheduled, seconds(due), id)
+    woken[q.pool] = true
+    return stands_due and 'duplicate' or 'repaired'
+  end
+  if lane > 0 and stands_due then return 'duplicate' end -- a sweep does not shorten a backoff
+  call('ZREM', q.scheduled, id)
+  requeue_now(id, place(q.pool, lane))
+  return stands_due and 'promoted' or 'repaired'
+end
+
+local function add_parked(id, q, lane, due)
+  local probe = probe_key(q.pool)
+  local stands_parked = call('ZSCORE', q.failed, id) and call('ZSCORE', probe, id)
+  if lane > 0 and not due and stands_parked then return 'duplicate' end -- the slow probe revives it
+  call('ZREM', q.failed, id)
+  call('ZREM', probe, id)
+  forgive(id)
+  if due then
+    schedule(id, place(q.pool, lane), due)
+  else
+    requeue_now(id, place(q.pool, lane))
+  end
+  return stands_parked and 'revived' or 'repaired'
+end
+
+local function add_absent(text, id, lane, due, h)
+  local q = place(pool_of(text), lane)
+  if h[1] and h[3] then call('ZREM', C.rq .. h[1] .. ':' .. h[3], id) end -- canceled, stopped, …
+  if h[1] then call('UNLINK', C.job .. id) end
+  create(id, q, due and 'scheduled' or 'queued')
+  if due then
+    call('ZADD', q.scheduled, seconds(due), id)
+    woken[q.pool] = true
+  else
+    call('HSET', C.job .. id, 's_pos', push_tail(q, id))
+  end
+  return 'new'
+end
+
+-- The state table of the queue: what an add does to a key in each state (step.py says the same).
+local function add(text, lane, due, cause)
+  local id = job_id(text)
+  local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')
+  local q = h[3] and BY_NAME[h[3]]
+  local how, silent
+  if h[2] then
+    how, silent = add_running(text, id, lane, h)
+  elseif h[1] == 'queued' and q then
+    how = add_queued(id, q, lane, due, h)
+  elseif h[1] == 'scheduled' and q then
+    how = add_scheduled(id, q, lane, due)
+  elseif h[1] == 'failed' and q then
+    how = add_parked(id, q, lane, due)
+  else
+    how = add_absent(text, id, lane, due, h)
+  end
+  if how == 'duplicate' then
+    count('deduplicated', 1)
+  elseif not silent then
+    note(text, lane, how, cause)
+  end
+  return how
+end
+
+-- Every end of a key wakes who waits for it; they read the reason in its record.
+local function wake_waiters(text, cause)
+  local key = C.own .. 'waiters:' .. text
+  local waiting = call('SMEMBERS', key)
+  if #waiting == 0 then return end
+  table.sort(waiting)
+  call('DEL', key)
+  for _, waiter in ipairs(waiting) do add(waiter, 0, nil, cause) end
+end
+
+local function park(id, text, q, reason, message, probe_after_s)
+  call('HSET', C.job .. id, 'status', 'failed', 'ended_at', iso(), 'exc_info', reason .. ': ' .. message)
+  call('HDEL', C.job .. id, 's_pos')
+  call('ZADD', q.failed, seconds(now + C.horizon_s), id)
+  call('ZADD', probe_key(q.pool), seconds(now + probe_after_s), id)
+  call('SADD', K.queues, q.queue)
+  wake_waiters(text, 'parked ' .. text)
+end

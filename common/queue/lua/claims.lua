@@ -1,0 +1,29 @@
+-- CLAIMS: the records of claims, and how a claim is given back.
+
+local function unclaim(worker, id, token, q)
+  later(unclaimed, C.own .. 'claims:' .. worker, id)
+  later(ended, q.wip, id .. ':' .. token)
+end
+
+local function mark(worker, id)
+  if id == '' then call('HDEL', K.running, worker) else call('HSET', K.running, worker, id) end
+end
+
+-- Back to the front of its lane, or of the more urgent one that a change asked for.
+local function give_back(worker, id, token, h)
+  local q = BY_NAME[h.origin]
+  local dirty = tonumber(h.dirty or '')
+  unclaim(worker, id, token, q)
+  call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name', 'started_at')
+  if dirty and dirty < q.lane then q = place(q.pool, dirty) end
+  requeue_now(id, q, true)
+end
+
+-- rq's record of a loop, if there is one; a field of one that expired would stay for ever.
+local function tell_rq(worker, state, succeeded, failed)
+  local key = C.rq .. 'worker:' .. worker
+  if call('EXISTS', key) == 0 then return end
+  if state then call('HSET', key, 'state', state) end
+  if succeeded > 0 then call('HINCRBY', key, 'successful_job_count', succeeded) end
+  if failed > 0 then call('HINCRBY', key, 'failed_job_count', failed) end
+end
