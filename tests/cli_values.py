@@ -39,5 +39,6 @@ def entry(key: WorkKey, **changes: Any) -> Entry:
         "due_s": NOW_S + 60,
         "reason": "RateLimited",
         "message": "429",
+        "error_class": "RateLimited",
     }
     return Entry(**{**given, **changes})

@@ -6,7 +6,17 @@ from common.model.errors import SluiceError
 from common.model.image import Failure, Finding, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey, WorkloadKey
 from common.model.workload import Container, WorkloadRow
-from common.queue.contract import UNKNOWN, Claim, Failed, ImageUpdate, Park, Retry, Settled, Tally
+from common.queue.contract import (
+    UNKNOWN,
+    Claim,
+    Failed,
+    Hold,
+    ImageUpdate,
+    Park,
+    Retry,
+    Settled,
+    Tally,
+)
 from common.queue.policy import decide
 
 LEASE_S = 60.0
@@ -98,3 +108,18 @@ def failed(reason: str = "SourceUnavailable", delay_s: float = 0.0) -> Retry:
 def parked(reason: str = "ImageNotFound", probe_after_s: float = 600.0) -> Park:
     """Return a run that ends in the dead letters."""
     return Park(reason=reason, message="manifest unknown", probe_after_s=probe_after_s)
+
+
+def charged(error_class: str, reason: str = "", delay_s: float = 0.0) -> Retry:
+    """Return a failed run that is charged to a class."""
+    return Retry(delay_s=delay_s, reason=reason or error_class, message="no", budget=error_class)
+
+
+def held(source: str, delay_s: float = 0.0) -> Hold:
+    """Return a run that a source's fault ended."""
+    return Hold(delay_s=delay_s, source=source, reason="Away", message="no route")
+
+
+def used_up(error_class: str, reason: str = "") -> Park:
+    """Return a run that parks its key by a class's policy."""
+    return Park(reason=reason or error_class, message="no", budget=error_class, probe_after_s=600.0)

@@ -63,7 +63,12 @@ def changed_circuits(changes: Iterable[tuple[str, str, float]]) -> Mapping[str, 
 
 def policy_of(source: str, policies: Mapping[str, CircuitPolicy] = CIRCUITS) -> CircuitPolicy:
     """Return the policy of a source. Raises KeyError for a name that none has."""
-    return policies[source.partition("/")[0]]
+    return policies[kind_of(source)]
+
+
+def kind_of(source: str) -> str:
+    """Return what sort of source it is: a name of `CIRCUITS`, or `redis`, which has no circuit."""
+    return source.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ FactKind: TypeAlias = Literal[
     "claimed",  # data: worker, attempt
     "converged",  # data: outcome, written, unchanged, seconds
     "waiting",  # data: on (key), or reason and delay_s
-    "retried",  # data: reason, message, attempt, delay_s
+    "retried",  # data: reason, message, attempt, delay_s, class (where it is not the reason)
     "held",  # a source is at fault; data: source, reason, message, delay_s
-    "parked",  # data: reason, message, attempts (dead letter; the slow probe revives)
+    "parked",  # data: reason, message, attempts, class (as above); the slow probe revives
     "released",  # a shutdown or a lease that expired
     "inventoried",  # data: seconds, packages, secrets, reference
     "matched",  # data: db_version, findings, changed

@@ -39,7 +39,7 @@ def failures(
 
     What is delayed for another reason (it waits for a kubelet) is no failure.
     """
-    entries = [entry for entry in queue.ls(state, limit) if entry.reason]
+    entries = [entry for entry in queue.ls(state, limit) if entry.failed]
     return [_failure(entry, _uses(entry, images), now_s) for entry in entries]
 
 
@@ -54,6 +54,8 @@ def _failure(entry: Entry, uses: Sequence[ImageUse], now_s: float) -> dict[str, 
         "reason": entry.reason,
         "message": entry.message,
         "attempts": entry.attempts,
+        "class": entry.error_class,
+        "source": entry.source,
         "due_in_s": round(max(0.0, entry.due_s - now_s), 3) if entry.due_s else None,
     }
     if isinstance(entry.key, ImageKey):

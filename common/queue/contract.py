@@ -228,5 +228,13 @@ class Entry:
     since_s: float  # Unix seconds of the first add since it last rested
     due_s: float = 0.0  # Unix seconds of the next run or probe; 0: none is planned
     worker: str = ""
-    reason: str = ""
+    reason: str = ""  # of the last failure; of an `After` that it waits for
     message: str = ""
+    error_class: str = ""  # whose policy delays or parks it; empty: none does
+    source: str = ""  # that holds it; empty: none does
+    failures: Mapping[str, int] = field(default_factory=dict)  # by error class, as attempts count
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is delayed or parked by a failure; otherwise it only waits."""
+        return bool(self.error_class or self.source) or self.state == "parked"

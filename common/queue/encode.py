@@ -10,6 +10,7 @@ import msgspec
 import orjson
 
 from common.model.canonical import content_hash
+from common.model.circuit import kind_of
 from common.model.errors import shorten
 from common.model.facts import FactKind
 from common.model.image import Failure
@@ -46,7 +47,8 @@ def encode_done(names: Names, claim: Claim, outcome: Outcome, blobs: list[bytes]
             return _entry(names, claim, "wait", "waiting", {"on": on})
         case After(delay_s=delay_s, reason=reason):
             data = {"reason": reason, "delay_s": round(delay_s, 3)}
-            return _entry(names, claim, "after", "waiting", data) | {"delay_s": delay_s}
+            entry = _entry(names, claim, "after", "waiting", data)
+            return entry | {"delay_s": delay_s, "reason": reason}
         case Retry():
             return _retry(names, claim, outcome, blobs)
         case Hold():
@@ -59,7 +61,8 @@ def encode_done(names: Names, claim: Claim, outcome: Outcome, blobs: list[bytes]
 
 def encode_release(names: Names, claim: Claim) -> Done:
     """Return the entry that gives a claim back."""
-    return _entry(names, claim, "release", "released", {"why": "not started"})
+    entry = _entry(names, claim, "release", "released", {"why": "not started"})
+    return entry | {"what": "not_started"}
 
 
 def _entry(names: Names, claim: Claim, op: str, kind: FactKind, data: Mapping[str, object]) -> Done:
@@ -95,6 +98,7 @@ def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Do
         "message": message,
         "attempt": claim.attempts + 1,
         "delay_s": round(outcome.delay_s, 3),
+        **_class(outcome),
     }
     entry = _entry(names, claim, "retry", "retried", data)
     entry |= {
@@ -102,8 +106,14 @@ def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Do
         "reason": outcome.reason,
         "message": message,
         "budget": outcome.budget,
+        "what": outcome.budget,
     }
     return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
+
+
+def _class(outcome: Retry | Park) -> dict[str, str]:
+    """Return the error class for the fact, where the reason does not say it already."""
+    return {} if outcome.budget == outcome.reason else {"class": outcome.budget}
 
 
 def _hold(names: Names, claim: Claim, outcome: Hold, blobs: list[bytes]) -> Done:
@@ -120,18 +130,26 @@ def _hold(names: Names, claim: Claim, outcome: Hold, blobs: list[bytes]) -> Done
         "reason": outcome.reason,
         "message": message,
         "budget": HELD,
+        "source": outcome.source,
+        "what": kind_of(outcome.source),
     }
     return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
 
 
 def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
     message = shorten(outcome.message)
-    data = {"reason": outcome.reason, "message": message, "attempts": claim.attempts + 1}
+    data = {
+        "reason": outcome.reason,
+        "message": message,
+        "attempts": claim.attempts + 1,
+        **_class(outcome),
+    }
     entry = _entry(names, claim, "park", "parked", data)
     entry |= {
         "reason": outcome.reason,
         "message": message,
         "budget": outcome.budget,
+        "what": outcome.budget,
         "probe_after_s": outcome.probe_after_s,
     }
     return entry | _parked_image(claim, outcome, blobs)

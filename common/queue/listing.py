@@ -1,131 +1,130 @@
-"""What an operator sees of the queue: depths, totals and single keys. Reads only."""
+"""What an operator sees of single keys: where each stands, what it waits for, what failed.
+
+Reads only. `s_why` of a job says what a delayed or parked key waits for: `retry <class>`,
+`hold <source>`, `after <reason>`, `park <class>`; it is empty where somebody asked for a later run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import TypeAlias
 
-from common.queue.contract import Depth, Entry, Lane, Totals
+from common.queue.census import unix_of
+from common.queue.contract import HELD, Entry, Lane
+from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
 from common.state.scripts import Scripts
 
 _STATES = {"queued": "queued", "started": "running", "scheduled": "delayed", "failed": "parked"}
+_KINDS = {"queued": "queue", "running": "wip", "delayed": "scheduled", "parked": "failed"}
 _FIELDS = (
     "status",
     "origin",
     "s_token",
     "s_attempts",
     "s_crashes",
+    "s_tallies",
+    "s_why",
     "created_at",
-    "enqueued_at",
     "worker_name",
     "exc_info",
 )
+# Keys in one round trip: a hundredth of a second of Redis at most.
+_PAGE = 500
+# Parked keys per lane whose reasons are counted; beyond that the sum is what it is.
+_REASONS = 1000
 
-
-def _unix(text: bytes | None) -> float:
-    return datetime.fromisoformat(text.decode()).timestamp() if text else 0.0
-
-
-def depths(scripts: Scripts) -> Mapping[tuple[str, Lane], Depth]:
-    """Return length and age of the oldest entry, per pool and lane."""
-    lanes = [(pool, lane) for pool in POOLS for lane in Lane]
-    names = scripts.names
-    with scripts.pipeline() as pipe:
-        for pool, lane in lanes:
-            pipe.llen(names.rq("queue", pool, lane))
-            pipe.lindex(names.rq("queue", pool, lane), 0)
-        pipe.time()
-        *found, clock = pipe.execute()
-    now = clock[0] + clock[1] / 1e6
-    result: dict[tuple[str, Lane], Depth] = {}
-    for (pool, lane), queued, head in zip(lanes, found[::2], found[1::2], strict=True):
-        age_s = 0.0
-        if head is not None:
-            with scripts.reading() as redis:
-                created, again = redis.hmget(
-                    f"{RQ}:job:{head.decode()}", ["created_at", "enqueued_at"]
-                )
-            since = _unix(again or created)
-            age_s = max(0.0, now - since) if since else 0.0
-        result[pool, lane] = Depth(queued=queued, oldest_age_s=age_s)
-    return result
-
-
-def totals(scripts: Scripts) -> Mapping[str, Totals]:
-    """Return how many keys of each pool are running, delayed and parked."""
-    names = scripts.names
-    with scripts.pipeline() as pipe:
-        for pool in POOLS:
-            for kind in ("wip", "scheduled", "failed"):
-                for lane in Lane:
-                    pipe.zcard(names.rq(kind, pool, lane))
-        counts = pipe.execute()
-    result: dict[str, Totals] = {}
-    for index, pool in enumerate(POOLS):
-        at = index * 6
-        running, delayed, dead = (sum(counts[at + i : at + i + 2]) for i in (0, 2, 4))
-        result[pool] = Totals(running=running, delayed=delayed, dead=dead)
-    return result
+Place: TypeAlias = tuple[str, Lane]
 
 
 def entries(scripts: Scripts, state: str, limit: int) -> list[Entry]:
     """Return up to `limit` keys of a state (queued, running, delayed, parked), next ones first."""
-    kind = {"queued": "queue", "running": "wip", "delayed": "scheduled", "parked": "failed"}[state]
-    names = scripts.names
-    found: list[bytes] = []
-    with scripts.reading() as redis:
-        for pool in POOLS:
-            for lane in Lane:
-                key = names.rq(kind, pool, lane)
-                if kind == "queue":
-                    found += redis.lrange(key, 0, limit - 1)
-                else:
-                    found += redis.zrange(key, 0, limit - 1)
-    ids = [job.decode().partition(":")[0] for job in found]
-    described = (_described(scripts, job) for job in dict.fromkeys(ids))
-    # Lazily: each one is two round trips, and up to four lanes were read.
-    found_now = (entry for entry in described if entry is not None and entry.state == state)
-    return list(islice(found_now, limit))
+    places = _ids(scripts, _KINDS[state], limit)
+    found = (entry for entry in _described(scripts, places) if entry.state == state)
+    return list(islice(found, limit))
 
 
-def _described(scripts: Scripts, job: str) -> Entry | None:
-    with scripts.reading() as redis:
-        values = redis.hmget(f"{RQ}:job:{job}", _FIELDS)
-    fields = dict(zip(_FIELDS, values, strict=True))
-    if fields["status"] is None:
-        return None
-    return _entry(scripts, job, fields)
+def dead_by_reason(scripts: Scripts) -> dict[str, int]:
+    """Return how many parked keys have which reason, of at most 1,000 per lane."""
+    ids = list(_ids(scripts, "failed", _REASONS))
+    with scripts.pipeline() as pipe:
+        for job in ids:
+            pipe.hget(f"{RQ}:job:{job}", "exc_info")
+        found = pipe.execute()
+    reasons = ((text or b"").decode().partition(": ")[0] for text in found)
+    return dict(Counter(reason or "Unknown" for reason in reasons).most_common())
 
 
-def _entry(scripts: Scripts, job: str, fields: Mapping[str, bytes | None]) -> Entry:
-    names = scripts.names
-    key = names.key_of(job)
-    origin = (fields["origin"] or b"").decode()
-    pool, lane = next((p, ln) for p in POOLS for ln in Lane if names.queue(p, ln) == origin)
-    status = (fields["status"] or b"").decode()
-    state = "running" if fields["s_token"] else _STATES.get(status, status)
-    reason, _, message = (fields["exc_info"] or b"").decode().partition(": ")
+def _ids(scripts: Scripts, kind: str, limit: int) -> dict[str, Place]:
+    """Return job ids in their order, each once, with the place where it was found."""
+    found: dict[str, Place] = {}
+    places = [(pool, lane) for pool in POOLS for lane in Lane]
+    with scripts.pipeline() as pipe:
+        for place in places:
+            key = scripts.names.rq(kind, *place)
+            if kind == "queue":
+                pipe.lrange(key, 0, limit - 1)
+            else:
+                pipe.zrange(key, 0, limit - 1)
+        lists = pipe.execute()
+    for place, members in zip(places, lists, strict=True):
+        for member in members:
+            found.setdefault(member.decode().partition(":")[0], place)
+    return found
+
+
+def _described(scripts: Scripts, places: Mapping[str, Place]) -> Iterator[Entry]:
+    """Yield the keys that are still there; a page is read when it is needed."""
+    names, asked = scripts.names, list(places.items())
+    for at in range(0, len(asked), _PAGE):
+        page = asked[at : at + _PAGE]
+        with scripts.pipeline() as pipe:
+            for job, place in page:
+                pipe.hmget(f"{RQ}:job:{job}", _FIELDS)
+                pipe.zscore(names.rq("scheduled", *place), job)
+                pipe.zscore(names.own(f"probe:{place[0]}"), job)
+            found = pipe.execute()
+        answers = zip(page, found[0::3], found[1::3], found[2::3], strict=True)
+        for (job, place), values, due, probe in answers:
+            fields = dict(zip(_FIELDS, values, strict=True))
+            if fields["status"] is not None:
+                dues = {"delayed": due or 0.0, "parked": probe or 0.0}
+                yield _entry(scripts, (job, place), fields, dues)
+
+
+def _entry(
+    scripts: Scripts,
+    found: tuple[str, Place],
+    fields: Mapping[str, bytes | None],
+    dues: Mapping[str, float],
+) -> Entry:
+    job, place = found
+    texts = {name: (value or b"").decode() for name, value in fields.items()}
+    lanes = {scripts.names.queue(place[0], lane): lane for lane in Lane}
+    state = "running" if texts["s_token"] else _STATES.get(texts["status"], texts["status"])
+    word, _, what = texts["s_why"].partition(" ") if state in dues else ("", "", "")
+    reason, _, message = texts["exc_info"].partition(": ")
+    if word == "after":  # it failed before, and waits for something else now
+        reason, message = what, ""
     return Entry(
-        key=key,
+        key=scripts.names.key_of(job),
         state=state,
-        lane=lane,
-        attempts=int(fields["s_attempts"] or 0),
-        crashes=int(fields["s_crashes"] or 0),
-        since_s=_unix(fields["created_at"]),
-        due_s=_due(scripts, job, pool, lane, state),
-        worker=(fields["worker_name"] or b"").decode(),
+        lane=lanes.get(texts["origin"], place[1]),
+        attempts=int(texts["s_attempts"] or 0),
+        crashes=int(texts["s_crashes"] or 0),
+        since_s=unix_of(fields["created_at"]),
+        due_s=dues.get(state, 0.0),
+        worker=texts["worker_name"],
         reason=reason,
         message=message,
+        error_class=what if word in ("retry", "park") else "",
+        source=what if word == "hold" else "",
+        failures=_failures(texts["s_tallies"]),
     )
 
 
-def _due(scripts: Scripts, job: str, pool: str, lane: Lane, state: str) -> float:
-    names = scripts.names
-    with scripts.reading() as redis:
-        if state == "delayed":
-            return float(redis.zscore(names.rq("scheduled", pool, lane), job) or 0)
-        if state == "parked":
-            return float(redis.zscore(names.own(f"probe:{pool}"), job) or 0)
-    return 0.0
+def _failures(tallies: str) -> Mapping[str, int]:
+    found = decode_tallies(tallies).items()
+    return {budget: tally.failures for budget, tally in found if budget != HELD}

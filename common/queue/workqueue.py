@@ -15,6 +15,7 @@ from common.model.errors import StaleFenceError
 from common.model.facts import Fact
 from common.model.key import WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow, encode_row, fingerprint
+from common.queue.census import Census, census, depths, totals
 from common.queue.contract import (
     BULK_EVERY,
     CRASH_PROBE_S,
@@ -28,7 +29,7 @@ from common.queue.contract import (
     Totals,
 )
 from common.queue.encode import decode_tallies, encode_done, encode_release
-from common.queue.listing import depths, entries, totals
+from common.queue.listing import dead_by_reason, entries
 from common.state.ledger import packed
 from common.state.names import POOLS, RQ, Names
 from common.state.scripts import Scripts
@@ -268,6 +269,10 @@ class WorkQueue:
         """Return how many keys of each pool are running, delayed and parked."""
         return totals(self.scripts)
 
+    def census(self) -> Census:
+        """Return everything that is served as metrics, in two round trips."""
+        return census(self.scripts)
+
     def ls(self, state: str = "queued", limit: int = 100) -> list[Entry]:
         """Return keys that are queued, running, delayed or parked, the next ones first."""
         return entries(self.scripts, state, limit)
@@ -275,6 +280,10 @@ class WorkQueue:
     def dead(self, limit: int = 100) -> list[Entry]:
         """Return parked keys with their reasons."""
         return self.ls("parked", limit)
+
+    def dead_by_reason(self) -> Mapping[str, int]:
+        """Return how many parked keys have which reason, most first; of 1,000 a lane at most."""
+        return dead_by_reason(self.scripts)
 
     def requeue(self, key: WorkKey) -> bool:
         """Run a key now, whatever it waits for; False: it was about to anyway."""

@@ -23,6 +23,10 @@ from common.model.errors import shorten
 from common.state.names import Names
 from common.state.scripts import Scripts
 
+# Keys that a source holds ask again minutes after they may. After this nobody holds out for it: a
+# scanner whose worker is gone, a registry that no image names any more. Its record stays a day.
+IDLE_S = 900.0
+
 # How old the list of troubled sources may be before asking: a source that just failed is asked by
 # a few more keys, which is what its threshold is for.
 _FRESH_S = 1.0
@@ -52,6 +56,7 @@ class Trouble:
     next_s: float  # until somebody may ask; 0: now
     reason: str
     message: str
+    idle: bool  # nobody has asked for so long that nobody seems to need it any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +131,7 @@ class CircuitTable:
             pipe.time()
             found, clock = pipe.execute()
         now = clock[0] + clock[1] / 1e6
-        return [
-            _trouble(source.decode(), msgspec.json.decode(text, type=_Record), now)
-            for source, text in sorted(found.items())
-        ]
+        return troubles_of(found, now)
 
     def _troubled(self) -> frozenset[str]:
         now = self._monotonic_s()
@@ -160,6 +162,14 @@ class CircuitTable:
         return found
 
 
+def troubles_of(found: Mapping[bytes, bytes], now: float) -> list[Trouble]:
+    """Return the sources of the hash `circuits`, by name; `now` are Unix seconds of Redis."""
+    return [
+        _trouble(source.decode(), msgspec.json.decode(text, type=_Record), now)
+        for source, text in sorted(found.items())
+    ]
+
+
 def _trouble(source: str, record: _Record, now: float) -> Trouble:
     state = "failing"
     if record.openings:
@@ -172,4 +182,5 @@ def _trouble(source: str, record: _Record, now: float) -> Trouble:
         next_s=max(0.0, record.until - now) if record.openings else 0.0,
         reason=record.reason,
         message=record.message,
+        idle=max(record.touched, record.until) + IDLE_S < now,
     )

@@ -22,6 +22,11 @@ class DatabaseRow(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(DatabaseRow)
 
 
+def decode_database(data: bytes) -> DatabaseRow:
+    """Return the row as it is stored."""
+    return _decoder.decode(data)
+
+
 class DatabaseTable:
     """Publishes and reads the database row."""
 
@@ -33,7 +38,7 @@ class DatabaseTable:
         """Return the published row; None: no matcher has published yet."""
         with self._scripts.reading() as redis:
             data = redis.hget(self._name, "row")
-        return None if data is None else _decoder.decode(data)
+        return None if data is None else decode_database(data)
 
     def publish(self, row: DatabaseRow) -> int:
         """Store the row; a changed version queues every image in use (bulk). Return how many."""

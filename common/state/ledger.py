@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 from redis import Redis
 
-from common.model.facts import FACT_KINDS, Fact, decode_fact
+from common.model.counts import details_counted, facts_counted
+from common.model.facts import Fact, decode_fact
 from common.state.names import Names
 from common.state.scripts import Scripts
 
@@ -17,6 +18,11 @@ _PAGE = 1000
 def packed(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
     """Return facts as the scripts take them."""
     return [(fact.kind, fact.key, orjson.dumps(dict(fact.data)).decode()) for fact in facts]
+
+
+def numbers(found: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return the hash `counts` as it is read."""
+    return {field.decode(): int(number) for field, number in found.items()}
 
 
 class Ledger:
@@ -34,9 +40,15 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Return the number of facts of every kind since Redis was last flushed; 0 included."""
+        return facts_counted(self._counted())
+
+    def details(self) -> dict[str, dict[str, int]]:
+        """Return what is counted beside the facts (`common.model.counts`), 0 included."""
+        return details_counted(self._counted())
+
+    def _counted(self) -> dict[str, int]:
         with self._scripts.reading() as redis:
-            found = redis.hgetall(self._counts)
-        return dict.fromkeys(FACT_KINDS, 0) | {k.decode(): int(v) for k, v in found.items()}
+            return numbers(redis.hgetall(self._counts))
 
     def tail(self, limit: int, before: str | None = None) -> list[tuple[str, Fact]]:
         """Return the newest facts, newest last, each with its id; `before` pages backwards."""
@@ -48,15 +60,22 @@ class Ledger:
 
     def history(self, key: str, limit: int) -> list[Fact]:
         """Return the newest facts of a key, newest last. Reads back through the whole stream."""
+        return [fact for fact in self.story(key, limit) if fact.kind != "circuit"]
+
+    def story(self, key: str, limit: int) -> list[Fact]:
+        """Return the newest `limit` facts of a key, and what all circuits did since the first.
+
+        In their order, newest last. Reads back through the whole stream.
+        """
         found: list[Fact] = []
-        wanted = key.encode()
+        wanted, missing = key.encode(), limit
         for entry, fields in self._backwards():
-            if fields[b"key"] == wanted:
-                fact = _readable(entry, fields)
-                if fact is not None:
-                    found.append(fact)
-                if len(found) == limit:
-                    break
+            ours = fields[b"key"] == wanted
+            if (ours or fields[b"kind"] == b"circuit") and (fact := _readable(entry, fields)):
+                found.append(fact)
+                missing -= ours
+            if missing == 0:
+                break
         return found[::-1]
 
     def _backwards(self) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:

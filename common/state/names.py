@@ -121,8 +121,8 @@ TABLE: tuple[Bound, ...] = (
     Bound(
         name="sluice:<c>:counts",
         owner="every script that changes state",
-        holds="number of facts of each kind since the flush",
-        bound="one field per fact kind",
+        holds="number of facts of each kind since the flush; adds, retries, … by what they were",
+        bound="one field per fact kind, and one per word and error class (common/model/counts.py)",
     ),
     Bound(
         name="sluice:<c>:leases, :claims:<worker>, :running",

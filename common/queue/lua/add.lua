@@ -11,7 +11,8 @@
 local function fenced(fence)
   local current = tonumber(call('GET', K.fence) or 0)
   if fence < current then
-    fact('refused', '', string.format('{"what":"table write","fence":%d,"current":%d}', fence, current))
+    fact('refused', '', string.format('{"what":"table write","fence":%d,"current":%d}', fence, current),
+      'table')
     finish()
     return false
   end

@@ -29,8 +29,9 @@ local function create(id, q, status)
     'data', '["worker.loop.run_key",null,[],{}]')
 end
 
-local function schedule(id, q, due)
-  call('HSET', C.job .. id, 'status', 'scheduled', 'origin', q.name)
+-- `why`: what a delayed or parked key waits for, as `common.queue.listing` reads it.
+local function schedule(id, q, due, why)
+  call('HSET', C.job .. id, 'status', 'scheduled', 'origin', q.name, 's_why', why)
   call('HDEL', C.job .. id, 's_pos')
   call('ZADD', q.scheduled, seconds(due), id)
   woken[q.pool] = true
@@ -53,7 +54,7 @@ local function add_running(text, id, lane, h)
     call('HSET', C.job .. id, 's_dirty', lane)
     return 'dirty'
   end
-  count('deduplicated', 1)
+  count('deduplicated')
   return 'dirty', true
 end
 
@@ -89,7 +90,7 @@ local function add_parked(id, q, lane, due)
   call('ZREM', probe, id)
   forgive(id)
   if due then
-    schedule(id, place(q.pool, lane), due)
+    schedule(id, place(q.pool, lane), due, '')
   else
     requeue_now(id, place(q.pool, lane))
   end
@@ -127,8 +128,10 @@ local function add(text, lane, due, cause)
   else
     how = add_absent(text, id, lane, due, h)
   end
+  count('adds.' .. how)
+  if how == 'repaired' then count('repairs.add') end
   if how == 'duplicate' then
-    count('deduplicated', 1)
+    count('deduplicated')
   elseif not silent then
     note(text, lane, how, cause)
   end
@@ -145,11 +148,13 @@ local function wake_waiters(text, cause)
   for _, waiter in ipairs(waiting) do add(waiter, 0, nil, cause) end
 end
 
-local function park(id, text, q, reason, message, probe_after_s)
-  call('HSET', C.job .. id, 'status', 'failed', 'ended_at', iso(), 'exc_info', reason .. ': ' .. message)
+-- `class` is the error class whose policy parks it; `failure` is {reason, message, probe_after_s}.
+local function park(id, text, q, class, failure)
+  call('HSET', C.job .. id, 'status', 'failed', 'ended_at', iso(), 's_why', 'park ' .. class,
+    'exc_info', failure.reason .. ': ' .. failure.message)
   call('HDEL', C.job .. id, 's_pos')
   call('ZADD', q.failed, seconds(now + C.horizon_s), id)
-  call('ZADD', probe_key(q.pool), seconds(now + probe_after_s), id)
+  call('ZADD', probe_key(q.pool), seconds(now + failure.probe_after_s), id)
   call('SADD', K.queues, q.queue)
   wake_waiters(text, 'parked ' .. text)
 end

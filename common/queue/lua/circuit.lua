@@ -15,7 +15,7 @@ end
 
 local function tell(state, wait)
   fact('circuit', '', string.format('{"source":%s,"state":"%s","reason":%s,"failures":%d,"wait_s":%.3f}',
-    json(P.source), state, json(c.reason), c.failures, wait))
+    json(P.source), state, json(c.reason), c.failures, wait), state)
 end
 
 -- Sources that nobody asked for a day: registries that are gone, workers that are no more.

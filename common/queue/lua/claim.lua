@@ -49,6 +49,7 @@ local function next_live(q)
       if not h[3] then return id, h end
       -- rq itself put a key into its list while a claim of it lives: remember, run it once more.
       call('HSET', C.job .. id, 'status', 'started', 's_dirty', q.lane)
+      count('repairs.claim')
     end -- else: left behind by a promotion, a cancel or a drop
   end
 end

@@ -4,8 +4,9 @@
 --            running  id of the claim that starts next ('': none, or not worth a mark)
 --            resent   the reply of the same call was lost: an old token is no news
 --            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
---                       settle (settled JSON, gone, image), wait, after (delay_s), release,
---                       retry, hold (reason, message, budget, delay_s, image),
+--                       settle (settled JSON, gone, image), wait, after (reason, delay_s), release,
+--                       retry (reason, message, budget, delay_s, image),
+--                       hold (reason, message, budget, source, delay_s, image),
 --                       park (reason, message, budget, probe_after_s, image)
 --                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
 --                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
@@ -101,7 +102,7 @@ function OPS.after(d, dirty, origin)
   if dirty then
     requeue_now(d.id, place(origin.pool, dirty))
   else
-    schedule(d.id, origin, now + d.delay_s)
+    schedule(d.id, origin, now + d.delay_s, d.op .. ' ' .. (d.source or d.budget or d.reason))
   end
 end
 
@@ -131,7 +132,7 @@ function OPS.park(d, dirty, origin)
   else
     call('HINCRBY', C.job .. d.id, 's_attempts', 1)
     charge(d.id, d.budget)
-    park(d.id, d.key, origin, d.reason, d.message, d.probe_after_s)
+    park(d.id, d.key, origin, d.budget, d)
   end
 end
 
@@ -155,11 +156,12 @@ for i, d in ipairs(P.done) do
   if h[1] ~= d.token or not origin then
     out[i] = 0
     if not P.resent then
-      fact('refused', d.key, string.format('{"what":"completion","worker":%s,"token":%s}', json(P.worker), d.token))
+      fact('refused', d.key, string.format('{"what":"completion","worker":%s,"token":%s}', json(P.worker), d.token),
+        'completion')
     end
   else
     out[i] = 1
-    fact(d.kind, d.key, d.data)
+    fact(d.kind, d.key, d.data, d.what)
     if d.op == 'release' then
       give_back(P.worker, d.id, d.token, { origin = h[3], dirty = h[2] })
     else

@@ -14,6 +14,6 @@ if q then
   call('ZREM', C.rq .. 'canceled:' .. q.name, id)
 end
 call('UNLINK', C.job .. id)
-fact('released', P.key, '{"why":"dropped by an operator"}')
+fact('released', P.key, '{"why":"dropped by an operator"}', 'dropped')
 finish()
 return 1

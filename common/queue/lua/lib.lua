@@ -88,15 +88,17 @@ local function seconds(value)
   return string.format('%.6f', value)
 end
 
--- Facts and their counters: one entry each, in the script that makes the change.
+-- Facts and their counters: one entry each, in the script that makes the change. `what`, one of a
+-- few words, is counted apart: `<kind>.<what>`.
 local counted = {}
-local function count(kind, n)
-  counted[kind] = (counted[kind] or 0) + n
+local function count(field)
+  counted[field] = (counted[field] or 0) + 1
 end
 
-local function fact(kind, text, data)
+local function fact(kind, text, data, what)
   call('XADD', K.ledger, 'MAXLEN', '~', C.max_facts, '*', 'kind', kind, 'key', text, 'data', data)
-  count(kind, 1)
+  count(kind)
+  if what then count(kind .. '.' .. what) end
 end
 
 local quoted = {}
@@ -182,5 +184,5 @@ local function finish()
   for pool in pairs(woken) do
     if call('LLEN', wake_key(pool)) < 64 then call('LPUSH', wake_key(pool), '1') end
   end
-  for kind, n in pairs(counted) do call('HINCRBY', K.counts, kind, n) end
+  for field, n in pairs(counted) do call('HINCRBY', K.counts, field, n) end
 end

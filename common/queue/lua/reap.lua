@@ -24,8 +24,9 @@ local function crash(worker, id, token, text, h)
     local failure = { reason = 'Crashed', message = message, at = now, attempts = crashes }
     call('HSET', C.own .. 'image:' .. text, 'fail', cjson.encode(failure))
   end
-  park(id, text, q, 'Crashed', message, P.probe_after_s)
-  fact('parked', text, string.format('{"reason":"Crashed","message":%s,"attempts":%d}', json(message), crashes))
+  park(id, text, q, 'Crashed', { reason = 'Crashed', message = message, probe_after_s = P.probe_after_s })
+  fact('parked', text, string.format('{"reason":"Crashed","message":%s,"attempts":%d}', json(message), crashes),
+    'Crashed')
   return true
 end
 
@@ -53,7 +54,7 @@ local function reap(worker)
       end
       if not dead then
         fact('released', text, string.format('{"why":"lease ended","worker":%s,"charged":%s}',
-          json(worker), tostring(id == culprit)))
+          json(worker), tostring(id == culprit)), 'lease_ended')
       end
     end
   end
@@ -67,6 +68,7 @@ end
 local total = 0
 if P.dead ~= '' then total = reap(P.dead) end
 for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) do
+  count('leases.expired')
   total = total + reap(worker)
 end
 finish()

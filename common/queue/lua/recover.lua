@@ -15,7 +15,8 @@ for _, claim in ipairs(lost) do
   local h = call('HMGET', C.job .. id, 's_token', 'origin', 's_dirty')
   if h[1] == token and BY_NAME[h[2] or ''] then
     give_back(P.worker, id, token, { origin = h[2], dirty = h[3] })
-    fact('released', text_of(id), string.format('{"why":"reply lost","worker":%s}', json(P.worker)))
+    fact('released', text_of(id), string.format('{"why":"reply lost","worker":%s}', json(P.worker)),
+      'reply_lost')
   else
     call('HDEL', C.own .. 'claims:' .. P.worker, id)
   end
