@@ -13,6 +13,7 @@ from common.settings import document, value
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, GROUPS, ROWS
 from common.state import bounds_page
+from tests import metrics_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -85,6 +86,45 @@ def test_the_table_of_redis_names_is_what_the_code_generates() -> None:
     """Every Redis name has an owner and a bound, and the page must not lag behind."""
     page = (DOCS / "limits.md").read_text(encoding="utf-8")
     assert bounds_page.table() in page, "replace the table by: python -m common.state.bounds_page"
+
+
+METRICS = {row.name: row for row in metrics_page.rows()}
+_METRIC = re.compile(r"\b(?:sluice|trivy)_[a-z_]+")
+# What Prometheus makes of a histogram.
+_PARTS = re.compile(r"_(?:bucket|sum|count)$")
+
+
+def test_the_table_of_metrics_is_what_the_processes_serve() -> None:
+    """What is not on the page is on no dashboard; what is only there, on a broken one."""
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    assert metrics_page.table() in page, "replace the table by: python -m tests.metrics_page"
+
+
+def test_every_metric_in_the_code_is_in_the_table() -> None:
+    """Whoever adds one in a new place must add the place to `tests.metrics_page`."""
+    sources = [
+        path.read_text(encoding="utf-8")
+        for package in ("common", "watcher", "worker")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    named = {name for text in sources for name in re.findall(r'"(sluice_[a-z_]+)"', text)}
+    assert named <= METRICS.keys()
+
+
+def test_every_metric_that_a_page_names_exists() -> None:
+    """An alert on a name with a typing error never fires."""
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for name in _METRIC.findall(page.read_text(encoding="utf-8")):
+            assert _PARTS.sub("", name) in METRICS or name in METRICS, f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("row", METRICS.values(), ids=METRICS)
+def test_a_metric_stands_once_and_says_what_it_is(row: metrics_page.Row) -> None:
+    """Two processes that serve one name make every sum wrong."""
+    assert [each.served_by for each in metrics_page.rows() if each.name == row.name] == [
+        row.served_by
+    ]
+    assert row.text[0].isupper() or row.text[0].isdigit()
 
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")

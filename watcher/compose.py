@@ -32,6 +32,7 @@ from watcher.fold.tables import Options
 from watcher.lead import LeadPorts
 from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
+from watcher.queue_metrics import QueueMetrics
 from watcher.rounds import RoundPorts, Rounds
 from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
@@ -108,6 +109,7 @@ def compose(
         )
     )
     _show(watch_metrics, watcher, cluster)
+    registry.register(QueueMetrics(work.census))
     return Running(
         watcher=watcher,
         fleet=fleet,

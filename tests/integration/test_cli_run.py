@@ -164,6 +164,8 @@ def test_it_starts_everything_serves_its_pages_and_drains_on_ctrl_c(
     metrics = page(pages["metrics"])
     assert 'sluice_process_up{process="worker-1"} 1.0' in metrics
     assert 'component="watcher"' in metrics
+    assert 'sluice_redis_up{process="watcher"} 1.0' in metrics
+    assert metrics.count('sluice_queue_depth{lane="fresh",pool="scan"') == 1
     assert "<h2>Queue</h2>" in page(pages[""])
 
     status = sluice.command("status", "--json")

@@ -542,6 +542,8 @@ def test_the_process_serves_its_pages_and_ends_when_told(
         _, text = _get(metrics, "/metrics")
         assert 'sluice_watcher_events_total{resource="pods"}' in text
         assert "sluice_watcher_workloads 1.0" in text
+        assert "sluice_redis_up 1.0" in text
+        assert 'sluice_queue_depth{lane="fresh",pool="reconcile"} ' in text
         assert (
             f'trivy_image_vulnerabilities{{namespace="{live.namespace}",name="pod-tool-app",'
             'resource_kind="Pod",resource_name="tool",container_name="app",image_registry="",'
