@@ -32,6 +32,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "delayed": 2,
         "dead": 0,
         "failures": [],
+        "dead_reasons": {},
         "circuits": [],
         "database": {"version": "2026-11-25T06:00:00Z", "age_s": 3_600.0, "checked_age_s": 90.0},
         "epoch": 1,
@@ -57,7 +58,24 @@ def parked(name: str = "web", **changes: Any) -> dict[str, Any]:
         "reason": "TooLarge",
         "message": "request is too large",
         "attempts": 3,
+        "class": "TooLarge",
+        "source": "",
         "due_in_s": 7_500.0,
+    }
+    return {**given, **changes}
+
+
+def circuit(**changes: Any) -> dict[str, Any]:
+    """Return a registry that is left alone, as the document shows it, but for the changes."""
+    given: dict[str, Any] = {
+        "source": "registry/quay.io",
+        "state": "open",
+        "failures": 12,
+        "since_s": 200.0,
+        "next_s": 40.0,
+        "reason": "RegistryUnavailable",
+        "message": "connection refused",
+        "idle": False,
     }
     return {**given, **changes}
 

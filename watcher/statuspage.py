@@ -23,6 +23,7 @@ from watcher.statusstyle import STYLE
 
 PARKED_ROWS = 100
 _PARTIAL_ROWS = 100
+_SOURCE_ROWS = 50
 _FACT_ROWS = 50
 _WORKER_NAMES = 100
 _FAILED_EVENTS = "kubectl get events -A --field-selector reason=ScanFailed"
@@ -109,6 +110,8 @@ def _sections(overview: Overview) -> Iterator[Html]:
     yield _problems(shown["problems"])
     yield tag("section", *_tiles(shown), kind="tiles")
     yield _section("Queue", _queue(shown))
+    if troubles := [each for each in shown["circuits"] if not each["idle"]]:
+        yield _section("Sources in trouble", *_sources(troubles))
     yield _section("Parked keys", *_parked(overview))
     yield _section("Workloads that lack reports", *_partial(overview))
     yield _section("What happened last", *_facts(overview.facts))
@@ -173,6 +176,24 @@ def _queue(shown: Document) -> Html:
 
 def _oldest(lane: Document) -> str:
     return age(lane["oldest_age_s"]) if lane["queued"] else "-"
+
+
+def _sources(troubles: Sequence[Document]) -> Iterator[Html]:
+    head = ("Source", "Circuit", "Failures", "Since", "Asked again", "Reason", "Message")
+    rows = [
+        (
+            each["source"],
+            each["state"],
+            each["failures"],
+            f"{age(each['since_s'])} ago",
+            _again(each["next_s"]),
+            each["reason"],
+            each["message"],
+        )
+        for each in troubles[:_SOURCE_ROWS]
+    ]
+    yield table(head, rows)
+    yield _cut(len(rows), len(troubles), "sluice status --json")
 
 
 def _parked(overview: Overview) -> Iterator[Html]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import orjson
 
 from common.cli.checks.access import check_access
+from common.cli.checks.circuits import judge_circuits
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import (
     check_match_server,
@@ -30,6 +31,7 @@ from common.model.errors import SluiceError
 from common.ops.exit_status import DONE, FAILED
 from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
+from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.words import counted
 from common.settings.value import Settings
@@ -51,6 +53,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         with open_tables(settings) as tables:
             yield from judge_redis(tables.client.info(), shown=tables.address.shown)
             yield from _database(tables)
+            now_s = tables.clock.now_s()
+            troubles = tables.circuits.troubles()
+            yield from judge_circuits([described(each, now_s=now_s) for each in troubles])
     except SluiceError as exc:
         yield _unreachable("Redis", exc)
 
@@ -122,7 +127,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "doctor": Command(
-        summary="Checks Redis, cluster, access, Trivy, database and registry; exit 1 on a fault.",
+        summary="Checks Redis, circuits, cluster, access, Trivy, database, registry; 1 on a fault.",
         examples=("sluice doctor", "sluice doctor --json | jq '.[] | select(.state==\"fault\")'"),
         arguments=_arguments,
         run=_run,

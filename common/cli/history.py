@@ -15,6 +15,7 @@ from common.cli.tables import open_tables
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
+from common.overview.outages import concerning
 from common.overview.story import told
 from common.overview.words import counted
 
@@ -24,8 +25,8 @@ _LIMIT = 50
 class Stories(Protocol):
     """The ledger."""
 
-    def history(self, key: str, limit: int) -> list[Fact]:
-        """Return a key's newest facts, newest last."""
+    def story(self, key: str, limit: int) -> list[Fact]:
+        """Return a key's newest facts, newest last, and every circuit's between them."""
 
 
 class Used(Protocol):
@@ -38,13 +39,19 @@ class Used(Protocol):
 def chapters(
     keys: Sequence[WorkKey], ledger: Stories, images: Used, *, limit: int
 ) -> list[tuple[WorkKey, list[Fact]]]:
-    """Return the facts of each key, and after a workload those of the images that it uses."""
+    """Return the facts of each key, and after a workload those of the images that it uses.
+
+    What became of a source that held a key is part of the key's story.
+    """
     wanted: list[WorkKey] = []
     for key in keys:
         wanted.append(key)
         if isinstance(key, WorkloadKey):
             wanted.extend(images.used_by(key))
-    return [(key, ledger.history(str(key), limit)) for key in dict.fromkeys(wanted)]
+    return [
+        (key, concerning(ledger.story(str(key), limit), limit=limit))
+        for key in dict.fromkeys(wanted)
+    ]
 
 
 def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]], *, limit: int) -> str:
@@ -53,7 +60,8 @@ def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]], *, limit: int) -> str:
     for key, facts in found:
         lines = [f"  {told(fact)}" for fact in facts] or ["  Nothing on record."]
         cut = [f"  … the newest {counted(limit, 'fact')}; --limit shows older ones"]
-        parts.append("\n".join([key.shown, *(cut if len(facts) >= limit else []), *lines]))
+        own = sum(fact.kind != "circuit" for fact in facts)
+        parts.append("\n".join([key.shown, *(cut if own >= limit else []), *lines]))
     return "\n\n".join(parts)
 
 

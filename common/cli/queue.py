@@ -18,8 +18,17 @@ from common.overview.words import age
 from common.queue.contract import Entry, Lane
 
 _STATES = ("queued", "running", "delayed", "parked")
+_EXAMPLES = {
+    "ls": ("ls --state delayed", "ls --json | jq '.[] | select(.source != \"\")'"),
+    "dead": ("dead", "dead --json | jq -r '.[].key'"),
+    "requeue": ("requeue workload/ReplicaSet/shop/web-5d8f",),
+    "drop": ("drop workload/ReplicaSet/shop/web-5d8f",),
+    "pause": ("pause",),
+    "resume": ("resume",),
+}
 _LOOKS = ("ls", "dead")  # actions that write nothing
 _HEAD = ("STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON")
+_DEAD_HEAD = ("AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON")
 
 
 def listing(entries: Sequence[Entry], *, now_s: float) -> str:
@@ -28,15 +37,59 @@ def listing(entries: Sequence[Entry], *, now_s: float) -> str:
         (
             entry.state,
             Lane(entry.lane).label,
-            age(now_s - entry.since_s) if entry.since_s else "-",
-            age(entry.due_s - now_s) if entry.due_s else "-",
-            str(entry.attempts),
+            *_times(entry, now_s),
+            _tries(entry),
             str(entry.key),
-            f"{entry.reason}: {entry.message}" if entry.reason else "-",
+            _why(entry),
         )
         for entry in entries
     ]
     return columns(rows, head=_HEAD)
+
+
+def dead_listing(entries: Sequence[Entry], *, now_s: float) -> str:
+    """Return parked keys as columns: which budget is used up, and when each is probed. Pure."""
+    rows = [
+        (
+            *_times(entry, now_s),
+            _tries(entry),
+            entry.error_class or "-",
+            str(entry.key),
+            _said(entry),
+        )
+        for entry in entries
+    ]
+    return columns(rows, head=_DEAD_HEAD)
+
+
+def _times(entry: Entry, now_s: float) -> tuple[str, str]:
+    """Return for how long it is in the queue, and how soon it comes back."""
+    return (
+        age(now_s - entry.since_s) if entry.since_s else "-",
+        age(entry.due_s - now_s) if entry.due_s else "-",
+    )
+
+
+def _tries(entry: Entry) -> str:
+    """Return how many runs failed, by error class: each class has a budget of its own."""
+    classes = ", ".join(f"{name} {number}" for name, number in sorted(entry.failures.items()))
+    return f"{entry.attempts} ({classes})" if classes else str(entry.attempts)
+
+
+def _why(entry: Entry) -> str:
+    """Return what a delayed key waits for, else what failed last."""
+    if entry.state != "delayed":
+        return _said(entry)
+    if entry.source:
+        return f"held by {entry.source}: {_said(entry)}"
+    if entry.error_class:
+        said = entry.message if entry.reason == entry.error_class else _said(entry)
+        return f"backoff of {entry.error_class}: {said}"
+    return f"waits: {entry.reason}" if entry.reason else "asked for later"
+
+
+def _said(entry: Entry) -> str:
+    return f"{entry.reason}: {entry.message}" if entry.reason else "-"
 
 
 def as_json(entries: Sequence[Entry]) -> str:
@@ -50,9 +103,9 @@ def as_json(entries: Sequence[Entry]) -> str:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    ls = actions.add_parser("ls", help="keys that are queued, running, delayed or parked")
+    ls = _action(actions, "ls", "keys that are queued, running, delayed or parked")
     ls.add_argument("--state", choices=_STATES, help="only these; default: all")
-    dead = actions.add_parser("dead", help="parked keys with their reasons")
+    dead = _action(actions, "dead", "parked keys with class, reason and next probe")
     for listed in (ls, dead):
         listed.add_argument("--json", action="store_true", help="print a JSON list")
         listed.add_argument("--limit", type=positive, default=100, metavar="N", help="default: 100")
@@ -60,10 +113,24 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         ("requeue", "run a key now, whatever it waits for"),
         ("drop", "take a key out of the queue; the next sweep may bring it back"),
     ):
-        acting = actions.add_parser(name, help=text)
+        acting = _action(actions, name, text)
         acting.add_argument("key", metavar="KEY", type=_key, help="as `sluice queue ls` prints it")
-    actions.add_parser("pause", help="stop claims; running keys finish")
-    actions.add_parser("resume", help="let claims go on")
+    _action(actions, "pause", "stop claims; running keys finish")
+    _action(actions, "resume", "let claims go on")
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    lines = [f"  sluice queue {example}" for example in _EXAMPLES[name]]
+    return actions.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog="\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def _key(text: str) -> WorkKey:
@@ -104,7 +171,8 @@ def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> in
         if len(entries) >= arguments.limit:
             break
     now_s = tables.clock.now_s()
-    text = as_json(entries) if arguments.json else listing(entries, now_s=now_s)
+    shown = dead_listing if arguments.action == "dead" else listing
+    text = as_json(entries) if arguments.json else shown(entries, now_s=now_s)
     context.terminal.result(text)
     if not entries and not arguments.json:
         context.terminal.note(f"no key is {' or '.join(states)}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.model.facts import Fact
+from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
 from common.overview.failures import LOOKED_AT, failures
@@ -29,6 +30,7 @@ def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) 
     document = {
         **_numbers(tables, measured, facts, now_s=now_s),
         "failures": [*dead[:LOOKED_AT], *delayed],
+        "dead_reasons": dict(queue.dead_by_reason()),
     }
     found = problems(document, sweep_interval_s=sweep_interval_s)
     return Overview(
@@ -62,7 +64,7 @@ def _numbers(
         "pools": {pool: dataclasses.asdict(each) for pool, each in totals.items()},
         "paused": tables.queue.paused(),
         **_summed(totals),
-        "circuits": [],
+        "circuits": [described_circuit(each, now_s=now_s) for each in tables.circuits.troubles()],
         "database": _database(tables, now_s),
         "epoch": tables.epoch.current(),
         "last_event_age_s": _last_event_age_s(facts, now_s),

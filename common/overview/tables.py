@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.model.redis_address import RedisAddress
 from common.queue.workqueue import WorkQueue
+from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.control import Control
@@ -36,6 +37,7 @@ class Tables:
     control: Control
     clock: RedisClock
     workers: WorkerTable
+    circuits: CircuitTable
 
 
 def is_empty(tables: Tables) -> bool:
@@ -67,4 +69,5 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         control=Control(client, names),
         clock=RedisClock(client, names),
         workers=WorkerTable(client, names),
+        circuits=CircuitTable(client, names),
     )

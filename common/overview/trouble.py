@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from common.model.key import ImageKey, parse_key
 from common.overview.ages import STALE_S
+from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
 from common.overview.words import age, counted
 
 _SILENT_SWEEPS = 3  # the watcher writes a fact with every sweep, however calm the cluster is
 _EXAMPLES = 3  # keys told by name, per reason
+_SOURCES = 10  # told one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ def problems(document: Document, *, sweep_interval_s: float) -> list[Problem]:
         return [empty_key_space(document["cluster"])]
     return [
         *_stopped(document, sweep_interval_s),
+        *_circuits(document),
         *_database(document["database"]),
         *_failing(document),
     ]
@@ -72,30 +75,61 @@ def _database(database: Document) -> Iterator[Problem]:
         )
 
 
+def _circuits(document: Document) -> Iterator[Problem]:
+    """Yield a problem per source that is not asked: its keys are not at fault, nor told apart."""
+    troubles = list(filter(is_trouble, document["circuits"]))
+    for circuit in troubles[:_SOURCES]:
+        held = [each for each in document["failures"] if each["source"] == circuit["source"]]
+        names = ", ".join(asked(each) for each in held[:_EXAMPLES])
+        more = f" and {len(held) - _EXAMPLES} more" if len(held) > _EXAMPLES else ""
+        waiting = (f"{names}{more} {'waits' if len(held) == 1 else 'wait'} for it",) if held else ()
+        yield Problem(
+            said=said(circuit),
+            remedy=remedy(circuit["source"]),
+            details=(circuit["message"], *waiting),
+        )
+    if len(troubles) > _SOURCES:
+        yield Problem(
+            said=f"{counted(len(troubles) - _SOURCES, 'more source')} are left alone",
+            remedy="sluice status --json | jq .circuits",
+        )
+
+
 def _failing(document: Document) -> Iterator[Problem]:
-    groups: dict[tuple[str, str], list[Document]] = {}
+    told = {circuit["source"] for circuit in filter(is_trouble, document["circuits"])}
+    groups: dict[tuple[str, str, str], list[Document]] = {}
     for failure in document["failures"]:
-        groups.setdefault((failure["state"], failure["reason"]), []).append(failure)
-    for (state, reason), members in groups.items():
+        if failure["source"] not in told:
+            group = (failure["state"], failure["source"], failure["reason"])
+            groups.setdefault(group, []).append(failure)
+    for (state, source, reason), members in groups.items():
         verb = "is" if len(members) == 1 else "are"
         how = f"{verb} parked" if state == "parked" else f"{verb} tried again after a failure"
+        if source:
+            how = f"{verb} tried again after a failure of {source}"
         yield Problem(
             said=f"{counted(len(members), 'key')} {how}: {reason}",
             remedy=_look_at(asked(members[0])),
             details=_examples(members),
         )
-    listed = sum(failure["state"] == "parked" for failure in document["failures"])
-    if document["dead"] > listed:
-        yield Problem(
-            said=f"{counted(document['dead'], 'key')} are parked in all, {listed} of them above",
-            remedy=f"sluice queue dead --limit {document['dead']}",
-        )
+    yield from _dead(document)
     if document["failing"]:
         reasons = (f"{reason} {count}" for reason, count in sorted(document["failing"].items()))
         number = sum(document["failing"].values())
         yield Problem(
             said=f"{counted(number, 'workload')} lack reports of an image: {', '.join(reasons)}",
             remedy="kubectl get events -A --field-selector reason=ScanFailed",
+        )
+
+
+def _dead(document: Document) -> Iterator[Problem]:
+    listed = sum(failure["state"] == "parked" for failure in document["failures"])
+    if document["dead"] > listed:
+        reasons = (f"{reason} {count}" for reason, count in document["dead_reasons"].items())
+        yield Problem(
+            said=f"{counted(document['dead'], 'key')} are parked in all, {listed} of them above",
+            remedy=f"sluice queue dead --limit {document['dead']}",
+            details=tuple(filter(None, [", ".join(reasons)])),
         )
 
 

@@ -9,6 +9,8 @@ import pytest
 from redis import Redis
 
 from common.cli.main import main
+from common.model.circuit import Fail
+from common.state.circuits import CircuitTable
 from common.state.database import DatabaseRow, DatabaseTable
 from common.state.names import Names
 from sandbox.controlplane import ControlPlane
@@ -110,6 +112,23 @@ def test_a_redis_that_may_evict_is_a_fault(
             redis_client.config_set(name, text)
     assert fault["state"] == "fault"
     assert "noeviction" in fault["remedy"]
+
+
+def test_an_open_circuit_is_a_fault_with_the_next_step(
+    redis_client: Redis, names: Names, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`Everything is ok` while no image of a registry is scanned would be a lie."""
+    circuits = CircuitTable(redis_client, names)
+    for key in "abc":
+        failure = Fail(key=key, failed_before=False, reason="Away", message="no route to host")
+        circuits.failed("registry/quay.io", failure)
+    circuits.failed("api-server", failure)
+    api, quay = findings(capsys)["circuits"]
+    assert (api["state"], quay["state"]) == ("notice", "fault")
+    assert "no route to host" in quay["said"]
+    assert "quay.io" in quay["remedy"]
+    circuits.succeeded("registry/quay.io")
+    assert [each["state"] for each in findings(capsys)["circuits"]] == ["notice", "good"]
 
 
 def test_definitions_are_installed_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,7 +106,7 @@ class Ledger:
         self._facts = {str(WEB): [Fact(kind="deduplicated", key=str(WEB), at=NOW_S)]}
         self.asked: list[tuple[str, int]] = []
 
-    def history(self, key: str, limit: int) -> list[Fact]:
+    def story(self, key: str, limit: int) -> list[Fact]:
         """Return a key's facts."""
         self.asked.append((key, limit))
         return self._facts.get(key, [])
@@ -170,8 +171,48 @@ def test_a_listing_tells_age_next_try_and_reason() -> None:
         "1m",
         "2",
         str(WEB),
-        "RateLimited: 429",
+        "backoff of RateLimited: 429",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {"error_class": "", "source": "registry/quay.io", "reason": "RegistryUnavailable"},
+            "held by registry/quay.io: RegistryUnavailable: 429",
+        ),
+        (
+            {"error_class": "SourceUnavailable", "reason": "RegistryUnavailable"},
+            "backoff of SourceUnavailable: RegistryUnavailable: 429",
+        ),
+        ({"error_class": "", "reason": "WaitingForKubelet"}, "waits: WaitingForKubelet"),
+        ({"error_class": "", "reason": ""}, "asked for later"),
+        ({"state": "queued"}, "RateLimited: 429"),
+    ],
+)
+def test_a_delayed_key_says_what_it_waits_for(changes: dict[str, Any], why: str) -> None:
+    """A source that is away, its own failures, or a kubelet: only one of them is its fault."""
+    line = queue.listing([entry(WEB, **changes)], now_s=NOW_S).splitlines()[1]
+    assert line.split(maxsplit=6)[6] == why
+
+
+def test_tries_are_told_by_error_class() -> None:
+    """Each class has a budget of its own, so their sum says nothing about what is left."""
+    tried = entry(WEB, attempts=3, failures={"Unknown": 1, "RateLimited": 2})
+    assert "3 (RateLimited 2, Unknown 1)" in queue.listing([tried], now_s=NOW_S)
+
+
+def test_a_dead_key_tells_its_class_and_its_next_probe() -> None:
+    """Whose budget is used up, and whether it is worth waiting."""
+    dead = entry(WEB, state="parked", error_class="SourceUnavailable", failures={"Conflict": 2})
+    head, line = queue.dead_listing([dead], now_s=NOW_S).splitlines()
+    assert head.split() == ["AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON"]
+    assert " ".join(line.split()) == (
+        f"3m20s 1m 2 (Conflict 2) SourceUnavailable {WEB} RateLimited: 429"
+    )
+    by_rq = entry(WEB, state="parked", error_class="")
+    assert queue.dead_listing([by_rq], now_s=NOW_S).splitlines()[1].split()[3] == "-"
 
 
 def test_what_is_not_known_is_a_dash() -> None:

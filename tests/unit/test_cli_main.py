@@ -61,6 +61,15 @@ def test_every_command_has_help_with_an_example(
         assert word in text
 
 
+@pytest.mark.parametrize("action", ["ls", "dead", "requeue", "drop", "pause", "resume"])
+def test_every_action_of_queue_has_help_with_an_example(
+    action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its actions are commands of their own to everybody who types them."""
+    assert main(["queue", action, "--help"]) == DONE
+    assert f"sluice queue {action}" in capsys.readouterr().out.partition("Example")[2]
+
+
 def test_the_promised_commands_are_all_there() -> None:
     """The interface page is a contract."""
     assert set(PROMISED) == set(NAMES)

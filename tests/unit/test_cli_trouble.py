@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import status
+from common.model.circuit import CIRCUITS
 from common.model.image import ImageUse
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.overview.ages import STALE_S
 from common.overview.failures import failures
+from common.overview.sources import remedy
 from common.overview.trouble import asked, problems
 from common.queue.contract import Entry
 from tests.cli_values import NOW_S, entry
+from tests.overviews import circuit
 
 SWEEP_S = 600.0
 WEB = WorkloadKey(kind="Pod", namespace="shop", name="web")
@@ -43,6 +46,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "delayed": 2,
         "dead": 0,
         "failures": [],
+        "dead_reasons": {},
         "circuits": [],
         "database": {
             "version": "2026-11-25T06:00:00Z",
@@ -64,6 +68,8 @@ def failure(key: WorkKey = WEB, **changes: Any) -> dict[str, Any]:
         "reason": "ImageNotFound",
         "message": "the registry does not know app:9",
         "attempts": 1,
+        "class": "ImageNotFound",
+        "source": "",
         "due_in_s": 90.0,
     }
     return {**given, **changes}
@@ -182,6 +188,13 @@ def test_an_image_is_called_as_its_users_call_it() -> None:
     assert asked(failure(IMAGE, reference="", users=0)) == IMAGE.digest
 
 
+def test_what_is_parked_in_all_is_told_by_reason() -> None:
+    """The twenty that are listed may all be of one kind."""
+    reasons = {"Unauthorized": 5, "TooLarge": 2}
+    (problem,) = problems(document(dead=7, dead_reasons=reasons), sweep_interval_s=SWEEP_S)
+    assert problem.details == ("Unauthorized 5, TooLarge 2",)
+
+
 def test_a_remedy_that_serves_two_troubles_is_said_once() -> None:
     """Twice the same line looks like a bug."""
     lines = shown(failures=[failure(), failure(state="delayed")], dead=1)
@@ -219,7 +232,22 @@ ages = st.none() | st.floats(0, 1e9)
     failing=st.dictionaries(st.sampled_from(["Unknown", "ImageNotFound"]), numbers, max_size=3),
     workers=st.lists(st.just("w"), max_size=2),
     failures=st.lists(
-        st.builds(failure, state=st.sampled_from(["parked", "delayed"]), due_in_s=ages), max_size=5
+        st.builds(
+            failure,
+            state=st.sampled_from(["parked", "delayed"]),
+            due_in_s=ages,
+            source=st.sampled_from(["", "registry/quay.io"]),
+        ),
+        max_size=5,
+    ),
+    circuits=st.lists(
+        st.builds(
+            circuit,
+            state=st.sampled_from(["open", "probing", "failing"]),
+            next_s=st.floats(0, 3600),
+            idle=st.booleans(),
+        ),
+        max_size=12,
     ),
 )
 def test_any_status_can_be_shown(**changes: Any) -> None:
@@ -277,9 +305,87 @@ def test_a_failing_workload_is_told_with_its_next_try() -> None:
     assert "users" not in found
 
 
-def test_a_key_without_a_reason_only_waits() -> None:
+def test_a_key_that_no_failure_delays_only_waits() -> None:
     """Every new pod waits for its kubelet."""
-    assert looked(Queue(delayed=[entry(WEB, state="delayed", reason="")]), "delayed") == []
+    waiting = entry(WEB, state="delayed", error_class="", reason="WaitingForKubelet")
+    assert looked(Queue(delayed=[waiting]), "delayed") == []
+
+
+def test_a_key_that_a_source_holds_is_listed_with_it() -> None:
+    """It is charged to nobody, and still nothing comes of it."""
+    held = entry(WEB, state="delayed", error_class="", source="registry/quay.io")
+    (found,) = looked(Queue(delayed=[held]), "delayed")
+    assert (found["class"], found["source"]) == ("", "registry/quay.io")
+
+
+# --- circuits
+
+QUAY = "registry/quay.io"
+
+
+def held(name: str) -> dict[str, Any]:
+    """Return a workload that the registry's circuit holds."""
+    key = WorkloadKey(kind="Pod", namespace="shop", name=name)
+    return failure(key, state="delayed", reason="RegistryUnavailable", **{"class": ""}, source=QUAY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "and is left alone: asked again in 40s"),
+        ({"next_s": 0.0}, "and is left alone: the next key that needs it asks again"),
+        ({"state": "probing"}, ": one key asks whether it answers again, all others wait"),
+        ({"failures": 1}, "registry/quay.io failed 1 time in a row"),
+    ],
+)
+def test_a_source_that_is_not_asked_is_a_trouble(changes: dict[str, Any], expected: str) -> None:
+    """Everything of one registry stands still: that is one sentence with one remedy."""
+    (problem,) = problems(document(circuits=[circuit(**changes)]), sweep_interval_s=SWEEP_S)
+    assert expected in problem.said
+    assert "quay.io: network, proxy" in problem.remedy
+    assert problem.details == ("connection refused",)
+
+
+@pytest.mark.parametrize("changes", [{"state": "failing"}, {"idle": True}])
+def test_a_source_that_keeps_nobody_waiting_is_no_trouble(changes: dict[str, Any]) -> None:
+    """One that is still asked, and one that nobody needs any more."""
+    assert said(circuits=[circuit(**changes)]) == []
+
+
+def test_keys_that_a_told_source_holds_are_no_trouble_of_their_own() -> None:
+    """They are its examples; a key of another source, or of none, keeps its line."""
+    failures = [*(held(f"web-{n}") for n in range(5)), failure(reason="TooLarge")]
+    first, second = problems(
+        document(circuits=[circuit()], failures=failures, dead=1), sweep_interval_s=SWEEP_S
+    )
+    assert first.details[1] == (
+        "Pod/shop/web-0, Pod/shop/web-1, Pod/shop/web-2 and 2 more wait for it"
+    )
+    assert second.said == "1 key is parked: TooLarge"
+
+
+def test_keys_of_a_source_that_only_fails_are_told_with_it() -> None:
+    """Its circuit is closed, so they are tried soon, and it is not their fault."""
+    (problem,) = problems(document(failures=[held("web")]), sweep_interval_s=SWEEP_S)
+    assert problem.said == (
+        "1 key is tried again after a failure of registry/quay.io: RegistryUnavailable"
+    )
+
+
+def test_many_sources_are_not_a_screenful_each() -> None:
+    """A node that is cut off takes twenty scanners with it."""
+    many = [circuit(source=f"scanner/w{n}") for n in range(25)]
+    found = problems(document(circuits=many), sweep_interval_s=SWEEP_S)
+    assert len(found) == 11
+    assert found[-1].said == "15 more sources are left alone"
+    assert "worker w0" in found[0].remedy
+
+
+@pytest.mark.parametrize("kind", [*CIRCUITS, "source-of-tomorrow"])
+def test_every_sort_of_source_has_a_remedy(kind: str) -> None:
+    """A name in a red line without a next step helps nobody."""
+    assert remedy(f"{kind}/x")
+    assert "{" not in remedy(f"{kind}/x")
 
 
 @pytest.mark.parametrize(("due_s", "expected"), [(0.0, None), (NOW_S - 5, 0.0)])

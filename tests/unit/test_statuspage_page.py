@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from common.model.facts import FACT_KINDS, Fact
 from common.overview.view import Overview
-from tests.overviews import AT_S, EVIL, fact, overview, parked, parked_image, shown
+from tests.overviews import AT_S, EVIL, circuit, fact, overview, parked, parked_image, shown
 from watcher.markup import tag, text
 from watcher.statuspage import PARKED_ROWS, Seen, Unread, document, page
 
@@ -116,6 +116,23 @@ def test_a_parked_key_tells_why_and_when_it_is_tried_again(
     """Without the time everybody requeues by hand."""
     found = rendered(overview(parked=[parked(due_in_s=due_in_s)], document={"dead": 1})).text
     assert f"Pod/shop/web TooLarge request is too large 3 {expected}" in found
+
+
+def test_a_source_in_trouble_has_a_row() -> None:
+    """Who is away, since when, and when it is asked again; the problems above say what to do."""
+    troubles = [circuit(), circuit(source="api-server", state="failing", next_s=0.0)]
+    found = rendered(overview(document={"circuits": troubles})).text
+    assert (
+        "registry/quay.io open 12 3m20s ago in 40s RegistryUnavailable connection refused" in found
+    )
+    assert "api-server failing 12 3m20s ago now" in found
+
+
+def test_sources_that_nobody_needs_have_no_section() -> None:
+    """A worker that is gone takes its scanner with it."""
+    assert "Sources in trouble" not in rendered(overview()).text
+    gone = rendered(overview(document={"circuits": [circuit(idle=True)]})).text
+    assert "Sources in trouble" not in gone
 
 
 def test_a_parked_image_goes_by_the_name_in_its_manifests() -> None:
@@ -246,6 +263,7 @@ def everywhere(evil: str) -> Overview:
         document={
             "cluster": evil,
             "problems": [problem],
+            "circuits": [circuit(source=f"registry/{evil}", reason=evil, message=evil)],
             "failing": {evil: 1},
             "workers": [evil],
             "database": {"version": evil, "age_s": None, "checked_age_s": None},
