@@ -115,7 +115,6 @@ PLATFORM = Setting(
     group="Scope",
     meaning="The platform of every node, such as `linux-amd64`, where nodes may not be watched "
     "(an installation with Roles only); empty: each node tells its own.",
-    shapes_reports=True,
 )
 IMAGE_WAIT_S = Setting(
     name="SLUICE_IMAGE_WAIT_S",
