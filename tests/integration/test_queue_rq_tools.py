@@ -113,6 +113,22 @@ def test_rq_sees_running_delayed_and_parked_jobs(queue: WorkQueue, redis_client:
         assert fetch(queue, redis_client, dead).exc_info == "Unauthorized: manifest unknown"
 
 
+def test_a_loop_that_was_killed_is_forgotten_with_its_lease(
+    queue: WorkQueue, redis_client: Redis, names: Names, later: Callable[[float], None]
+) -> None:
+    """Law 10: rq forgets dead workers in its maintenance, which never runs here."""
+    registration = Registration(redis_client, names, worker="w1", pools=("reconcile",))
+    queue.beat("w1", lease_s=LEASE_S)
+    registration.birth()
+    assert any(b"w1" in member for member in redis_client.smembers("rq:workers"))
+    later(LEASE_S + 1)
+    queue.reap(3)
+    places = ["rq:workers", *(f"rq:workers:{names.queue('reconcile', lane)}" for lane in Lane)]
+    assert [redis_client.sismember(place, "rq:worker:w1") for place in places] == [0, 0, 0]
+    leased, registered = queue.beat("w1", lease_s=LEASE_S)  # it was only slow, and comes back
+    assert (leased, registered) == (False, False)  # so it registers anew
+
+
 def test_rq_info_lists_queues_and_workers(
     queue: WorkQueue, redis_client: Redis, rq: Callable[..., str]
 ) -> None:
