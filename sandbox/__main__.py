@@ -22,6 +22,7 @@ from sandbox.kubelet import Kubelet
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.programs import find
+from sandbox.redis7 import redis_server
 from sandbox.registry import Registry
 
 _EPILOG = """\
@@ -76,6 +77,10 @@ def _build(*, node: bool) -> None:
         names += [*COMPONENTS, *CONTAINERD, *CNI, "pause"]
     for name, path in find(names, say=_say).items():
         print(f"{name}\t{path}")
+    try:
+        print(f"redis-server\t{redis_server(say=_say)}")
+    except PreconditionError as error:  # tests of deployments need it, and skip without; no demo
+        _say(f"note: {error}")
 
 
 def _up(parsed: argparse.Namespace) -> None:

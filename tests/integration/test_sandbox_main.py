@@ -107,6 +107,8 @@ def test_build_prints_where_the_programs_are(programs: Programs) -> None:
     done = sandbox("build")
     assert done.returncode == 0
     printed = dict(line.split("\t") for line in done.stdout.splitlines())
+    redis = printed.pop("redis-server", None)  # tests want it, and not every machine can have it
+    assert Path(redis).exists() if redis else "note: " in done.stderr
     assert printed == {name: str(path) for name, path in programs.items()}
 
 
