@@ -1,4 +1,4 @@
-"""Where a Redis is: the value behind `SLUICE_REDIS_URL`, and its four URL forms.
+"""Where a Redis is: the value behind `SLUICE_REDIS_URL`, and its URL forms.
 
 Pure. The password never appears in `repr`, in `shown` or in an error's text.
 """
@@ -11,10 +11,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 DEFAULT_PORT = 6379  # Redis' and Valkey's own
 SENTINEL_PORT = 26379
 _PORT_LIMIT = 65535
-_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+_SENTINEL = ("redis+sentinel", "rediss+sentinel")
+_SCHEMES = ("redis", "rediss", "unix", *_SENTINEL)
 _FORMS = (
-    "redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket?db=0 "
-    "or redis+sentinel://host:26379,host:26379/service/0"
+    "redis://host:6379/0, rediss://host:6379/0, unix:///path/to/socket?db=0, "
+    "redis+sentinel://host:26379,host:26379/service/0 or rediss+sentinel://…"
 )
 
 
@@ -22,13 +23,23 @@ _FORMS = (
 class RedisAddress:
     """One Redis: a host, a Unix socket, or a service that Sentinels know."""
 
-    scheme: str  # redis | rediss | unix | redis+sentinel
+    scheme: str  # redis | rediss | unix | redis+sentinel | rediss+sentinel
     hosts: tuple[tuple[str, int], ...] = ()  # one; several with Sentinel; none with unix
     path: str = ""  # of the Unix socket
     service: str = ""  # Sentinel's name for the primary
     db: int = 0
     username: str = ""
     password: str = field(default="", repr=False)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether every connection speaks TLS, those to Sentinels too."""
+        return self.scheme.startswith("rediss")
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether Sentinels know which server is meant."""
+        return self.scheme in _SENTINEL
 
     @property
     def shown(self) -> str:
@@ -52,13 +63,12 @@ def parse_redis_url(text: str) -> RedisAddress:
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"has no known scheme; write {_FORMS}")
     user, password, rest = _credentials(parts.netloc)
-    match parts.scheme:
-        case "unix":
-            address = _unix(parts, rest)
-        case "redis+sentinel":
-            address = _sentinel(parts, rest)
-        case _:
-            address = _tcp(parts, rest)
+    if parts.scheme == "unix":
+        address = _unix(parts, rest)
+    elif parts.scheme in _SENTINEL:
+        address = _sentinel(parts, rest)
+    else:
+        address = _tcp(parts, rest)
     return replace(address, username=user, password=password)
 
 

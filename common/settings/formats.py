@@ -240,7 +240,7 @@ POOL_LIST = Format(
 FIELD_LIST = Format(shown=f"comma list of {', '.join(REPORT_FIELDS)}", read=_fields)
 BIND = Format(shown="host:port", read=_bind)
 REDIS_URL = Format(
-    shown="redis:// \\| rediss:// \\| unix:// \\| redis+sentinel:// URL", read=_redis
+    shown="redis:// \\| rediss:// \\| unix:// \\| redis(s)+sentinel:// URL", read=_redis
 )
 HTTP_URL = Format(shown="http(s)://host:port", read=_http_url)
 PLATFORM = Format(shown="os-architecture", read=_platform)

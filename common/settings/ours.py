@@ -20,11 +20,19 @@ REDIS_PASSWORD_FILE = Setting(
     group="Redis",
     meaning="A file whose content is the password; read again for every new connection.",
 )
+REDIS_SENTINEL_PASSWORD_FILE = Setting(
+    name="SLUICE_REDIS_SENTINEL_PASSWORD_FILE",
+    format=formats.PATH,
+    group="Redis",
+    meaning="A file with the password that the Sentinels themselves ask for, which may be the "
+    "same; empty: they ask for none.",
+)
 REDIS_CA_FILE = Setting(
     name="SLUICE_REDIS_CA_FILE",
     format=formats.PATH,
     group="Redis",
-    meaning="PEM certificates that a `rediss://` server is checked against; empty: the system's.",
+    meaning="PEM certificates that a `rediss://` or `rediss+sentinel://` server is checked "
+    "against, besides the system's; read again for every new connection.",
 )
 CLUSTER = Setting(
     name="SLUICE_CLUSTER",

@@ -92,6 +92,7 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
         redis=RedisSettings(
             address=reading.get(ours.REDIS_URL),
             password_file=reading.get(ours.REDIS_PASSWORD_FILE),
+            sentinel_password_file=reading.get(ours.REDIS_SENTINEL_PASSWORD_FILE),
             ca_file=reading.get(ours.REDIS_CA_FILE),
             cluster=reading.get(ours.CLUSTER),
         ),

@@ -71,6 +71,7 @@ class RedisSettings:
 
     address: RedisAddress | None  # None: not set, so `sluice run` starts its own
     password_file: str
+    sentinel_password_file: str  # empty: the Sentinels ask for none
     ca_file: str
     cluster: str  # empty: from the kube-system namespace's uid
 

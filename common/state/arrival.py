@@ -34,7 +34,13 @@ def required_address(redis: RedisSettings) -> RedisAddress:
 
 def client_for(redis: RedisSettings, address: RedisAddress, *, name: str) -> Client:
     """Return a client with the settings' password and certificates; `name` is for CLIENT LIST."""
-    return connect(address, password_file=redis.password_file, ca_file=redis.ca_file, name=name)
+    return connect(
+        address,
+        password_file=redis.password_file,
+        sentinel_password_file=redis.sentinel_password_file,
+        ca_file=redis.ca_file,
+        name=name,
+    )
 
 
 def tell_start(ledger: Told, component: str, stopping: threading.Event) -> bool:

@@ -38,7 +38,7 @@ from common.model.errors import (
     shorten,
 )
 from common.ops.refusals import REDIS_REFUSED
-from common.state.connect import PasswordFileError
+from common.state.connect import RIGHTS_REMEDY, PasswordFileError
 from common.state.names import (
     LEDGER_MAX_FACTS,
     RQ,
@@ -142,6 +142,11 @@ def source(name: str) -> str:
     return flags + "".join((_LUA / file).read_text() for file in files) + body
 
 
+def bare(name: str) -> str:
+    """Return a script that only looks, and needs neither names nor the prologue."""
+    return "#!lua flags=no-writes,allow-stale\n" + (_LUA / f"{name}.lua").read_text()
+
+
 def wrapped(exc: RedisError) -> SluiceError:
     """Return our error for one of redis-py's; where Redis is at fault, no key is charged for it."""
     error = _meaning(exc)
@@ -167,7 +172,9 @@ def _meaning(exc: RedisError) -> SluiceError:
     shown = shorten(f"Redis: {type(exc).__name__}: {text}")
     if isinstance(exc, PasswordFileError):
         return SourceUnavailableError(text, reason=REDIS_REFUSED)
-    if isinstance(exc, (AuthenticationError, NoPermissionError)):
+    if isinstance(exc, NoPermissionError):
+        return SourceUnavailableError(f"{shown}; {RIGHTS_REMEDY}", reason=REDIS_REFUSED)
+    if isinstance(exc, AuthenticationError):
         remedy = (
             "check SLUICE_REDIS_PASSWORD_FILE, which is read again for every connection; a password"
             " in SLUICE_REDIS_URL needs a restart"

@@ -113,9 +113,10 @@ addresses = st.one_of(
         st.integers(0, 99),
     ),
     st.builds(
-        lambda found, db: RedisAddress(
-            scheme="redis+sentinel", hosts=tuple(found), service="main", db=db
+        lambda scheme, found, db: RedisAddress(
+            scheme=scheme, hosts=tuple(found), service="main", db=db
         ),
+        st.sampled_from(["redis+sentinel", "rediss+sentinel"]),
         st.lists(st.tuples(hosts, st.integers(1, 65_535)), min_size=1, max_size=3),
         st.integers(0, 99),
     ),

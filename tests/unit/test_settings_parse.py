@@ -129,9 +129,10 @@ def test_two_passwords_are_a_contradiction() -> None:
             "redis+sentinel://s1:26379,s2:26380/main/4",
             (("s1", 26379), ("s2", 26380)),
         ),
+        ("rediss+sentinel://s1/main", "rediss+sentinel://s1:26379/main/0", (("s1", 26379),)),
     ],
 )
-def test_the_four_redis_forms_are_known(
+def test_every_redis_form_is_known(
     url: str, shown: str, hosts: tuple[tuple[str, int], ...]
 ) -> None:
     """The interface page names them."""

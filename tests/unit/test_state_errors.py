@@ -48,21 +48,24 @@ def test_a_full_redis_is_named_with_its_remedy(error: exceptions.RedisError) -> 
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "remedy"),
     [
-        exceptions.AuthenticationError("WRONGPASS invalid username-password pair"),
-        exceptions.NoPermissionError("this user has no permissions to run the 'evalsha' command"),
+        (
+            exceptions.AuthenticationError("WRONGPASS invalid username-password pair"),
+            "check SLUICE_REDIS_PASSWORD_FILE",
+        ),
+        (exceptions.NoPermissionError("may not run the 'evalsha' command"), "ACL SETUSER"),
     ],
     ids=["password", "permission"],
 )
 def test_a_refused_user_is_waited_out_with_the_remedy_in_the_message(
-    error: exceptions.RedisError,
+    error: exceptions.RedisError, remedy: str
 ) -> None:
     """A rotated password ended a running product; the file is read again for each connection."""
     found = wrapped(error)
     assert isinstance(found, SourceUnavailableError)
     assert found.reason == "RedisRefused"
-    assert "check SLUICE_REDIS_PASSWORD_FILE" in str(found)
+    assert remedy in str(found)
     assert isinstance(arranged_first(found), PreconditionError)
 
 
