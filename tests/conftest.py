@@ -1,3 +1,8 @@
 """What every test may ask for."""
 
-pytest_plugins = ["tests.fixtures_sandbox", "tests.fixtures_queue", "tests.fixtures_trivy"]
+pytest_plugins = [
+    "tests.fixtures_sandbox",
+    "tests.fixtures_queue",
+    "tests.fixtures_redis",
+    "tests.fixtures_trivy",
+]

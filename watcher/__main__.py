@@ -25,7 +25,7 @@ from common.ops.version import VERSION
 from common.overview.tables import tables_on
 from common.settings.parse import parse
 from common.settings.value import Settings
-from common.state.arrival import client_for, required_address, tell_start
+from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.ledger import Ledger
 from common.state.names import Names
 from watcher.compose import Running, compose, overview_of
@@ -62,8 +62,11 @@ def _watch(stopping: threading.Event) -> int:
         registry=metrics.new_registry(component="watcher", version=VERSION),
         pulse=Pulse(monotonic=time.monotonic, draw=random.random),
     )
+    address = required_address(settings.redis)
+    if not examined(client, names, address, stopping):
+        return DONE
     if tell_start(Ledger(client, names), "watcher", stopping):
-        tables = tables_on(client, required_address(settings.redis), cluster)
+        tables = tables_on(client, address, cluster)
         with Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout:
             _serve(settings, running, lookout, stopping)
     return DONE

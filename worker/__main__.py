@@ -24,7 +24,7 @@ from common.ops.version import VERSION
 from common.settings.parse import parse
 from common.settings.pools import pool_warnings, served_pools
 from common.settings.value import Settings
-from common.state.arrival import client_for, required_address, tell_start
+from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
@@ -84,7 +84,11 @@ def _serve(
     if cluster is None:
         return DONE
     names = Names(cluster)
-    if not tell_start(Ledger(client, names), "worker", stopping):
+    address = required_address(settings.redis)
+    if not (
+        examined(client, names, address, stopping)
+        and tell_start(Ledger(client, names), "worker", stopping)
+    ):
         return DONE
     parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
     crews = _crews(parts, counters)

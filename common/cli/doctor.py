@@ -20,14 +20,13 @@ from common.cli.checks.evidence import (
     judge_trivy,
     registry_of,
 )
-from common.cli.checks.finding import Fault, Finding, Good, as_json, line
-from common.cli.checks.redis import judge_redis
 from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
 from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
 from common.kube.errors import DeniedError
 from common.model.errors import SluiceError
+from common.model.finding import Fault, Finding, Good, as_json, line
 from common.ops.exit_status import DONE, FAILED
 from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
@@ -35,6 +34,8 @@ from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.words import counted
 from common.settings.value import Settings
+from common.state.examine import look
+from common.state.fitness import hopeless, judge
 
 
 def examine(settings: Settings, *, search_path: str) -> Iterator[Finding]:
@@ -51,13 +52,19 @@ def examine(settings: Settings, *, search_path: str) -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         with open_tables(settings) as tables:
-            yield from judge_redis(tables.client.info(), shown=tables.address.shown)
-            yield from _database(tables)
-            now_s = tables.clock.now_s()
-            troubles = tables.circuits.troubles()
-            yield from judge_circuits([described(each, now_s=now_s) for each in troubles])
+            address, server = tables.address, look(tables.client, tables.names)
+            yield from judge(server, shown=address.shown, user=address.username)
+            if not any(hopeless(server, shown=address.shown)):
+                yield from _database(tables)
+                yield from _circuits(tables)
     except SluiceError as exc:
         yield _unreachable("Redis", exc)
+
+
+def _circuits(tables: Tables) -> Iterator[Finding]:
+    now_s = tables.clock.now_s()
+    troubles = tables.circuits.troubles()
+    yield from judge_circuits([described(each, now_s=now_s) for each in troubles])
 
 
 def _database(tables: Tables) -> Iterator[Finding]:

@@ -31,7 +31,8 @@ from common.overview.tables import Tables, tables_on
 from common.overview.words import counted
 from common.reports.crds import definitions
 from common.settings.value import Settings
-from common.state.arrival import client_for
+from common.state.arrival import client_for, examine
+from common.state.names import Names
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +116,7 @@ class Run:
             parts.noted(self.settings, note),
         ):
             require_answer(client, address)
+            examine(client, Names(self.cluster), address)
             served = self._addresses()
             around = self._surroundings(embedded_url, served, workers=workers)
             ports = parts.start_components(self.owner, around)

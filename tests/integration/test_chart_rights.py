@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.cli.checks.access import RULES, check_access
-from common.cli.checks.finding import Good
 from common.kube.cluster import Cluster
+from common.model.finding import Good
 from sandbox.controlplane import ControlPlane
 from tests.charts.release import (
     RESTRICTED,

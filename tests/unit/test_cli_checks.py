@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from common.cli.checks.access import RULES, check_access
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
-from common.cli.checks.finding import Fault, Finding, Good, Notice, as_json, line
-from common.cli.checks.redis import judge_redis
 from common.kube.cluster import Operator
+from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.ops.trivy_program import Trivy
 from common.reports.catalog import CATALOG
 from common.state.database import DatabaseRow
-
-HEALTHY: dict[str, Any] = {
-    "redis_version": "7.2.4",
-    "maxmemory": 0,
-    "maxmemory_policy": "noeviction",
-    "aof_enabled": 1,
-    "aof_last_write_status": "ok",
-    "used_memory": 1_000_000,
-}
-
-
-def redis(**changes: Any) -> list[Finding]:
-    """Return the findings about a healthy Redis with some changes."""
-    return judge_redis({**HEALTHY, **changes}, shown="redis://cache:6379/0")
 
 
 def faults(findings: list[Finding]) -> list[Fault]:
     """Return the faults among findings."""
     return [finding for finding in findings if isinstance(finding, Fault)]
-
-
-def test_a_healthy_redis_has_no_faults() -> None:
-    """A doctor who always finds something is not listened to."""
-    assert faults(redis()) == []
-    assert line(redis()[0]) == "ok     Redis: Redis 7.2.4 at redis://cache:6379/0"
-
-
-def test_valkey_is_told_as_valkey() -> None:
-    """It reports redis_version 7.2.4 for compatibility and its own beside it."""
-    assert "Valkey 8.1.8" in line(redis(valkey_version="8.1.8")[0])
-
-
-@pytest.mark.parametrize(
-    ("changes", "remedy"),
-    [
-        ({"redis_version": "6.2.14"}, "use Redis 7 or newer"),
-        ({"redis_version": "nightly"}, "use Redis 7 or newer"),
-        ({"maxmemory_policy": "allkeys-lru", "maxmemory": 10**9}, "maxmemory-policy noeviction"),
-        ({"aof_enabled": 0}, "appendonly yes"),
-        ({"aof_last_write_status": "err"}, "free space"),
-        ({"maxmemory": 1_100_000}, "raise maxmemory"),
-    ],
-)
-def test_each_fault_of_redis_has_its_remedy(changes: dict[str, Any], remedy: str) -> None:
-    """Each of these loses keys or work, sooner or later (traps 2 and 21)."""
-    (fault,) = faults(redis(**changes))
-    assert remedy in fault.remedy
-
-
-def test_an_eviction_policy_without_a_limit_is_only_a_notice() -> None:
-    """Without maxmemory nothing is ever evicted; managed services set such policies."""
-    findings = redis(maxmemory_policy="volatile-lru")
-    assert faults(findings) == []
-    assert any(isinstance(finding, Notice) for finding in findings)
 
 
 # --- access

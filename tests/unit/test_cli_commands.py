@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import database, history, queue
-from common.cli.checks.finding import Fault, Good, Notice
-from common.cli.checks.redis import judge_redis
 from common.cli.layout import columns
 from common.cli.subject import Exactly, Image, Named, read_wish
 from common.model.errors import SourceUnavailableError
 from common.model.facts import Fact
+from common.model.finding import Fault, Good, Notice
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint
 from common.overview.coverage import coverage
 from common.overview.database import described
 from common.overview.words import age
 from common.state.database import DatabaseRow
+from common.state.examine import Server
+from common.state.fitness import judge
 from common.state.settled import SettledRow
 from tests.cli_values import NOW_S, entry
 
@@ -296,5 +297,5 @@ info = st.dictionaries(
 @given(info)
 def test_any_info_of_a_redis_can_be_judged(values: dict[str, object]) -> None:
     """Managed services leave fields out and invent versions."""
-    for finding in judge_redis(values, shown="redis://x"):
+    for finding in judge(Server(info=values, config=None), shown="redis://x"):
         assert isinstance(finding, Good | Notice | Fault)

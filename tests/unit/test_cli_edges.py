@@ -19,7 +19,6 @@ from common.cli.checks.evidence import (
     is_fresh_database,
     judge_database,
 )
-from common.cli.checks.finding import Fault, Good, Notice
 from common.cli.command import positive, seconds
 from common.cli.interrupts import interrupts
 from common.cli.layout import columns
@@ -27,6 +26,7 @@ from common.cli.main import main
 from common.cli.subject import Image, keys_meant
 from common.cli.terminal import printable
 from common.cli.version import versions
+from common.model.finding import Fault, Good, Notice
 from common.model.image import ImageUse
 from common.model.key import ImageKey
 from common.settings.parse import parse

@@ -289,6 +289,7 @@ def test_who_reads_that_it_is_ready_may_end_it_in_that_moment(
     monkeypatch.setattr(parts, "serve", lambda *_: _Nothing())
     monkeypatch.setattr(run, "client_for", lambda *_, **__: _Nothing())
     monkeypatch.setattr(run, "require_answer", lambda *_: None)
+    monkeypatch.setattr(run, "examine", lambda *_: None)
     monkeypatch.setattr(run, "tables_on", lambda *_: None)
     environ = {"SLUICE_REDIS_URL": "unix:///nowhere"}
     signals = Interrupts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.model.finding import Fault, Finding, Good, Notice
 from common.reports.catalog import BY_KIND, GROUP, PRODUCED_KINDS
 
 _REPORTS = tuple(BY_KIND[kind].plural for kind in PRODUCED_KINDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.model.finding import Fault, Finding, Good, Notice
 from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from common.cli.checks.finding import Fault, Finding, Good, Notice
 from common.kube.cluster import Operator
+from common.model.finding import Fault, Finding, Good, Notice
 from common.reports.catalog import CATALOG, PRODUCED_KINDS
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"

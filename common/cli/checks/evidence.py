@@ -6,7 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from common.cli.checks.finding import Fault, Finding, Good, Notice
+from common.model.finding import Fault, Finding, Good, Notice
 from common.ops.trivy_program import OLDEST, Trivy, is_supported
 from common.overview.ages import STALE_S, database_age_s
 from common.overview.words import age
