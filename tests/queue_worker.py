@@ -14,12 +14,14 @@ import time
 from pathlib import Path
 
 import msgspec
-from redis import Redis
 
 from common.model.errors import SourceUnavailableError
+from common.model.redis_address import parse_redis_url
 from common.ops import logs
 from common.ops.startup import stop_on_signals
 from common.queue.contract import Claim, Outcome, Settled
+from common.state import connect as connect_module
+from common.state.connect import connect
 from common.state.names import Names
 from tests.queue_values import judged
 from worker.host import Crew, Host, HostSettings
@@ -32,6 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     cluster: str
     folder: str
+    password_file: str = ""
+    ca_file: str = ""
     loops: int = 1
     lease_s: float = 1.0
     grace_s: float = 10.0
@@ -39,6 +43,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     failing: float = 0.0  # share of runs that fail once
     max_crashes: int = 1_000_000
     batch: int = 16
+    reply_s: float = 0.0  # how long Redis may be silent; 0: as long as the product waits
 
 
 class Diary:
@@ -88,6 +93,15 @@ class Diary:
         with (self.folder / "runs").open("a") as file:
             file.write(name + "\n")
 
+    def note_token(self, token: int) -> None:
+        """Note the token of a claim that runs: none may ever be seen twice."""
+        with (self.folder / "tokens").open("a") as file:
+            file.write(f"{token}\n")
+
+    def tokens(self) -> list[int]:
+        file = self.folder / "tokens"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
     def runs(self) -> list[str]:
         file = self.folder / "runs"
         return file.read_text().splitlines() if file.exists() else []
@@ -120,6 +134,7 @@ def main(order: Order) -> int:
     def reconcile(claim: Claim) -> Outcome:
         name = str(claim.key).rpartition("/")[2]
         diary.begin(name)
+        diary.note_token(claim.token)
         try:
             version = diary.wanted(name)
             time.sleep((1 + dice.random()) / 2 * order.run_s)
@@ -133,7 +148,10 @@ def main(order: Order) -> int:
 
     stopping = threading.Event()
     stop_on_signals(stopping.set)
-    with Redis.from_url(order.url, socket_timeout=10) as client:
+    address = parse_redis_url(order.url)
+    if order.reply_s:
+        connect_module.REPLY_S = order.reply_s
+    with connect(address, password_file=order.password_file, ca_file=order.ca_file) as client:
         host = Host(
             client,
             Names(order.cluster),

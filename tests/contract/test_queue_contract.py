@@ -6,13 +6,13 @@ head. Random sequences are compared in tests/integration/test_queue_model.py.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from common.model.key import WorkKey
 from common.queue.contract import (
@@ -29,6 +29,7 @@ from common.queue.contract import (
 )
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
+from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.fixtures_queue import forget, pass_time
 from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
@@ -65,17 +66,21 @@ class Subject:
         return int(self.queue.reap(3))
 
 
-@pytest.fixture(params=["fake", pytest.param("redis", marks=pytest.mark.integration)])
+REAL = [pytest.param(name, marks=pytest.mark.integration) for name in DEPLOYMENTS]
+
+
+@pytest.fixture(params=["fake", *REAL])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    """Give the fake, then the real one."""
+    """Give the fake, then the real one on every server and in every deployment."""
     if request.param == "fake":
         fake = FakeWorkQueue()
         yield Subject(fake, fake.pass_time)
         return
-    client: Redis = request.getfixturevalue("redis_client")
-    names: Names = request.getfixturevalue("names")
-    yield Subject(WorkQueue(client, names), lambda s: pass_time(client, names, s))
-    forget(client, names)
+    deployment: Deployment = request.getfixturevalue("deployment_of")(request.param)
+    names = Names(f"t{secrets.token_hex(5)}")
+    with deployment.client() as client, deployment.admin() as admin:
+        yield Subject(WorkQueue(client, names), lambda s: pass_time(admin, names, s))
+        forget(admin, names)
 
 
 KEY = workload()

@@ -40,7 +40,9 @@ from common.queue.step import step
 from common.queue.workqueue import WorkQueue
 from common.state.names import POOLS, Names
 from sandbox.valkey import Valkey
+from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fixtures_queue import forget, pass_time
+from tests.fixtures_redis import DeploymentOf
 
 pytestmark = pytest.mark.integration
 
@@ -80,19 +82,21 @@ Held = tuple[Claim, Claim, str]  # the real claim, the model's, the worker
 class QueueMachine(RuleBasedStateMachine):
     """Does everything twice and compares."""
 
-    server: Valkey
+    deployment: Deployment
 
     def __init__(self) -> None:
         super().__init__()
-        self.redis: Redis = Redis.from_url(self.server.socket_url)
+        self.redis = self.deployment.admin()
+        self.client = self.deployment.client()
         self.names = Names(f"m{secrets.token_hex(5)}")
-        self.queue = WorkQueue(self.redis, self.names)
+        self.queue = WorkQueue(self.client, self.names)
         self.state = State()
         self.held: list[Held] = []
 
     def teardown(self) -> None:
         forget(self.redis, self.names)
         self.redis.close()
+        self.client.close()
 
     def model(self, op: Op) -> Any:
         self.state, result = step(self.state, op)
@@ -298,9 +302,9 @@ def _described(fields: dict[str, str], due: int) -> tuple[Any, ...] | None:
     )
 
 
-def check_model(valkey: Valkey, *, max_examples: int) -> None:
+def check_model(deployment: Deployment, *, max_examples: int) -> None:
     """Run the machine; raises AssertionError at the first disagreement, minimised."""
-    QueueMachine.server = valkey
+    QueueMachine.deployment = deployment
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(
@@ -314,4 +318,14 @@ def check_model(valkey: Valkey, *, max_examples: int) -> None:
 
 def test_the_scripts_do_what_the_model_says(valkey: Valkey) -> None:
     """The state table of the queue, checked by sequences that nobody would write down."""
-    check_model(valkey, max_examples=60)
+    url = valkey.socket_url
+    shared = Deployment(name="shared", url=url, admin=lambda: Redis.from_url(url))
+    check_model(shared, max_examples=60)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_the_scripts_do_it_on_every_server_and_in_every_deployment(
+    name: str, deployment_of: DeploymentOf
+) -> None:
+    """Two servers run two Lua machines; a user of least rights meets every branch."""
+    check_model(deployment_of(name), max_examples=6)

@@ -12,16 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from redis import Redis
+from redis.exceptions import RedisError
 
 from common.kube.cluster import Cluster
 from common.kube.session import Session
 from common.model.errors import SluiceError, StaleFenceError
 from common.model.key import WorkloadKey
+from common.model.redis_address import parse_redis_url
 from common.model.workload import WorkloadRow
 from common.queue.contract import Settled
 from common.queue.workqueue import WorkQueue
@@ -29,6 +32,7 @@ from common.reports.crds import definitions
 from common.reports.labels import CONTAINER_NAME, MANAGED_BY, MANAGER, naming_labels
 from common.reports.stamp import Stamp, StampArtifact, render
 from common.settings.parse import parse
+from common.state.connect import connect
 from common.state.control import Control
 from common.state.ledger import Ledger
 from common.state.names import Names
@@ -36,8 +40,10 @@ from common.state.rows import RowTable
 from sandbox.controlplane import ControlPlane
 from sandbox.place import Place
 from sandbox.processes import Stack
-from sandbox.valkey import Valkey
+from sandbox.sentinel import Sentinels
+from sandbox.valkey import Valkey, server
 from tests import builders as b
+from tests.deployments import PASSWORD
 from tests.waiting import eventually
 from watcher.compose import compose
 from watcher.pulse import Pulse
@@ -472,6 +478,36 @@ def test_what_a_crash_of_redis_lost_is_swept_up(
             redis.flushall()
             assert eventually(lambda: live.row("Pod", "tool"))
             assert sorted(live.work()) == ["other", "tool"]
+
+
+def test_what_a_failover_lost_is_swept_up(
+    controlplane: ControlPlane, session: Session, namespace: str
+) -> None:
+    """Trap 1 and 2. The successor never heard of a row and its key: the run id tells of it."""
+    with Place() as place, Stack() as stack:
+        pair = Sentinels(place, stack, program=server(), password=PASSWORD).start()
+        address = replace(parse_redis_url(pair.url), password=PASSWORD)
+        with connect(address) as redis:
+            live = Live(controlplane, session, redis, Names("failover"))
+            live.namespace = namespace
+            with live.watching():
+                live.create_pod("tool")
+                assert live.worked("tool")
+                pair.cut_off()
+                live.create_pod("other")
+                assert eventually(lambda: live.row("Pod", "other"))
+                former = pair.primary()
+                former.kill()
+                pair.await_failover(former)
+                assert eventually(lambda: _answers(redis))
+                assert live.worked("other")
+                assert live.causes()[-1] == "NeverSettled"
+
+
+def _answers(redis: Redis) -> bool:
+    with contextlib.suppress(RedisError):
+        return bool(redis.ping())
+    return False
 
 
 # --- the process ----------------------------------------------------------------------------------
