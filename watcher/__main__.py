@@ -1,7 +1,7 @@
 """`python -m watcher`: follows the cluster until it is told to stop.
 
-Ends with status 0 after a signal, 3 when a precondition is not met, 1 otherwise: another watcher
-leads now, or a defect; whoever started the process starts it again.
+Ends with status 0 after a signal, 3 when a precondition is not met, 1 otherwise: a defect, or,
+without an election, another watcher that leads now; whoever started the process starts it again.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from common.state.arrival import client_for, examined, required_address, tell_st
 from common.state.ledger import Ledger
 from common.state.names import Names
 from watcher.compose import Running, compose, overview_of
+from watcher.electing import place_of
 from watcher.lookout import Lookout, routes
-from watcher.preflight import check_definitions, check_peers, told_by_settings
+from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
 from watcher.stream.catalog import ROWS
 
@@ -81,6 +82,7 @@ def _arranged(session: Session, settings: Settings) -> str:
     targets = settings.scope.target_namespaces
     check_peers(api.trivy_operators(targets))
     check_definitions(session, ROWS, namespace=next(iter(targets), None))
+    check_lease(api, place_of(settings))
     return settings.redis.cluster or key_space(api)
 
 
@@ -95,6 +97,7 @@ def _serve(
     with serving(pages, health, status), contextlib.ExitStack() as stack:
         stack.callback(running.fleet.stop)
         running.fleet.start(running.streams)
+        stack.enter_context(running.seat)  # left first: the next one leads while our streams end
         running.watcher.run(stopping)
 
 

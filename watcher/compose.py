@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from common.ops.probes import Page, Route, health_route, metrics_route
+from common.kube.session import Session
+from common.ops.probes import Route, health_route
 from common.ops.version import VERSION
 from common.overview.gather import gather
 from common.overview.tables import Tables
@@ -24,9 +25,9 @@ from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
-from watcher import exporter
 from watcher.decide import glob
 from watcher.decide.predicate import selection
+from watcher.electing import Seat, seat_of
 from watcher.fold.cluster import Cluster
 from watcher.fold.tables import Options
 from watcher.lead import LeadPorts
@@ -34,20 +35,18 @@ from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
 from watcher.queue_metrics import QueueMetrics
 from watcher.rounds import RoundPorts, Rounds
+from watcher.shown import loading, loop_fault, metrics_page, show_streams, show_watcher
 from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import ROWS, Row
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
-from watcher.stream.source import Source
 from watcher.sweeper import Ports
 from watcher.watch import Parts, Watcher
 
 # Changes that informers may be ahead of the fold: a second of a very busy cluster. While it is full
 # the streams are not read, and the API server's own buffers and limits apply.
 _INBOX_CHANGES = 10_000
-# A loop that is silent for longer hangs: Redis' own time-outs end after 15 s.
-_SILENT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +54,7 @@ class Running:
     """A composed watcher and what belongs to it."""
 
     watcher: Watcher
+    seat: Seat  # to be entered while the watcher runs
     fleet: Fleet
     streams: Sequence[tuple[Row, Scope]]
     metrics: Route
@@ -64,18 +64,19 @@ class Running:
 
 def compose(
     settings: Settings,
-    source: Source,
+    session: Session,
     store: tuple[Client, Names],
     *,
     registry: CollectorRegistry,
     pulse: Pulse,
 ) -> Running:
-    """Return a watcher that follows `source` and keeps its tables in `store`."""
+    """Return a watcher that follows the cluster of `session` and keeps its tables in `store`."""
     redis, names = store
     cluster = Cluster(fold_options(settings))
     inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
-    fleet = Fleet(source, inbox, StreamMetrics(registry))
+    fleet = Fleet(session, inbox, StreamMetrics(registry))
     watch_metrics = WatchMetrics(registry)
+    seat = seat_of(settings, session, registry=registry, pulse=pulse)
     work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
     rows, settled = RowTable(redis, names), SettledTable(redis, names)
     rounds = Rounds(
@@ -95,6 +96,7 @@ def compose(
         Parts(
             inbox=inbox,
             streams=fleet,
+            seat=seat,
             cluster=cluster,
             work=work,
             ledger=ledger,
@@ -108,15 +110,19 @@ def compose(
             digest=epoch_digest(settings),
         )
     )
-    _show(watch_metrics, watcher, cluster)
+    show_watcher(watch_metrics, watcher, cluster)
+    show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(QueueMetrics(work.census))
     return Running(
         watcher=watcher,
+        seat=seat,
         fleet=fleet,
         streams=streams,
-        metrics=_metrics_page(registry, cluster, settings),
-        healthz=health_route({"loop": lambda: _loop_fault(watcher)}),
-        readyz=health_route({"loaded": lambda: _loading(watcher)}),
+        metrics=metrics_page(registry, watcher, cluster, settings),
+        healthz=health_route({"loop": lambda: loop_fault(watcher)}),
+        readyz=health_route(
+            {"loaded": lambda: loading(watcher), "election": lambda: seat.fault or watcher.fault}
+        ),
     )
 
 
@@ -166,40 +172,3 @@ def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
 
 def _namespace(row: Row, scope: Scope) -> str:
     return (scope.namespace or "") if row.namespaced else ""
-
-
-def _metrics_page(registry: CollectorRegistry, cluster: Cluster, settings: Settings) -> Route:
-    own = metrics_route(registry)
-    copied, prefix = settings.reports.resource_labels, settings.ops.resource_labels_prefix
-
-    def page() -> Page:
-        shown = own()
-        findings = exporter.render(cluster.reports, copied=copied, prefix=prefix)
-        body = b"".join([shown.body, *findings])
-        return Page(body=body, content_type=shown.content_type)
-
-    return page
-
-
-def _show(metrics: WatchMetrics, watcher: Watcher, cluster: Cluster) -> None:
-    metrics.show(
-        "sluice_watcher_workloads", "Workloads that have a row.", lambda: len(cluster.prints)
-    )
-    metrics.show("sluice_watcher_reports", "Reports seen.", lambda: len(cluster.reports))
-    metrics.show(
-        "sluice_watcher_pending_keys",
-        "Keys that Redis has not taken yet.",
-        lambda: watcher.pending,
-    )
-
-
-def _loop_fault(watcher: Watcher) -> str:
-    silent_s = watcher.silent_s
-    return f"silent for {silent_s:.0f} s" if silent_s > _SILENT_S else ""
-
-
-def _loading(watcher: Watcher) -> str:
-    if watcher.ready:
-        return ""
-    missing = sorted(watcher.missing)
-    return f"loading {', '.join(missing)}" if missing else "waiting for redis"

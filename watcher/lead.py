@@ -24,8 +24,8 @@ class Epochs(Protocol):
     def current(self) -> int:
         """Return the published epoch; 0: none."""
 
-    def publish(self, digest: str, at_least: int = 0) -> int:
-        """Publish a generation and return its number."""
+    def publish(self, digest: str, at_least: int = 0, *, fence: int) -> int:
+        """Publish a generation and return its number; raises StaleFenceError."""
 
 
 class Lives(Protocol):
@@ -45,10 +45,10 @@ class LeadPorts:
 
 
 class Lead:
-    """Taken once, when everything is loaded. A newer watcher's fence ends it."""
+    """Taken at the beginning of each term, when everything is loaded; a newer fence ends it."""
 
     def __init__(self, ports: LeadPorts, *, digest: str, highest_stamp: Callable[[], int]) -> None:
-        """Take the fence and publish the epoch; raises TransientError.
+        """Take the fence and publish the epoch; raises TransientError, StaleFenceError.
 
         `digest` is of everything that shapes reports. `highest_stamp` returns the highest epoch in
         any report's stamp: after a loss of Redis' data the epoch goes on from there.
@@ -58,14 +58,14 @@ class Lead:
         self._highest_stamp = highest_stamp
         self._run_id = ports.lives.run_id()
         self.fence = ports.fences.take()
-        self.epoch = ports.epochs.publish(digest, at_least=highest_stamp())
+        self.epoch = ports.epochs.publish(digest, at_least=highest_stamp(), fence=self.fence)
 
     def check(self) -> str:
         """Return how Redis' data may have changed behind our back; empty: it did not.
 
         Afterwards the epoch is published again, so the answer comes once. A restart (another run
         id) may have lost the last second; a flush loses all, and shows as an epoch that is gone.
-        Raises TransientError.
+        Raises TransientError, StaleFenceError.
         """
         run_id = self._ports.lives.run_id()
         published = self._ports.epochs.current()
@@ -79,7 +79,9 @@ class Lead:
             why = "Restarted"
         if why:
             at_least = max(self.epoch, self._highest_stamp())
-            self.epoch = self._ports.epochs.publish(self._digest, at_least=at_least)
+            self.epoch = self._ports.epochs.publish(
+                self._digest, at_least=at_least, fence=self.fence
+            )
             self._run_id = run_id
             _log.warning("redis is another than before", why=why, epoch=self.epoch)
         return why

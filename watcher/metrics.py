@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -46,20 +45,11 @@ class StreamMetrics:
             "Streams that failed and were opened again after a wait.",
             labels=known,
         )
-        age = metrics.gauge(
-            registry,
-            "sluice_watcher_last_event_age_seconds",
-            "Seconds since the last event of any stream; bookmarks come every minute.",
-        )
-        age.set_function(self.last_event_age_s)
-        self._lock = threading.Lock()
-        self._last_event_at = time.monotonic()
 
     def received(self, resource: str, *, events: int, size_bytes: int) -> None:
         """Count a piece of a stream, or a page."""
         self._events.labels(resource).inc(events)
         self._bytes.labels(resource).inc(size_bytes)
-        self._last_event_at = time.monotonic()
 
     def noted(self, resource: str, note: Note) -> None:
         """Count something unusual."""
@@ -70,10 +60,6 @@ class StreamMetrics:
         self._failures.labels(resource).inc()
         if failures == 1:
             _log.warning("stream failed", resource=resource, reason=reason, wait_s=round(wait_s, 1))
-
-    def last_event_age_s(self) -> float:
-        """Return the seconds since anything came from the API server."""
-        return time.monotonic() - self._last_event_at
 
 
 class FeedMetrics:
@@ -111,6 +97,28 @@ class FeedMetrics:
         self._suppressed.inc(keys)
 
 
+class ElectionMetrics:
+    """Counts what happens in the election. Thread-safe; a `watcher.candidate.Meter`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._terms = metrics.counter(
+            registry, "sluice_watcher_terms_total", "Times that this watcher won the Lease."
+        )
+        self._failures = metrics.counter(
+            registry,
+            "sluice_watcher_lease_failures_total",
+            "Requests about the Lease that the API server did not answer, or refused.",
+        )
+
+    def won(self) -> None:
+        """Count a term that began."""
+        self._terms.inc()
+
+    def failed(self) -> None:
+        """Count a request that was not answered."""
+        self._failures.inc()
+
+
 class WatchMetrics:
     """How much the watcher knows, and how its sweeps went."""
 
@@ -132,6 +140,13 @@ class WatchMetrics:
     def show(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """Serve a number that is read when it is asked for."""
         metrics.gauge(self._registry, name, documentation).set_function(read)
+
+    def show_each(self, name: str, documentation: str, read: Callable[[str], float]) -> None:
+        """Serve a number for each resource that is read when it is asked for."""
+        known = {"resource": _RESOURCES}
+        each = metrics.gauge(self._registry, name, documentation, labels=known)
+        for resource in _RESOURCES:
+            each.labels(resource).set_function(partial(read, resource))
 
     def swept(self, *, enqueued: int, seconds: float) -> None:
         """Count a sweep that was done."""

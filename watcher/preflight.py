@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from common.kube.errors import KindMissingError, NotFoundError
+from common.kube.lease import GROUP, LEASE_VERBS, LeasePlace
 from common.kube.negotiate import METADATA_LIST
 from common.kube.session import Query, Reply
 from common.model.errors import PreconditionError
@@ -18,6 +19,15 @@ class Api(Protocol):
 
     def request(self, method: str, path: str, *, query: Query = (), accept: str = ...) -> Reply:
         """Return the answer; raises an ApiError."""
+
+
+class Rights(Protocol):
+    """What our account may do."""
+
+    def can_i(
+        self, verb: str, group: str, resource: str, namespace: str = "", *, name: str = ""
+    ) -> bool:
+        """Return whether it may; an empty namespace means in all of them."""
 
 
 class Peer(Protocol):
@@ -73,6 +83,25 @@ def told_by_settings(scope: Scope, *, cluster: str) -> tuple[str, ...]:
     if scope.platform:
         told.append(f"the nodes' platform ({scope.platform}, SLUICE_PLATFORM)")
     return tuple(told)
+
+
+def check_lease(rights: Rights, lease: LeasePlace | None) -> None:
+    """Raise PreconditionError unless our account may hold `lease`; None: there is no election."""
+    if lease is None:
+        return
+    lacking = [
+        verb
+        for verb in LEASE_VERBS
+        if not rights.can_i(verb, GROUP, "leases", lease.namespace, name=lease.name)
+    ]
+    if lacking:
+        raise PreconditionError(
+            f"this account may not {', '.join(lacking)} the Lease {lease},"
+            f" by which watchers agree who leads; grant it in a Role of namespace"
+            f" {lease.namespace}: apiGroups [{GROUP}], resources [leases], verbs"
+            f" [{', '.join(LEASE_VERBS)}], as the chart does; for a single watcher set"
+            " SLUICE_LEADER_ELECTION=false"
+        )
 
 
 def _is_served(api: Api, row: Row, namespace: str | None) -> bool:

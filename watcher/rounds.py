@@ -14,7 +14,7 @@ from watcher.feed import retry_delay_s
 from watcher.lead import Lead
 from watcher.metrics import WatchMetrics
 from watcher.pulse import Pulse
-from watcher.sweeper import Ports, Sweep
+from watcher.sweeper import SETTLING_S, Ports, Sweep
 
 _log = structlog.get_logger()
 
@@ -23,12 +23,12 @@ _SPREAD = 0.2
 
 
 class Requests(Protocol):
-    """Sweeps that other processes ask for; raises TransientError."""
+    """Sweeps that other processes ask for; raises TransientError, StaleFenceError."""
 
     def sweep_requested(self) -> int:
         """Return the number of the last sweep that was asked for."""
 
-    def sweep_done(self, number: int) -> None:
+    def sweep_done(self, number: int, *, fence: int) -> None:
         """Say that a sweep which began after request `number` is done."""
 
 
@@ -62,6 +62,7 @@ class _Round:
     """A sweep that goes on."""
 
     sweep: Sweep
+    fence: int  # the lead's
     request: int  # the last one that was made before it began
     began_at_s: float  # monotonic
 
@@ -85,6 +86,7 @@ class Rounds:
         self._due_at_s = float("-inf")  # monotonic
         self._answered = 0
         self._failures = 0
+        self._is_first = False  # of a term
 
     @property
     def busy(self) -> bool:
@@ -99,6 +101,14 @@ class Rounds:
         """
         if self._round is None and self._ports.requests.sweep_requested() != self._answered:
             self.demand()
+
+    def begin(self) -> None:
+        """Begin a term: with a sweep, and soon another one for what the first must not judge yet.
+
+        Who deletes or edits a report between two leaders is seen by neither as it happens.
+        """
+        self._is_first = True
+        self.demand()
 
     def demand(self) -> None:
         """Begin a sweep as soon as possible; one that goes on is begun again."""
@@ -124,7 +134,9 @@ class Rounds:
         request = self._ports.requests.sweep_requested()
         now_s = self._ports.clock.now_s()
         sweep = Sweep(self._ports.tables, fence=lead.fence, epoch=lead.epoch, now_s=now_s)
-        return _Round(sweep=sweep, request=request, began_at_s=self._pulse.monotonic())
+        return _Round(
+            sweep=sweep, fence=lead.fence, request=request, began_at_s=self._pulse.monotonic()
+        )
 
     def _finish(self, done: _Round) -> None:
         now_s = self._pulse.monotonic()
@@ -136,14 +148,20 @@ class Rounds:
             "seconds": round(seconds, 3),
         }
         self._ports.ledger.append([Fact(kind="swept", data=data)])
-        self._ports.requests.sweep_done(done.request)
+        self._ports.requests.sweep_done(done.request, fence=done.fence)
         self._round, self._failures = None, 0
         self._answered = done.request
-        self._due_at_s = now_s + self._interval_s * (1 + _SPREAD * (self._pulse.draw() - 0.5))
+        self._due_at_s = now_s + self._pause_s(too_young=tally.young)
         self._metrics.swept(enqueued=tally.enqueued, seconds=seconds)
         _log.info(
             "swept", **data, stored=tally.stored, forgotten=tally.forgotten, causes=tally.causes
         )
+
+    def _pause_s(self, *, too_young: int) -> float:
+        """Return the seconds until the next sweep."""
+        is_first, self._is_first = self._is_first, False
+        regular_s = self._interval_s * (1 + _SPREAD * (self._pulse.draw() - 0.5))
+        return min(regular_s, SETTLING_S) if is_first and too_young else regular_s
 
     def _give_up(self, error: TransientError) -> None:
         self._round = None

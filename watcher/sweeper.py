@@ -86,6 +86,7 @@ class Tally:
     enqueued: int = 0
     stored: int = 0
     forgotten: int = 0
+    young: int = 0  # settled too lately to be judged by their reports
     causes: dict[str, int] = field(default_factory=dict)
 
 
@@ -122,16 +123,11 @@ class Sweep:
             yield True
 
     def _judge(self, keys: Sequence[WorkloadKey]) -> None:
-        ports = self._ports
-        stored = ports.rows.fingerprints(keys)
-        verdict = sweep.judge(
-            keys,
-            ports.known,
-            settled=ports.settled.get_many(keys),
-            stored=stored,
-            instant=self._instant,
-        )
+        ports, instant = self._ports, self._instant
+        stored, settled = ports.rows.fingerprints(keys), ports.settled.get_many(keys)
+        verdict = sweep.judge(keys, ports.known, settled=settled, stored=stored, instant=instant)
         self.tally.workloads += len(keys)
+        self.tally.young += sum(one.at >= instant.settled_before_s for one in settled.values())
         self._store(verdict.store)
         waiting = self._waiting([one.key for one in verdict.add])
         disagreeing = sweep.not_waiting(verdict, ports.known, stored=stored, waiting=waiting)

@@ -1,46 +1,47 @@
-"""The running watcher: loads the cluster, takes the lead, then folds, feeds and sweeps for ever.
+"""The running watcher: loads the cluster, then stands by or leads, turn by turn, until it is told.
 
-One thread does all of it. It takes changes from the informers' queue in small batches, sends what
-they ask for, and does one chunk of a sweep in between, so that nothing live waits long. Redis may
-be away at any time: wishes stay in the feed, a sweep begins again later.
+One thread does all of it. It takes changes from the informers' queue in small batches and folds
+them. While it leads it also sends what they ask for, and does one chunk of a sweep in between, so
+that nothing live waits long. Redis may be away at any time: wishes stay in the feed, a sweep begins
+again later.
 
-Which of several watchers leads, the fence decides: each takes the next one when it has loaded, and
-from then on the tables refuse the one before, which ends with StaleFenceError. A Lease in front of
-that, so that a second watcher waits instead, is not there yet.
+While another leads it writes nothing to Redis and forgets what changes ask for: its folds are
+current, and the sweep with which it begins to lead asks for everything that is not true yet. Which
+of several leads, the Lease decides (`election`); that nobody else's write counts, the fence that
+is taken at the beginning of each term.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
-from common.model.errors import DefectError, TransientError
+from common.model.errors import DefectError, StaleFenceError, TransientError
 from common.model.facts import Fact
-from watcher.decide.affected import affected
 from watcher.feed import Feed, Tally, retry_delay_s
 from watcher.fold.cluster import Cluster
 from watcher.fold.delta import FoldFact, Unreadable
-from watcher.inbox import take_batch
+from watcher.inbox import BATCH_CHANGES, take_batch
 from watcher.lead import Lead, LeadPorts
 from watcher.pulse import Pulse
 from watcher.rounds import Ledger, Rounds
+from watcher.standby import Standby
 from watcher.stream.change import Change, Op
 from watcher.sweeper import Queue
+from watcher.term import Term
 
 _log = structlog.get_logger()
-T = TypeVar("T")
 
 # How often other processes' requests and Redis' life are looked at, and a stop is noticed.
 _TICK_S = 1.0
 _IDLE_S = 0.2
 _LOADING_LOG_S = 15.0
-# Facts that Redis could not take yet; they explain, they decide nothing.
-_MAX_FACTS = 1000
+_NEVER = float("-inf")
 
 
 class Streams(Protocol):
@@ -51,12 +52,34 @@ class Streams(Protocol):
         """Whether every thread runs."""
 
 
+class Seat(Protocol):
+    """Our place in the election: `candidate.Candidate`, or `alone.Alone`. Every call is cheap."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works; False means a defect."""
+
+    @property
+    def other(self) -> str:
+        """Who else leads, as far as is known; empty: nobody."""
+
+    def term(self) -> int:
+        """Return the number of our term; 0: we do not lead."""
+
+    def reached_redis(self, at_s: float) -> None:
+        """Say that Redis answered a request that was sent at that time (monotonic)."""
+
+    def resign(self, term: int) -> bool:
+        """Lead no more in this term; False: there is no election."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything that a watcher is made of."""
 
     inbox: queue.Queue[Change]
     streams: Streams
+    seat: Seat
     cluster: Cluster
     work: Queue
     ledger: Ledger
@@ -74,17 +97,34 @@ class Watcher:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._monotonic = parts.pulse.monotonic
-        self._facts: list[Fact] = []
+        self._standby = Standby(parts.lead.epochs)
+        self._term: Term | None = None  # None: we stand by
         self._missing = set(parts.expected)
-        self._next_tick_s = float("-inf")
+        self._next_tick_s = self._next_try_s = _NEVER
+        self._failures = 0  # to begin a term, in a row
         self._beat_at_s = self._monotonic()
-        self._pending = 0
         self._ready = False
+        self._led_last = False
 
     @property
     def ready(self) -> bool:
-        """Whether everything is loaded and the lead is taken."""
+        """Whether everything is loaded, and we lead or could begin to."""
         return self._ready
+
+    @property
+    def leads(self) -> bool:
+        """Whether this watcher writes."""
+        return self._term is not None
+
+    @property
+    def led_last(self) -> bool:
+        """Whether it leads, or did and nobody is known to have followed."""
+        return self._led_last
+
+    @property
+    def fault(self) -> str:
+        """Why standing by is of no use, in words; empty: it is, or we lead."""
+        return self._standby.fault
 
     @property
     def missing(self) -> frozenset[str]:
@@ -94,7 +134,8 @@ class Watcher:
     @property
     def pending(self) -> int:
         """How many keys Redis has not taken yet."""
-        return self._pending
+        term = self._term
+        return term.pending if term is not None else 0
 
     @property
     def silent_s(self) -> float:
@@ -102,27 +143,23 @@ class Watcher:
         return self._monotonic() - self._beat_at_s
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; what Redis has not taken by then, the next start's sweep finds.
+        """Work until `stop` is set; what Redis has not taken by then, the next sweep finds.
 
-        Raises StaleFenceError when another watcher leads, DefectError when an informer died.
+        Raises StaleFenceError when another watcher leads and there is no election, DefectError
+        when a thread of ours died.
         """
         self._load(stop)
-        lead = self._insist(self._take_lead, stop)
-        if lead is None:
-            return
-        feed = Feed(self._parts.work, self._parts.cluster, self._parts.tally, fence=lead.fence)
-        self._ready = True
         while not stop.is_set():
-            self._turn(lead, feed)
+            self._turn()
 
-    # --- before the lead ------------------------------------------------------------------------
+    # --- loading --------------------------------------------------------------------------------
 
     def _load(self, stop: threading.Event) -> None:
         """Take everything in that exists; workers go on with the rows of the watcher before."""
         told_at_s = self._monotonic()
         while self._missing and not stop.is_set():
             changes = self._take(_IDLE_S)
-            self._check_streams()
+            self._check_threads()
             self._parts.cluster.load(changes)
             self._note_streams(changes)
             if self._monotonic() - told_at_s > _LOADING_LOG_S:
@@ -130,70 +167,95 @@ class Watcher:
                 _log.warning("still loading", missing=sorted(self.missing))
         self._parts.cluster.settle()
 
-    def _take_lead(self) -> Lead:
-        parts = self._parts
-        return Lead(
-            parts.lead, digest=parts.digest, highest_stamp=lambda: _highest_epoch(parts.cluster)
-        )
-
-    def _insist(self, act: Callable[[], T], stop: threading.Event) -> T | None:
-        """Return what `act` returns, however long Redis is away; None: stopped before."""
-        failures = 0
-        while not stop.is_set():
-            try:
-                return act()
-            except TransientError as exc:
-                failures += 1
-                if failures == 1:
-                    _log.warning("redis does not answer yet", reason=exc.reason, error=str(exc))
-            self._beat()
-            stop.wait(retry_delay_s(failures, draw=self._parts.pulse.draw()))
-        return None
-
     # --- the loop -------------------------------------------------------------------------------
 
-    def _turn(self, lead: Lead, feed: Feed) -> None:
-        """Take one batch, send what it asks for, sweep a chunk, look around."""
-        parts = self._parts
-        changes = self._take(0.0 if parts.rounds.busy and not feed.failing else _IDLE_S)
+    def _turn(self) -> None:
+        """Fold one batch; while we lead, send what it asks for; look around."""
+        parts, busy = self._parts, self._term is not None and self._term.busy
+        changes = self._take(0.0 if busy else _IDLE_S)
         facts = parts.cluster.apply(changes)
         self._note_streams(changes)
         self._note_facts(facts)
-        feed.wish(affected(facts, parts.cluster, epoch=lead.epoch))
-        feed.flush(now_s=self._monotonic(), draw=parts.pulse.draw())
-        self._pending = feed.pending
-        if not feed.failing:
-            parts.rounds.step(lead)
+        # Asked after the wait and before the first write: we may have been stopped for an hour.
+        number = parts.seat.term()
+        if self._term is not None and self._term.number != number:
+            self._end_term("the lease is not ours any more")
+        try:
+            self._act(number, facts, caught_up=len(changes) < BATCH_CHANGES)
+        except StaleFenceError as exc:
+            if not parts.seat.resign(number):
+                raise
+            self._end_term(str(exc))
+
+    def _act(self, number: int, facts: Sequence[FoldFact], *, caught_up: bool) -> None:
+        """Do what a leader, or a standby, does after it folded a batch."""
+        now_s, draw = self._monotonic(), self._parts.pulse.draw()
+        if self._term is not None:
+            self._term.work(facts, self._parts.cluster, now_s=now_s, draw=draw)
+        elif number and caught_up and now_s >= self._next_try_s:
+            # With a fold that lags behind, the first sweep would ask for what was done already.
+            self._try_to_begin(number)
         if self._monotonic() >= self._next_tick_s:
             self._next_tick_s = self._monotonic() + _TICK_S
-            self._tick(lead, feed)
+            self._tick(number)
 
-    def _tick(self, lead: Lead, feed: Feed) -> None:
-        """Look at Redis' life and at what others ask for; when it is away the next tick does."""
-        self._check_streams()
+    def _tick(self, number: int) -> None:
+        """Look at our threads, at Redis, and at what others ask for."""
+        self._check_threads()
+        at_s, seat = self._monotonic(), self._parts.seat
+        if self._term is not None:
+            answered = self._term.look()
+        else:
+            answered = self._standby.look(at_s, leader=seat.other)
+            self._led_last = self._led_last and not seat.other
+            self._ready = self._ready or (answered and not number)
+        if answered:
+            seat.reached_redis(at_s)
+
+    # --- terms ----------------------------------------------------------------------------------
+
+    def _try_to_begin(self, number: int) -> None:
+        """Take fence and epoch; when Redis is away, try again after a wait."""
+        parts, at_s = self._parts, self._monotonic()
         try:
-            if lead.check():
-                feed.forget_memory()
-                self._parts.rounds.demand()
-            self._parts.rounds.look()
-            self._parts.ledger.append(self._facts)
-            self._facts = []
+            lead = Lead(
+                parts.lead, digest=parts.digest, highest_stamp=lambda: _highest(parts.cluster)
+            )
         except TransientError as exc:
-            _log.debug("tick skipped", reason=exc.reason)
+            self._failures += 1
+            if self._failures == 1:
+                _log.warning("redis does not answer yet", reason=exc.reason, error=str(exc))
+            wait_s = retry_delay_s(self._failures, draw=parts.pulse.draw())
+            self._next_try_s = self._monotonic() + wait_s
+            return
+        self._failures = 0
+        parts.seat.reached_redis(at_s)
+        feed = Feed(parts.work, parts.cluster, parts.tally, fence=lead.fence)
+        self._term = Term(number, lead, feed=feed, rounds=parts.rounds, ledger=parts.ledger)
+        self._standby.end()
+        self._ready = self._led_last = True
+        _log.info("leading", term=number, fence=lead.fence, epoch=lead.epoch)
 
-    def _check_streams(self) -> None:
-        if not self._parts.streams.alive:
-            raise DefectError("an informer's thread ended; see the traceback above it in the log")
+    def _end_term(self, why: str) -> None:
+        self._term = None
+        _log.warning("standing by", why=why, leader=self._parts.seat.other)
+
+    # --- small things ---------------------------------------------------------------------------
+
+    def _check_threads(self) -> None:
+        for what, part in (
+            ("an informer", self._parts.streams),
+            ("the candidate", self._parts.seat),
+        ):
+            if not part.alive:
+                raise DefectError(f"{what}'s thread ended; see the traceback above it in the log")
 
     def _take(self, wait_s: float) -> list[Change]:
         changes = take_batch(self._parts.inbox, wait_s=wait_s, monotonic=self._monotonic)
-        self._beat()
+        self._beat_at_s = self._monotonic()
         return changes
 
-    def _beat(self) -> None:
-        self._beat_at_s = self._monotonic()
-
-    def _note_streams(self, changes: list[Change]) -> None:
+    def _note_streams(self, changes: Sequence[Change]) -> None:
         for change in changes:
             if change.op in {Op.SYNCED, Op.RELISTED}:
                 self._missing.discard((change.resource, change.key))
@@ -201,16 +263,18 @@ class Watcher:
                 data = {"resource": change.resource, "reason": "VersionDropped"}
                 self._note(Fact(kind="relisted", data=data))
 
-    def _note_facts(self, facts: list[FoldFact]) -> None:
+    def _note_facts(self, facts: Sequence[FoldFact]) -> None:
         for fact in facts:
             if isinstance(fact, Unreadable):
                 data = {"resource": fact.resource, "name": fact.name}
                 self._note(Fact(kind="undecodable", key=str(fact.key or ""), data=data))
 
     def _note(self, fact: Fact) -> None:
-        if len(self._facts) < _MAX_FACTS:
-            self._facts.append(fact)
+        """Tell the ledger, unless another watcher leads, who tells the same."""
+        if self._term is not None:
+            self._term.note(fact)
 
 
-def _highest_epoch(cluster: Cluster) -> int:
+def _highest(cluster: Cluster) -> int:
+    """Return the highest epoch in any report's stamp."""
     return max((report.epoch for report in cluster.reports), default=0)

@@ -82,9 +82,20 @@ class Cluster:
         body = self._session.request("GET", "/version").body
         return msgspec.json.decode(body, type=_Version).git_version
 
-    def can_i(self, verb: str, group: str, resource: str, namespace: str = "") -> bool:
-        """Return whether our account may do it; an empty namespace means in all of them."""
-        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    def can_i(
+        self, verb: str, group: str, resource: str, namespace: str = "", *, name: str = ""
+    ) -> bool:
+        """Return whether our account may do it; an empty namespace means in all of them.
+
+        An empty name means with every object: a right to one of that name is then not enough.
+        """
+        attributes = {
+            "verb": verb,
+            "group": group,
+            "resource": resource,
+            "namespace": namespace,
+            "name": name,
+        }
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -1,9 +1,12 @@
-"""Which cluster this is, in one word."""
+"""Which cluster this is, in one word, and where in it the product itself is."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
+# Where a Pod is told its namespace, beside its token.
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CHARACTERS = 8  # of a random uid: 1 in 4 billion that two clusters of one Redis meet
 
 
@@ -20,3 +23,14 @@ def key_space(cluster: Identified) -> str:
     Raises what the cluster raises.
     """
     return cluster.kube_system_uid()[:_CHARACTERS]
+
+
+def own_namespace(told: str) -> str:
+    """Return the namespace of the product itself: what it was told, else the Pod's, else default.
+
+    Who runs outside the cluster has none; all of them must mean the same.
+    """
+    try:
+        return told or (_ACCOUNT / "namespace").read_text(encoding="utf-8").strip() or "default"
+    except (OSError, UnicodeError):
+        return "default"

@@ -141,6 +141,23 @@ LEASE_S = Setting(
     group="Pipeline",
     meaning="How long a worker may be silent before its keys go to others; it renews every third.",
 )
+LEADER_ELECTION = Setting(
+    name="SLUICE_LEADER_ELECTION",
+    format=formats.FLAG,
+    default="true",
+    group="Pipeline",
+    meaning="Whether watchers agree by a Lease on the one that writes, while the others stand by; "
+    "`sluice run` with a Redis of its own takes `false` where nothing is set.",
+)
+LEADER_LEASE_S = Setting(
+    name="SLUICE_LEADER_LEASE_S",
+    format=formats.whole(3, 3_600),
+    default="15",
+    unit="s",
+    group="Pipeline",
+    meaning="How long the leading watcher may be silent before another takes over; it renews every "
+    "2/15 of it and stops writing after 2/3.",
+)
 SWEEP_INTERVAL_S = Setting(
     name="SLUICE_SWEEP_INTERVAL_S",
     format=formats.number(1, 86_400),

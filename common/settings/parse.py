@@ -155,6 +155,8 @@ def _pipeline(reading: _Reading) -> PipelineSettings:
     return PipelineSettings(
         image_wait_s=reading.get(ours.IMAGE_WAIT_S),
         lease_s=reading.get(ours.LEASE_S),
+        leader_election=reading.get(ours.LEADER_ELECTION),
+        leader_lease_s=reading.get(ours.LEADER_LEASE_S),
         sweep_interval_s=reading.get(ours.SWEEP_INTERVAL_S),
         drain_s=reading.get(ours.DRAIN_S),
         pools=reading.get(ours.WORKER_POOLS),

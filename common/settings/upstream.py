@@ -9,7 +9,8 @@ OPERATOR_NAMESPACE = Setting(
     name="OPERATOR_NAMESPACE",
     format=formats.TEXT,
     group="Scope",
-    meaning="The namespace of the product itself; empty: the pod's own, else `default`.",
+    meaning="The namespace of the product itself, where its Lease stands; empty: the pod's own, "
+    "else `default`.",
     upstream=True,
 )
 TARGET_NAMESPACES = Setting(

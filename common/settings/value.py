@@ -90,6 +90,8 @@ class PipelineSettings:
 
     image_wait_s: float
     lease_s: float
+    leader_election: bool
+    leader_lease_s: int
     sweep_interval_s: float
     drain_s: float
     pools: tuple[str, ...]

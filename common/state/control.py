@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
+from common.model.errors import StaleFenceError
 from common.state.names import Names
 from common.state.scripts import Scripts
 
@@ -25,10 +26,14 @@ class Control:
         with self._scripts.reading() as redis:
             return int(redis.hget(self._name, "requested") or 0)
 
-    def sweep_done(self, number: int) -> None:
-        """Say that a sweep which began after request `number` is done."""
-        with self._scripts.reading() as redis:
-            redis.hset(self._name, "swept", str(number))
+    def sweep_done(self, number: int, *, fence: int) -> None:
+        """Say that a sweep which began after request `number` is done.
+
+        Raises StaleFenceError when another watcher leads: it may have answered later requests.
+        """
+        payload = {"key": self._name, "number": number, "fence": fence}
+        if not self._scripts.run("swept", payload, repeatable=True):
+            raise StaleFenceError(f"fence {fence} is not the highest any more: the sweep is void")
 
     def swept(self) -> int:
         """Return the number of the last sweep that is done."""

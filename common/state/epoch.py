@@ -8,7 +8,7 @@ from typing import NamedTuple
 from redis import Redis
 
 from common.model.canonical import ContentHash, content_hash
-from common.model.errors import SluiceError
+from common.model.errors import SluiceError, StaleFenceError
 from common.state.names import Names
 from common.state.scripts import Scripts
 
@@ -42,14 +42,21 @@ class EpochTable:
             number, digest = redis.hmget(self._name, "number", "digest")
         return Published(int(number or 0), (digest or b"").decode())
 
-    def publish(self, digest: str, at_least: int = 0) -> int:
+    def publish(self, digest: str, at_least: int = 0, *, fence: int) -> int:
         """Publish a generation and return its number.
 
         The same digest keeps the number, another one raises it, also when an older digest returns.
         `at_least` is the highest number seen in stamps: after a flush it is taken up again.
+        Raises StaleFenceError when another watcher took a higher fence: a deposed one that was
+        stopped before this call would bring its older digest back.
         """
-        payload = {"key": self._name, "digest": digest, "at_least": at_least}
-        return int(self._scripts.run("epoch", payload, repeatable=True))
+        payload = {"key": self._name, "digest": digest, "at_least": at_least, "fence": fence}
+        number = int(self._scripts.run("epoch", payload, repeatable=True))
+        if not number:
+            raise StaleFenceError(
+                f"fence {fence} is not the highest any more: another watcher leads; publish nothing"
+            )
+        return number
 
 
 class Generation:

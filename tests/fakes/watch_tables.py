@@ -96,8 +96,8 @@ class FakeTables:
         self._call()
         return self.epoch
 
-    def publish(self, digest: str, at_least: int = 0) -> int:
-        self._call()
+    def publish(self, digest: str, at_least: int = 0, *, fence: int) -> int:
+        self._call(fence)
         self.epoch = max(self.epoch + (digest != self.digest), at_least)
         self.digest = digest
         return self.epoch
@@ -106,8 +106,8 @@ class FakeTables:
         self._call()
         return self.requested
 
-    def sweep_done(self, number: int) -> None:
-        self._call()
+    def sweep_done(self, number: int, *, fence: int) -> None:
+        self._call(fence)
         self.swept = number
 
     def run_id(self) -> str:

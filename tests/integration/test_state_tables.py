@@ -217,23 +217,36 @@ def test_every_settled_row_is_read(queue: WorkQueue, settled: SettledTable) -> N
 # --- epoch
 
 
-def test_an_epoch_grows_with_every_other_digest(redis_client: Redis, names: Names) -> None:
+def test_an_epoch_grows_with_every_other_digest(
+    redis_client: Redis, names: Names, fence: int
+) -> None:
     """Trap 25. workers of versions N and N+1: a rollback publishes a higher number again."""
     table = EpochTable(redis_client, names)
     assert table.current() == 0
-    assert [table.publish(digest) for digest in ("a", "a", "b", "a")] == [1, 1, 2, 3]
+    assert [table.publish(digest, fence=fence) for digest in "aaba"] == [1, 1, 2, 3]
     assert table.current() == 3
 
 
 def test_after_a_flush_the_epoch_is_taken_up_from_the_stamps(
-    redis_client: Redis, names: Names
+    redis_client: Redis, names: Names, fence: int
 ) -> None:
     """Trap 32. Redis flushed while everything is true: the same number, so 0 writes."""
     table = EpochTable(redis_client, names)
-    assert table.publish("a", at_least=7) == 7
-    assert table.publish("a", at_least=7) == 7
-    assert table.publish("a", at_least=9) == 9
-    assert table.publish("b", at_least=4) == 10
+    assert table.publish("a", at_least=7, fence=fence) == 7
+    assert table.publish("a", at_least=7, fence=fence) == 7
+    assert table.publish("a", at_least=9, fence=fence) == 9
+    assert table.publish("b", at_least=4, fence=fence) == 10
+
+
+def test_a_deposed_watcher_publishes_no_epoch(redis_client: Redis, names: Names) -> None:
+    """Trap 24. Stopped between its fence and its epoch, it would bring an older digest back."""
+    table, fences = EpochTable(redis_client, names), FenceTable(redis_client, names)
+    old, new = fences.take(), fences.take()
+    table.publish("new", fence=new)
+    with pytest.raises(StaleFenceError, match="another watcher"):
+        table.publish("old", fence=old)
+    assert table.current() == 1
+    assert table.publish("new", fence=new) == 1
 
 
 def test_a_worker_stands_back_while_another_generation_is_published(
@@ -265,15 +278,25 @@ def test_without_an_answer_nobody_stands_back() -> None:
 # --- control
 
 
-def test_a_sweep_is_asked_for_and_reported(redis_client: Redis, names: Names) -> None:
+def test_a_sweep_is_asked_for_and_reported(redis_client: Redis, names: Names, fence: int) -> None:
     """`sluice rescan --all` and the demo wait for the sweep that began after their request."""
     control = Control(redis_client, names)
     assert (control.sweep_requested(), control.swept()) == (0, 0)
     assert control.request_sweep() == 1
     assert control.request_sweep() == 2
-    control.sweep_done(control.sweep_requested())
+    control.sweep_done(control.sweep_requested(), fence=fence)
     assert control.swept() == 2
     assert len(control.run_id()) == 40
+
+
+def test_a_deposed_watchers_sweep_is_void(redis_client: Redis, names: Names) -> None:
+    """Trap 24. Whoever waits for a request's number would see it go back, and wait again."""
+    control, fences = Control(redis_client, names), FenceTable(redis_client, names)
+    old, new = fences.take(), fences.take()
+    control.sweep_done(5, fence=new)
+    with pytest.raises(StaleFenceError):
+        control.sweep_done(4, fence=old)
+    assert control.swept() == 5
 
 
 # --- ledger

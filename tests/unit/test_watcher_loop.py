@@ -2,116 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable
-
 import pytest
 import structlog
-from prometheus_client import CollectorRegistry
 
 from common.model.errors import DefectError, StaleFenceError
 from tests import builders as b
-from tests.fakes.watch_tables import FakeTables
-from tests.folding import empty
-from watcher.lead import LeadPorts
-from watcher.metrics import FeedMetrics, WatchMetrics
-from watcher.pulse import Pulse
-from watcher.rounds import RoundPorts, Rounds
+from tests.watcher_stage import RESOURCES, Stage, rest
 from watcher.stream.change import Change, Op
-from watcher.sweeper import Ports
-from watcher.watch import Parts, Watcher
 
 WEB = b.key("ReplicaSet", "web")
-RESOURCES = ("replicasets", "pods")
-Action = Callable[[], None]
-
-
-class _Script(threading.Event):
-    """Says "stop" when its actions are used up; each turn of the loop does the next one."""
-
-    def __init__(self, *actions: Action) -> None:
-        super().__init__()
-        self._actions = list(actions)
-
-    def is_set(self) -> bool:
-        if not self._actions:
-            return True
-        self._actions.pop(0)()
-        return False
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return False
-
-
-class _Inbox(queue.Queue[Change]):
-    """A queue that never waits."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Change:  # noqa: FBT001, FBT002 # queue's
-        return super().get(block=False)
-
-
-class _Stage:
-    def __init__(self) -> None:
-        self.alive = True
-        self.now_s = 0.0
-        self.tables, self.cluster, self.inbox = FakeTables(), empty(), _Inbox()
-        self.registry = CollectorRegistry()
-        pulse = Pulse(monotonic=lambda: self.now_s, draw=lambda: 0.5)
-        ports = Ports(queue=self.tables, rows=self.tables, settled=self.tables, known=self.cluster)
-        rounds = Rounds(
-            RoundPorts(
-                tables=ports,
-                requests=self.tables,
-                ledger=self.tables,
-                clock=self.tables,
-                count_reports=lambda: len(self.cluster.reports),
-            ),
-            WatchMetrics(self.registry),
-            interval_s=600.0,
-            pulse=pulse,
-        )
-        self.watcher = Watcher(
-            Parts(
-                inbox=self.inbox,
-                streams=self,
-                cluster=self.cluster,
-                work=self.tables,
-                ledger=self.tables,
-                lead=LeadPorts(fences=self.tables, epochs=self.tables, lives=self.tables),
-                rounds=rounds,
-                tally=FeedMetrics(self.registry),
-                pulse=pulse,
-                expected=frozenset((resource, "") for resource in RESOURCES),
-                digest="d",
-            )
-        )
-
-    def put(self, *changes: Change) -> Action:
-        def turn() -> None:
-            for change in changes:
-                self.inbox.put(change)
-
-        return turn
-
-    def synced(self) -> Action:
-        return self.put(*(Change(resource=name, op=Op.SYNCED) for name in RESOURCES))
-
-    def later(self, seconds: float) -> Action:
-        def turn() -> None:
-            self.now_s += seconds
-
-        return turn
-
-    def run(self, *actions: Action) -> None:
-        self.watcher.run(_Script(*actions))
-
-    def kinds(self) -> list[str]:
-        return [fact.kind for fact in self.tables.facts]
-
-
-def _rest() -> None:
-    """Let a turn pass."""
 
 
 def _web(*modifiers: b.Modifier) -> Change:
@@ -120,7 +19,7 @@ def _web(*modifiers: b.Modifier) -> Change:
 
 def test_nothing_is_sent_before_everything_is_loaded() -> None:
     """Half a cluster would look like a cluster of which half was deleted."""
-    stage = _Stage()
+    stage = Stage()
     seen: list[tuple[int, bool]] = []
 
     def look() -> None:
@@ -128,12 +27,12 @@ def test_nothing_is_sent_before_everything_is_loaded() -> None:
 
     stage.run(
         stage.put(_web()),
-        _rest,
+        rest,
         stage.put(Change(resource="replicasets", op=Op.SYNCED)),
-        _rest,
+        rest,
         look,
         stage.put(Change(resource="pods", op=Op.SYNCED)),
-        *[_rest] * 8,
+        *[rest] * 8,
         look,
     )
     assert seen[0] == (0, False)
@@ -143,34 +42,35 @@ def test_nothing_is_sent_before_everything_is_loaded() -> None:
 
 
 def test_changes_are_sent_with_the_fence_that_was_taken() -> None:
-    """Trap 24. Another watcher that takes a fence ends this one at its next write."""
-    stage = _Stage()
+    """Trap 24. Without an election a higher fence ends the watcher at its next write."""
+    stage = Stage()
+    stage.seat.is_shared = False
 
     def depose() -> None:
         stage.tables.take()
         stage.inbox.put(_web())
 
     with pytest.raises(StaleFenceError):
-        stage.run(stage.synced(), *[_rest] * 5, depose, _rest, _rest)
+        stage.run(stage.synced(), *[rest] * 5, depose, rest, rest)
     assert WEB not in stage.tables.stored
 
 
 def test_a_change_is_not_lost_when_redis_is_away_while_it_comes() -> None:
     """Trap 1. Neither an outage at the start nor one in the middle loses anything."""
-    stage = _Stage()
+    stage = Stage()
     stage.run(
         stage.synced(),
         stage.tables.go_away,
-        *[_rest] * 3,
+        *[rest] * 3,
         stage.put(_web()),
         stage.tables.come_back,
-        *[_rest] * 3,
+        *[rest] * 3,
         stage.tables.go_away,
         stage.put(_web(b.container("app", "app:2"))),
-        _rest,
+        rest,
         stage.tables.come_back,
         stage.later(10),
-        *[_rest] * 3,
+        *[rest] * 3,
     )
     assert stage.tables.stored[WEB].containers[0].image == "app:2"
 
@@ -178,7 +78,7 @@ def test_a_change_is_not_lost_when_redis_is_away_while_it_comes() -> None:
 @pytest.mark.parametrize("flushed", [True, False])
 def test_another_life_of_redis_is_swept(*, flushed: bool) -> None:
     """Trap 1 and 32. What was sent before may be lost; the sweep derives it again."""
-    stage = _Stage()
+    stage = Stage()
 
     def lose() -> None:
         stage.tables.work()
@@ -192,10 +92,10 @@ def test_another_life_of_redis_is_swept(*, flushed: bool) -> None:
     stage.run(
         stage.put(_web()),
         stage.synced(),
-        *[_rest] * 6,
+        *[rest] * 6,
         lose,
         stage.later(2),
-        *[_rest] * 6,
+        *[rest] * 6,
     )
     assert stage.kinds().count("swept") == 2
     assert WEB in stage.tables.waiting
@@ -204,29 +104,29 @@ def test_another_life_of_redis_is_swept(*, flushed: bool) -> None:
 
 def test_a_sweep_that_is_asked_for_is_done() -> None:
     """`sluice` asks, waits for its number and shows the outcome."""
-    stage = _Stage()
+    stage = Stage()
 
     def ask() -> None:
         stage.tables.requested = 3
 
-    stage.run(stage.synced(), *[_rest] * 5, ask, stage.later(2), *[_rest] * 4)
+    stage.run(stage.synced(), *[rest] * 5, ask, stage.later(2), *[rest] * 4)
     assert stage.tables.swept == 3
 
 
 def test_relists_and_undecodable_objects_become_facts() -> None:
     """Trap 23. Counted, told, and the stream goes on with the next change."""
-    stage = _Stage()
+    stage = Stage()
     stage.run(
         stage.synced(),
-        *[_rest] * 5,
+        *[rest] * 5,
         stage.put(
             Change(resource="replicasets", op=Op.UNDECODABLE, key="shop/web"),
             Change(resource="pods", op=Op.RELISTED),
             b.upsert(b.pod("tool")),
         ),
-        _rest,
+        rest,
         stage.later(2),
-        _rest,
+        rest,
     )
     told = [(fact.kind, fact.key) for fact in stage.tables.facts]
     assert ("undecodable", str(WEB)) in told
@@ -236,27 +136,27 @@ def test_relists_and_undecodable_objects_become_facts() -> None:
 
 def test_an_informer_that_died_ends_the_watcher() -> None:
     """A watcher that is deaf in one ear must not look healthy."""
-    stage = _Stage()
+    stage = Stage()
 
     def die() -> None:
         stage.alive = False
 
     with pytest.raises(DefectError):
-        stage.run(stage.synced(), *[_rest] * 4, die, stage.later(2), _rest)
+        stage.run(stage.synced(), *[rest] * 4, die, stage.later(2), rest)
 
 
 def test_an_informer_that_dies_while_everything_is_loaded_ends_the_watcher() -> None:
     """Otherwise it would load for ever."""
-    stage = _Stage()
+    stage = Stage()
     stage.alive = False
     with pytest.raises(DefectError):
-        stage.run(_rest, _rest)
+        stage.run(rest, rest)
 
 
 def test_a_stop_while_loading_ends_without_a_write() -> None:
     """Ctrl-C in the first second."""
-    stage = _Stage()
-    stage.run(stage.put(_web()), _rest)
+    stage = Stage()
+    stage.run(stage.put(_web()), rest)
     assert stage.tables.calls == 0
     assert not stage.watcher.ready
     assert stage.watcher.missing == set(RESOURCES)
@@ -264,15 +164,15 @@ def test_a_stop_while_loading_ends_without_a_write() -> None:
 
 def test_changes_that_were_taken_are_sent_in_the_same_turn() -> None:
     """A stop between taking and sending would leave them to the next watcher's first sweep."""
-    stage = _Stage()
-    stage.run(stage.synced(), *[_rest] * 5, stage.put(_web()))
+    stage = Stage()
+    stage.run(stage.synced(), *[rest] * 5, stage.put(_web()))
     assert WEB in stage.tables.stored
 
 
 def test_counters_tell_what_became_of_changes() -> None:
     """Events in, keys passed, keys sent."""
-    stage = _Stage()
-    stage.run(stage.synced(), *[_rest] * 5, stage.put(_web(), _web(b.noise(3))), _rest)
+    stage = Stage()
+    stage.run(stage.synced(), *[rest] * 5, stage.put(_web(), _web(b.noise(3))), rest)
     value = stage.registry.get_sample_value
     assert value("sluice_watcher_keys_passed_total") == 1
     assert value("sluice_watcher_keys_sent_total", {"result": "new"}) == 1
@@ -281,21 +181,21 @@ def test_counters_tell_what_became_of_changes() -> None:
 
 def test_loading_that_takes_long_says_what_is_missing() -> None:
     """A resource that we may not list is otherwise a watcher that does nothing, silently."""
-    stage = _Stage()
+    stage = Stage()
     with structlog.testing.capture_logs() as lines:
-        stage.run(_rest, stage.later(20), _rest, stage.later(5), _rest)
+        stage.run(rest, stage.later(20), rest, stage.later(5), rest)
     told = [line for line in lines if line["event"] == "still loading"]
     assert [line["missing"] for line in told] == [sorted(RESOURCES)]
 
 
 def test_the_loop_tells_how_long_it_is_silent_and_what_waits() -> None:
     """`/healthz` and a gauge are made of it."""
-    stage = _Stage()
+    stage = Stage()
     assert stage.watcher.silent_s == 0
     stage.now_s = 61.0
     assert stage.watcher.silent_s == 61
     stage.run(
-        stage.synced(), *[_rest] * 5, stage.tables.go_away, stage.put(_web()), stage.later(2), _rest
+        stage.synced(), *[rest] * 5, stage.tables.go_away, stage.put(_web()), stage.later(2), rest
     )
     assert stage.watcher.pending == 1
     assert stage.watcher.silent_s == 0

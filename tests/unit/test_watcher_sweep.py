@@ -232,6 +232,25 @@ def test_a_sweep_comes_back_after_its_interval() -> None:
     assert stage.sweeps() == 2
 
 
+@pytest.mark.parametrize(("age_s", "pause_s"), [(5, 30), (3600, 600)])
+def test_the_first_sweep_of_a_term_is_followed_by_one_over_what_was_too_young(
+    age_s: float, pause_s: float
+) -> None:
+    """Nobody saw what happened to its reports between two leaders; ten minutes would be long."""
+    stage = _Stage(*_workloads(3))
+    _sweep(stage.tables, stage.cluster)
+    stage.tables.work()
+    stage.tables.now += age_s
+    stage.rounds.begin()
+    stage.go_round()
+    stage.time.now += pause_s - 1
+    assert not stage.rounds.busy
+    stage.time.now += 2
+    stage.go_round()
+    stage.time.now += 31
+    assert not stage.rounds.busy, "once"
+
+
 def test_a_request_is_answered_by_a_sweep_that_began_after_it() -> None:
     """`sluice` waits for its number; a sweep that was under way may have passed its object."""
     stage = _Stage(*_workloads(CHUNK_KEYS * 2))

@@ -42,6 +42,22 @@ class Fleet:
         """Whether every thread runs; False between `start` and `stop` means a defect."""
         return all(informer.alive for informer in self._informers)
 
+    def age_s(self, resource: str, *, now_s: float) -> float:
+        """Return how long the most silent stream of a resource has been so; 0: there is none."""
+        return max((now_s - one.heard_at_s for one in self._of(resource)), default=0.0)
+
+    def objects(self, resource: str) -> int:
+        """Return how many objects of a resource exist, as far as is known."""
+        return sum(one.objects for one in self._of(resource))
+
+    def is_synced(self, resource: str) -> bool:
+        """Whether everything of a resource was read at least once."""
+        found = self._of(resource)
+        return bool(found) and all(one.synced for one in found)
+
+    def _of(self, resource: str) -> list[Informer]:
+        return [one for one in self._informers if one.resource == resource]
+
     def start(self, wanted: Iterable[tuple[Row, Scope]]) -> None:
         """Start an informer for each; first readings take turns, in this order."""
         for row, scope in wanted:

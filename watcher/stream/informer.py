@@ -86,6 +86,7 @@ class Informer:
         self._decoder = Decoder(row.type)
         inside = (scope.namespace or "") if row.namespaced else ""
         self._state = initial(row.resource, scope=inside, offers=len(self._offers))
+        self._heard_at_s = time.monotonic()
         self._stop = threading.Event()
         self._stream: Chunks | None = None
         self._has_turn = False
@@ -107,6 +108,16 @@ class Informer:
     def synced(self) -> bool:
         """Whether everything that existed was said at least once."""
         return self._state.memory.synced
+
+    @property
+    def heard_at_s(self) -> float:
+        """When the server said anything last (monotonic); before that, when this was made."""
+        return self._heard_at_s
+
+    @property
+    def objects(self) -> int:
+        """How many objects exist, as far as is known."""
+        return len(self._state.memory.known)
 
     def start(self) -> None:
         """Start the thread."""
@@ -245,6 +256,7 @@ class Informer:
                 lines = splitter.feed(chunk)
                 self._outlet.meter.received(self.resource, events=len(lines), size_bytes=len(chunk))
                 at = _at()
+                self._heard_at_s = at.now
                 for line in lines:
                     if line and line != b"\n":
                         yield self._decoder.event(line, at)
@@ -259,6 +271,7 @@ class Informer:
         if self._stop.is_set():
             return
         page = self._decoder.page(body, _at())
+        self._heard_at_s = page.at.now
         self._outlet.meter.received(self.resource, events=len(page.items), size_bytes=len(body))
         yield page
 

@@ -1,25 +1,11 @@
 -- ADD: rows and fingerprints, then keys. Fails as a whole at maxmemory (no allow-oom on purpose).
--- Needs    adding.lua
+-- Needs    adding.lua, fencing.lua
 -- ARGV[2]  {fence, rows, gone, adds}
 --            fence  the watcher's; -1: no table is written
 --            rows   list of {key, row JSON, fingerprint}
 --            gone   list of keys whose row and fingerprint are deleted
 --            adds   list of {key, lane, delay_s, cause}
 -- Result   {1, new, duplicate, dirty, promoted, revived, repaired} or {0} (fence too low)
-
--- A table write of the watcher carries its fence; one below the highest seen is refused.
-local function fenced(fence)
-  local current = tonumber(call('GET', K.fence) or 0)
-  if fence < current then
-    fact('refused', '', string.format('{"what":"table write","fence":%d,"current":%d}', fence, current),
-      'table')
-    finish()
-    return false
-  end
-  if fence > current then call('SET', K.fence, string.format('%.0f', fence)) end
-  return true
-end
-
 if P.fence >= 0 and not fenced(P.fence) then return { 0 } end
 for _, r in ipairs(P.rows) do
   call('HSET', K.rows, r[1], r[2])

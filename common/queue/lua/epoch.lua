@@ -1,6 +1,8 @@
 -- EPOCH: publish a generation of settings, schema, Trivy and projection.
--- ARGV[2]  {key (sluice:<c>:epoch), digest, at_least}
--- Result   the epoch's number
+-- Needs    fencing.lua
+-- ARGV[2]  {key (sluice:<c>:epoch), digest, at_least, fence (the watcher's)}
+-- Result   the epoch's number; 0: the fence is too low
+if not fenced(P.fence) then return 0 end
 local h = call('HMGET', P.key, 'digest', 'number')
 local number = tonumber(h[2] or '0')
 if h[1] ~= P.digest then number = number + 1 end
