@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,12 +15,14 @@ import pytest
 
 from common.kube.cluster import Cluster
 from common.kube.errors import AlreadyExistsError, NotFoundError, VersionConflictError
+from common.kube.lease import Lease, lease_place
 from common.kube.negotiate import METADATA, METADATA_LIST
 from common.kube.paths import report_path
-from common.kube.resources import ReportMeta, Reports
+from common.kube.resources import MERGE_PATCH, ReportMeta, Reports
 from common.kube.session import Session
 from common.kube.wire import PartialObject
 from common.model.errors import GoneError
+from common.model.lease import LeaseRecord
 from common.reports.crds import definitions
 from sandbox.controlplane import ControlPlane
 from tests.fakes.kube_api import FakeKubeApi
@@ -70,6 +72,10 @@ class Server:
     def create(self, name: str, **metadata: Any) -> ReportMeta:
         """Store a report."""
         return self.reports.create(self.body(name, **metadata))
+
+    def lease(self) -> Lease:
+        """Return the Lease of watchers in this namespace."""
+        return Lease(self.session, lease_place(self.namespace, ""), request_s=10)
 
     def page(self, **query: str) -> Page:
         """Get one page of the namespace's reports."""
@@ -246,7 +252,78 @@ class Reads:
         assert removed.item.version > second.version
 
 
-class TestFakeServer(Writes, Reads):
+class Leases:
+    """The one object that watchers write."""
+
+    def test_a_lease_is_created_once_and_read_as_it_was_written(self, server: Server) -> None:
+        """Absence is a value; of two that create it one is refused."""
+        lease = server.lease()
+        assert lease.read() is None
+        created = lease.create(LeaseRecord(holder="a", duration_s=15))
+        assert (created.holder, created.duration_s, created.transitions) == ("a", 15, 0)
+        assert created.acquired_at == created.renewed_at != ""
+        assert created.version
+        assert lease.read() == created
+        with pytest.raises(AlreadyExistsError):
+            lease.create(LeaseRecord(holder="b", duration_s=15))
+
+    def test_a_renewal_moves_its_time_and_its_version_alone(self, server: Server) -> None:
+        """That is what the others see."""
+        lease = server.lease()
+        first = lease.create(LeaseRecord(holder="a", duration_s=15))
+        second = lease.replace(first, acquired=False)
+        assert not second.says_the_same_as(first)
+        assert second.renewed_at > first.renewed_at
+        changed = replace(second, renewed_at=first.renewed_at, version=first.version)
+        assert changed == first
+        assert lease.read() == second
+
+    def test_of_two_that_saw_the_same_one_is_refused(self, server: Server) -> None:
+        """The whole election hangs on this."""
+        lease = server.lease()
+        seen = lease.create(LeaseRecord(holder="a", duration_s=15))
+        taken = lease.replace(replace(seen, holder="b", transitions=1), acquired=True)
+        assert (taken.holder, taken.transitions) == ("b", 1)
+        assert taken.acquired_at == taken.renewed_at
+        with pytest.raises(VersionConflictError):
+            lease.replace(replace(seen, holder="c", transitions=1), acquired=True)
+        assert lease.read() == taken
+
+    def test_a_lease_can_be_given_back(self, server: Server) -> None:
+        """An empty holder, as client-go writes it."""
+        lease = server.lease()
+        seen = lease.create(LeaseRecord(holder="a", duration_s=15))
+        given = lease.replace(replace(seen, holder="", duration_s=1), acquired=False)
+        assert (given.holder, given.duration_s) == ("", 1)
+        assert lease.read() == given
+
+    def test_what_others_put_on_the_lease_stays(self, server: Server) -> None:
+        """A label of a deployment tool."""
+        lease = server.lease()
+        seen = lease.create(LeaseRecord(holder="a", duration_s=15))
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{server.namespace}/leases/kube-sluice"
+        patch = {"metadata": {"labels": {"tool": "x"}}}
+        server.session.request("PATCH", path, body=orjson.dumps(patch), content_type=MERGE_PATCH)
+        labelled = lease.read()
+        assert labelled is not None
+        assert labelled.says_the_same_as(seen)
+        assert labelled.version != seen.version
+        lease.replace(labelled, acquired=False)
+        found = orjson.loads(server.session.request("GET", path).body)
+        assert found["metadata"]["labels"] == {"tool": "x"}
+
+    def test_a_lease_that_is_gone_is_said_to_be_gone(self, server: Server) -> None:
+        """Somebody tidied up."""
+        lease = server.lease()
+        seen = lease.create(LeaseRecord(holder="a", duration_s=15))
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{server.namespace}/leases/kube-sluice"
+        server.session.request("DELETE", path)
+        with pytest.raises(NotFoundError):
+            lease.replace(seen, acquired=False)
+        assert lease.read() is None
+
+
+class TestFakeServer(Writes, Reads, Leases):
     """The fake."""
 
     @pytest.fixture
@@ -257,7 +334,7 @@ class TestFakeServer(Writes, Reads):
 
 
 @pytest.mark.integration
-class TestRealServer(Writes, Reads):
+class TestRealServer(Writes, Reads, Leases):
     """A real kube-apiserver."""
 
     @pytest.fixture
