@@ -108,7 +108,7 @@ class Watcher:
 
     @property
     def ready(self) -> bool:
-        """Whether everything is loaded, and we lead or could begin to."""
+        """Whether everything is loaded, and we lead or could when the leader ends."""
         return self._ready
 
     @property
@@ -197,9 +197,9 @@ class Watcher:
             self._try_to_begin(number)
         if self._monotonic() >= self._next_tick_s:
             self._next_tick_s = self._monotonic() + _TICK_S
-            self._tick(number)
+            self._tick()
 
-    def _tick(self, number: int) -> None:
+    def _tick(self) -> None:
         """Look at our threads, at Redis, and at what others ask for."""
         self._check_threads()
         at_s, seat = self._monotonic(), self._parts.seat
@@ -208,7 +208,8 @@ class Watcher:
         else:
             answered = self._standby.look(at_s, leader=seat.other)
             self._led_last = self._led_last and not seat.other
-            self._ready = self._ready or (answered and not number)
+            # Where nobody leads we are about to: ready is then who does.
+            self._ready = self._ready or (answered and bool(seat.other))
         if answered:
             seat.reached_redis(at_s)
 

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from redis import Redis
 from redis.exceptions import RedisError
 
 from common.kube.cluster import Cluster
 from common.kube.session import Session
-from common.model.errors import SluiceError, StaleFenceError
-from common.model.key import WorkloadKey
+from common.model.errors import StaleFenceError
 from common.model.redis_address import parse_redis_url
-from common.model.workload import WorkloadRow
-from common.queue.contract import Settled
-from common.queue.workqueue import WorkQueue
 from common.reports.crds import definitions
-from common.reports.labels import CONTAINER_NAME, MANAGED_BY, MANAGER, naming_labels
-from common.reports.stamp import Stamp, StampArtifact, render
-from common.settings.parse import parse
+from common.reports.labels import CONTAINER_NAME
 from common.state.connect import connect
-from common.state.control import Control
-from common.state.ledger import Ledger
 from common.state.names import Names
-from common.state.rows import RowTable
 from sandbox.controlplane import ControlPlane
 from sandbox.place import Place
 from sandbox.processes import Stack
@@ -44,15 +27,10 @@ from sandbox.sentinel import Sentinels
 from sandbox.valkey import Valkey, server
 from tests import builders as b
 from tests.deployments import PASSWORD
+from tests.live import Live, environment, page_of, port_of, run_watcher
 from tests.waiting import eventually
-from watcher.compose import compose
-from watcher.pulse import Pulse
 
 pytestmark = pytest.mark.integration
-
-GROUP = "/apis/aquasecurity.github.io/v1alpha1"
-HASH = "ab" * 16
-WORKER = "test-worker"
 
 
 @pytest.fixture(scope="module")
@@ -61,205 +39,6 @@ def session(controlplane: ControlPlane) -> Iterator[Session]:
     with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
         Cluster(session).install_crds(definitions())
         yield session
-
-
-class Live:
-    """One namespace, one key space, and watchers that come and go."""
-
-    def __init__(
-        self, controlplane: ControlPlane, session: Session, redis: Redis, names: Names
-    ) -> None:
-        self.api, self.session = controlplane.api, session
-        self.redis, self.names = redis, names
-        self.queue, self.rows = WorkQueue(redis, names), RowTable(redis, names)
-        self.ledger, self.control = Ledger(redis, names), Control(redis, names)
-        self.namespace = ""
-
-    # --- the watcher ----------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def watching(self, **environ: str) -> Iterator[CollectorRegistry]:
-        """Run a watcher of the namespace on a thread; raises what it ended with."""
-        settings = parse({"OPERATOR_TARGET_NAMESPACES": self.namespace, **environ})
-        registry, stop, ended = CollectorRegistry(), threading.Event(), list[SluiceError]()
-        running = compose(
-            settings,
-            self.session,
-            (self.redis, self.names),
-            registry=registry,
-            pulse=Pulse(monotonic=time.monotonic, draw=lambda: 0.5),
-        )
-
-        def run() -> None:
-            try:
-                running.watcher.run(stop)
-            except SluiceError as exc:
-                ended.append(exc)
-
-        thread = threading.Thread(target=run, name="watcher")
-        running.fleet.start(running.streams)
-        thread.start()
-        try:
-            assert eventually(lambda: running.watcher.ready or ended)
-            yield registry
-        finally:
-            stop.set()
-            thread.join()
-            running.fleet.stop(timeout_s=30.0)
-        if ended:
-            raise ended[0]
-
-    def sweeps(self) -> int:
-        """Return how many sweeps were done."""
-        return self.ledger.counts()["swept"]
-
-    def swept_once_more(self) -> dict[str, Any]:
-        """Ask for a sweep, wait for it, and return its fact."""
-        number = self.control.request_sweep()
-        assert eventually(lambda: self.control.swept() >= number)
-        facts = [fact for _, fact in self.ledger.tail(1000) if fact.kind == "swept"]
-        return dict(facts[-1].data)
-
-    def causes(self) -> list[str]:
-        """Return why keys were queued, in order."""
-        facts = (fact for _, fact in self.ledger.tail(100) if fact.kind == "enqueued")
-        return [str(fact.data["cause"]) for fact in facts]
-
-    # --- the workers ----------------------------------------------------------------------------
-
-    def work(self) -> list[str]:
-        """Claim and settle everything that is due, as workers do; return the names."""
-        done: list[str] = []
-        while claims := self.queue.claim("reconcile", WORKER, limit=64, lease_s=60):
-            outcomes = []
-            for claim in claims:
-                assert isinstance(claim.key, WorkloadKey)
-                found = self.rows.get(claim.key)
-                outcome = Settled(fingerprint="", epoch=0, outcome="Gone")
-                if found is not None:
-                    outcome = Settled(
-                        fingerprint=found[1], epoch=1, outcome="Converged", reports=self.reports()
-                    )
-                outcomes.append((claim, outcome))
-                done.append(claim.key.name)
-            assert all(self.queue.complete(WORKER, outcomes))
-        return done
-
-    def reports(self) -> dict[str, str]:
-        """Return what a run must have made: the one report of these tests, if it is there."""
-        found = self.api.get(f"{GROUP}/namespaces/{self.namespace}/vulnerabilityreports")
-        return {
-            f"VulnerabilityReport/{self.namespace}/{item['metadata']['name']}": HASH
-            for item in found["items"]
-        }
-
-    def worked(self, name: str) -> bool:
-        """Say whether a key of that name came and was worked on."""
-        return eventually(lambda: name in self.work())
-
-    def quiet(self) -> None:
-        """Work until two sweeps in a row find nothing."""
-        assert eventually(lambda: not self.work() and self.swept_once_more()["enqueued"] == 0)
-
-    # --- the cluster ----------------------------------------------------------------------------
-
-    def row(self, kind: str, name: str) -> WorkloadRow | None:
-        """Return the row that workers would read."""
-        found = self.rows.get(WorkloadKey(kind=kind, namespace=self.namespace, name=name))
-        return None if found is None else found[0]
-
-    def digests(self, kind: str, name: str) -> list[str]:
-        """Return the running digests of a workload's first container."""
-        row = self.row(kind, name)
-        return [one.digest for one in row.containers[0].running] if row else []
-
-    def create_pod(self, name: str) -> dict[str, Any]:
-        """Create a bare Pod."""
-        spec = {"containers": [{"name": "app", "image": "app:1"}]}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-        return self.api.create(f"/api/v1/namespaces/{self.namespace}/pods", body)
-
-    def tell(self, pod: str, digest: str, **status: Any) -> None:
-        """Write what a kubelet writes."""
-        told = {
-            "name": "app",
-            "image": "app:1",
-            "imageID": f"registry.example/app@{digest}",
-            "ready": True,
-            "restartCount": 0,
-            "state": {"running": {"startedAt": "2026-11-25T10:00:00Z"}},
-        }
-        self.api.patch(
-            f"/api/v1/namespaces/{self.namespace}/pods/{pod}/status",
-            {"status": {"phase": "Running", "containerStatuses": [told], **status}},
-        )
-
-    def create_deployment(self, name: str) -> None:
-        """Create a Deployment of one replica."""
-        labels = {"app": name}
-        template = {
-            "metadata": {"labels": labels},
-            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
-        }
-        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}}
-        self.api.create(
-            f"/apis/apps/v1/namespaces/{self.namespace}/deployments", {**body, "spec": spec}
-        )
-
-    def listed(self, path: str) -> list[dict[str, Any]]:
-        """Return the objects of a collection of the namespace."""
-        root, _, resource = path.rpartition("/")
-        items: list[dict[str, Any]] = self.api.get(
-            f"{root}/namespaces/{self.namespace}/{resource}"
-        )["items"]
-        return items
-
-    def write_report(self, owner: dict[str, Any]) -> str:
-        """Create a VulnerabilityReport as a worker would; return its path."""
-        name = f"pod-{owner['metadata']['name']}-app"
-        stamp = Stamp(
-            content_hash=HASH,
-            epoch=1,
-            generation=1,
-            summary={"criticalCount": 2},
-            artifact=StampArtifact(repository="app", tag="1"),
-        )
-        meta = {
-            "name": name,
-            "labels": {
-                **naming_labels("Pod", self.namespace, owner["metadata"]["name"]),
-                CONTAINER_NAME: "app",
-                MANAGED_BY: MANAGER,
-            },
-            "annotations": render(stamp),
-            "ownerReferences": [
-                {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": owner["metadata"]["name"],
-                    "uid": owner["metadata"]["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        }
-        counts = dict.fromkeys(
-            ("criticalCount", "highCount", "mediumCount", "lowCount", "unknownCount"), 0
-        )
-        report = {
-            "artifact": {"repository": "app", "tag": "1"},
-            "os": {"family": "", "name": ""},
-            "registry": {"server": "registry.example"},
-            "scanner": {"name": "Trivy", "vendor": "Aqua Security", "version": "0.76.0"},
-            "summary": counts,
-            "updateTimestamp": "2026-11-25T10:00:00Z",
-            "vulnerabilities": [],
-        }
-        path = f"{GROUP}/namespaces/{self.namespace}/vulnerabilityreports"
-        body = {"apiVersion": "aquasecurity.github.io/v1alpha1", "kind": "VulnerabilityReport"}
-        self.api.create(path, {**body, "metadata": meta, "report": report})
-        return f"{path}/{name}"
 
 
 @pytest.fixture
@@ -513,79 +292,33 @@ def _answers(redis: Redis) -> bool:
 # --- the process ----------------------------------------------------------------------------------
 
 
-def _environ(controlplane: ControlPlane, valkey: Valkey, namespace: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "SLUICE_KUBECONFIG": str(controlplane.kubeconfig),
-        "SLUICE_REDIS_URL": valkey.url,
-        "SLUICE_LOG_FORMAT": "json",
-        "OPERATOR_TARGET_NAMESPACES": namespace,
-        "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
-        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
-        "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
-    }
-
-
-@contextlib.contextmanager
-def _process(environ: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run `python -m watcher`; its log lines come on the list."""
-    lines: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "watcher"], env=environ, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        stderr = process.stderr
-        reader = threading.Thread(target=lambda: lines.extend(stderr))
-        reader.start()
-        try:
-            yield process, lines
-        finally:
-            process.kill()
-            reader.join()
-
-
-def _port(lines: list[str], route: str) -> int:
-    for line in list(lines):
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if route in entry.get("routes", ()):
-                return int(entry["port"])
-    return 0
-
-
-def _get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    with contextlib.closing(connection):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-
 def test_the_process_serves_its_pages_and_ends_when_told(
     live: Live, controlplane: ControlPlane, valkey: Valkey
 ) -> None:
     """What the chart runs: ready only when loaded, findings from stamps, status 0 at the end."""
     live.write_report(live.create_pod("tool"))
     environ = {
-        **_environ(controlplane, valkey, live.namespace),
+        **environment(controlplane, valkey, live.namespace),
         "SLUICE_CLUSTER": live.names.cluster,
     }
-    with _process(environ) as (process, lines):
-        assert eventually(lambda: _port(lines, "/readyz") and _port(lines, "/metrics")), lines
-        probes, metrics = _port(lines, "/readyz"), _port(lines, "/metrics")
-        assert eventually(lambda: _get(probes, "/readyz")[0] == 200), lines
-        assert _get(probes, "/healthz/") == (200, "loop: ok\n")
-        _, text = _get(metrics, "/metrics")
+    with run_watcher(environ) as (process, lines):
+        assert eventually(lambda: port_of(lines, "/readyz") and port_of(lines, "/metrics")), lines
+        probes, metrics = port_of(lines, "/readyz"), port_of(lines, "/metrics")
+        assert eventually(lambda: page_of(probes, "/readyz")[0] == 200), lines
+        assert page_of(probes, "/readyz")[1] == "loaded: ok\nelection: ok\n"
+        assert page_of(probes, "/healthz/") == (200, "loop: ok\n")
+        _, text = page_of(metrics, "/metrics")
         assert 'sluice_watcher_events_total{resource="pods"}' in text
         assert "sluice_watcher_workloads 1.0" in text
         assert "sluice_redis_up 1.0" in text
         assert 'sluice_queue_depth{lane="fresh",pool="reconcile"} ' in text
+        assert "sluice_watcher_leader 1.0" in text
         assert (
             f'trivy_image_vulnerabilities{{namespace="{live.namespace}",name="pod-tool-app",'
             'resource_kind="Pod",resource_name="tool",container_name="app",image_registry="",'
             'image_repository="app",image_tag="1",image_digest="",severity="Critical"} 2' in text
         )
-        status, shown = _get(_port(lines, "/status.json"), "/")
+        status, shown = page_of(port_of(lines, "/status.json"), "/")
         assert (status, f"kube-sluice {live.names.cluster}" in shown) == (200, True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
@@ -593,7 +326,7 @@ def test_the_process_serves_its_pages_and_ends_when_told(
 
 
 def _wait_ended(environ: dict[str, str]) -> tuple[int, str]:
-    with _process(environ) as (process, lines):
+    with run_watcher(environ) as (process, lines):
         status = process.wait(timeout=60)
     return status, "".join(lines)
 
@@ -611,7 +344,7 @@ def test_a_running_trivy_operator_is_refused_by_the_process(
     live.tell(pod["metadata"]["name"], b.digest("a"), conditions=ready)
     assert eventually(lambda: live.api.get(path)["status"].get("readyReplicas") == 1)
     try:
-        status, said = _wait_ended(_environ(controlplane, valkey, live.namespace))
+        status, said = _wait_ended(environment(controlplane, valkey, live.namespace))
     finally:
         live.api.delete(path)  # other tests' watchers must not meet it
     assert status == 3, said
@@ -634,7 +367,7 @@ def test_a_precondition_that_is_not_met_is_named_with_status_3(
     valkey: Valkey,
 ) -> None:
     """Scripts tell it from a failure."""
-    environ = _environ(controlplane, valkey, "default")
+    environ = environment(controlplane, valkey, "default")
     change(environ)
     status, said = _wait_ended(environ)
     assert (status, word in said) == (3, True), said

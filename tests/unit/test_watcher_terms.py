@@ -60,6 +60,14 @@ def test_a_standby_is_ready_once_redis_answers() -> None:
     assert seen == [False, True]
 
 
+def test_where_nobody_leads_a_standby_is_not_ready() -> None:
+    """It is about to lead itself; who asks for its findings before that gets none."""
+    stage = _standing_by()
+    stage.seat.other = ""
+    stage.run(stage.synced(), *[stage.later(2)] * 3)
+    assert not stage.watcher.ready
+
+
 def test_who_wins_takes_a_fence_and_asks_for_what_nobody_did() -> None:
     """Changes that came while it stood by were another's; those that nobody sent are swept up."""
     stage = _standing_by()
