@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures_queue",
     "tests.fixtures_redis",
     "tests.fixtures_trivy",
+    "tests.fixtures_live",
 ]

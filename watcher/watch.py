@@ -113,8 +113,9 @@ class Watcher:
 
     @property
     def leads(self) -> bool:
-        """Whether this watcher writes."""
-        return self._term is not None
+        """Whether this watcher writes; False as soon as it must not, whatever its loop waits for."""
+        term = self._term
+        return term is not None and term.number == self._parts.seat.term()
 
     @property
     def led_last(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from common.kube.cluster import Cluster
 from common.kube.session import Session
 from common.model.errors import StaleFenceError
 from common.model.redis_address import parse_redis_url
-from common.reports.crds import definitions
 from common.reports.labels import CONTAINER_NAME
 from common.state.connect import connect
 from common.state.names import Names
@@ -31,24 +29,6 @@ from tests.live import Live, environment, page_of, port_of, run_watcher
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def session(controlplane: ControlPlane) -> Iterator[Session]:
-    """Give an admin's session, with our CRDs in the cluster."""
-    with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
-        Cluster(session).install_crds(definitions())
-        yield session
-
-
-@pytest.fixture
-def live(
-    controlplane: ControlPlane, session: Session, redis_client: Redis, names: Names, namespace: str
-) -> Live:
-    """Give a namespace and an empty key space."""
-    live = Live(controlplane, session, redis_client, names)
-    live.namespace = namespace
-    return live
 
 
 def test_a_deployments_replica_set_is_enqueued_and_again_when_its_image_id_is_told(
@@ -235,7 +215,7 @@ def test_a_second_watcher_takes_over_and_the_first_is_refused(live: Live) -> Non
 
 def test_what_a_crash_of_redis_lost_is_swept_up(
     controlplane: ControlPlane,
-    session: Session,
+    admin_session: Session,
     namespace: str,
     sandbox_place: Place,
     sandbox_stack: Stack,
@@ -243,7 +223,7 @@ def test_what_a_crash_of_redis_lost_is_swept_up(
     """Trap 1 and 2. Redis is killed and comes back as another run: everything is compared again."""
     valkey = Valkey(sandbox_place, sandbox_stack, name="valkey-watcher").start()
     with Redis.from_url(valkey.socket_url) as redis:
-        live = Live(controlplane, session, redis, Names("crash"))
+        live = Live(controlplane, admin_session, redis, Names("crash"))
         live.namespace = namespace
         with live.watching():
             live.create_pod("tool")

@@ -1,0 +1,326 @@
+"""Two watchers, one Lease: who writes when the leader ends, hangs, or is cut off; and what is lost.
+
+Real processes, a real API server, a real Valkey. Sweeps come at the beginning of a term only, so
+that none of them puts right later what a hand-over missed.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.controlplane import ControlPlane, kubeconfig
+from sandbox.valkey import Valkey
+from tests import builders as b
+from tests.line import Line
+from tests.live import Live, environment, page_of, port_of, run_watcher
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.integration
+
+# Renewed every 0.4 s, writing ends after 2 s without: every wait of the tests is a few of these.
+LEASE_S = "3"
+EACH = 20  # workloads of each kind of change
+
+
+@dataclass
+class Watcher:
+    """One watcher's process, and its own lines to API server and Redis."""
+
+    process: subprocess.Popen[str]
+    lines: list[str]
+    api: Line
+    redis: Line
+
+    def metric(self, name: str) -> float:
+        """Return a number that it shows; 0 where it shows none."""
+        port = port_of(self.lines, "/metrics")
+        text = page_of(port, "/metrics")[1] if port else ""
+        found = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+        return float(found[0].split()[1]) if found else 0.0
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it leads."""
+        return self.metric("sluice_watcher_leader") == 1
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether it is ready, and does not lead."""
+        return self.is_ready and not self.leads
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its probe says so."""
+        port = port_of(self.lines, "/readyz")
+        return bool(port) and page_of(port, "/readyz")[0] == 200
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event."""
+        entries = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+        return [entry for entry in entries if entry.get("event") == event]
+
+
+@dataclass
+class Stage:
+    """The cluster, the key space, watchers, and changes that go on while these change places."""
+
+    live: Live
+    controlplane: ControlPlane
+    valkey: Valkey
+    folder: Path
+    stack: contextlib.ExitStack
+    expected: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def start(self) -> Watcher:
+        """Start a watcher; it is not ready yet."""
+        api_port, redis_port = (
+            urlsplit(url).port or 0 for url in (self.controlplane.server, self.valkey.url)
+        )
+        api = self.stack.enter_context(Line(api_port))
+        redis = self.stack.enter_context(Line(redis_port))
+        file = self.folder / f"{api.port}.kubeconfig"
+        server = f"https://127.0.0.1:{api.port}"
+        file.write_bytes(kubeconfig(server, self.controlplane.admin_token, self.controlplane.ca))
+        told = {
+            **environment(self.controlplane, self.valkey, self.live.namespace),
+            "SLUICE_KUBECONFIG": str(file),
+            "SLUICE_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "SLUICE_CLUSTER": self.live.names.cluster,
+            "SLUICE_LEADER_LEASE_S": LEASE_S,
+            "SLUICE_SWEEP_INTERVAL_S": "86400",
+        }
+        process, lines = self.stack.enter_context(run_watcher(told))
+        return Watcher(process=process, lines=lines, api=api, redis=redis)
+
+    def pair(self) -> tuple[Watcher, Watcher]:
+        """Start two watchers; return the leader and the standby, both ready."""
+        first, second = self.start(), self.start()
+
+        def agreed() -> bool:
+            return (first.leads and second.stands_by) or (second.leads and first.stands_by)
+
+        assert eventually(agreed), (first.lines, second.lines)
+        return (first, second) if first.leads else (second, first)
+
+    # --- changes ---------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make workloads that will be changed or deleted, and let everything settle."""
+        for kind in ("told", "gone"):
+            for number in range(EACH):
+                self.live.create_pod(f"{kind}-{number}")
+        assert eventually(lambda: sum(self.enqueued().values()) == 2 * EACH)
+        assert eventually(
+            lambda: not self.live.queue.members(list(self.live.rows.keys())).count(True)
+        )
+        self.expected.update(self.enqueued())
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[threading.Event]:
+        """Change one thing after another during the block, and at least until it ends.
+
+        Each workload changes exactly once. Yields what is set when a third of it is done.
+        """
+        begun, ended = threading.Event(), threading.Event()
+
+        def change() -> None:
+            for number in range(EACH):
+                self.live.create_pod(f"new-{number}")
+                self.live.tell(f"told-{number}", b.digest("a"))
+                path = f"/api/v1/namespaces/{self.live.namespace}/pods/gone-{number}"
+                self.live.api.delete(path, grace_s=0)
+                if number >= EACH // 3:
+                    begun.set()
+                    ended.wait(0.3)
+
+        thread = threading.Thread(target=change, name="changes")
+        thread.start()
+        try:
+            yield begun
+        finally:
+            ended.set()
+            thread.join()
+        self.expected.update(f"{kind}-{n}" for kind in ("new", "told", "gone") for n in range(EACH))
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Settle every key that comes, as workers do."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(0.01):
+                self.live.work()
+
+        thread = threading.Thread(target=work, name="worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    # --- what must hold --------------------------------------------------------------------------
+
+    def enqueued(self) -> collections.Counter[str]:
+        """Return how often each workload was enqueued."""
+        facts = (fact for _, fact in self.live.ledger.tail(10_000) if fact.kind == "enqueued")
+        return collections.Counter(fact.key.rpartition("/")[2] for fact in facts)
+
+    def is_complete(self) -> bool:
+        """Say whether every change was enqueued at least once."""
+        return not self.expected - self.enqueued()
+
+    def check(self) -> None:
+        """Nothing was lost, nothing doubled, and the rows are what the cluster is."""
+        assert eventually(self.is_complete), self.expected - self.enqueued()
+        digests = self.live.digests
+        assert eventually(
+            lambda: all(digests("Pod", f"told-{n}") == [b.digest("a")] for n in range(EACH))
+        )
+        rows = {key.name for key in list(self.live.rows.keys())}
+        assert rows == {f"{kind}-{n}" for kind in ("new", "told") for n in range(EACH)}
+        assert self.enqueued() == self.expected, self.causes()
+
+    def causes(self) -> list[tuple[str, object, object]]:
+        """Return why everything was enqueued, for the message of a failure."""
+        facts = (fact for _, fact in self.live.ledger.tail(10_000) if fact.kind == "enqueued")
+        return [(fact.key, fact.data.get("how"), fact.data.get("cause")) for fact in facts]
+
+
+@pytest.fixture
+def stage(
+    live: Live, controlplane: ControlPlane, valkey: Valkey, tmp_path: Path
+) -> Iterator[Stage]:
+    """Give a namespace, an empty key space, and a worker; watchers end with the test."""
+    with contextlib.ExitStack() as stack:
+        stage = Stage(
+            live=live, controlplane=controlplane, valkey=valkey, folder=tmp_path, stack=stack
+        )
+        stack.enter_context(stage.working())
+        yield stage
+
+
+def _terminate(leader: Watcher) -> None:
+    leader.process.send_signal(signal.SIGTERM)
+    assert leader.process.wait(timeout=30) == 0
+
+
+def _kill(leader: Watcher) -> None:
+    leader.process.kill()
+    leader.process.wait()
+
+
+@pytest.mark.parametrize("end", [_terminate, _kill], ids=["SIGTERM", "SIGKILL"])
+def test_a_leader_that_ends_is_followed_without_a_lost_or_doubled_key(
+    stage: Stage, end: Callable[[Watcher], None]
+) -> None:
+    """A rollout, a drained node, an OOM kill; changes go on while nobody leads."""
+    leader, standby = stage.pair()
+    stage.prepare()
+    with stage.changing() as begun:
+        assert begun.wait(30)
+        end(leader)
+        assert eventually(lambda: standby.leads), standby.lines
+    stage.check()
+
+
+def test_a_leader_that_is_stopped_beyond_its_lease_stands_by_when_it_goes_on(
+    stage: Stage,
+) -> None:
+    """Trap 24. It must not go on where it stood; later it leads again, warm as it is."""
+    leader, standby = stage.pair()
+    stage.prepare()
+    with stage.changing() as begun:
+        assert begun.wait(30)
+        leader.process.send_signal(signal.SIGSTOP)
+        assert eventually(lambda: standby.leads), standby.lines
+        leader.process.send_signal(signal.SIGCONT)
+    assert eventually(lambda: leader.stands_by), leader.lines
+    stage.check()
+    _terminate(standby)
+    assert eventually(lambda: leader.leads), leader.lines
+    assert leader.metric("sluice_watcher_terms_total") == 2
+    stage.live.create_pod("last")
+    stage.expected["last"] += 1
+    assert eventually(stage.is_complete)
+    assert stage.enqueued() == stage.expected
+
+
+def test_a_leader_that_is_cut_from_the_api_server_stops_writing_by_itself(stage: Stage) -> None:
+    """It cannot be told. When the line is back it has missed everything, and catches up."""
+    leader, standby = stage.pair()
+    stage.prepare()
+    with stage.changing() as begun:
+        assert begun.wait(30)
+        with leader.api.silent():
+            assert eventually(lambda: not leader.leads), leader.lines
+            assert eventually(lambda: standby.leads), standby.lines
+            assert eventually(lambda: not leader.is_ready), "it says that it hears nothing"
+    assert eventually(lambda: leader.stands_by), leader.lines
+    stage.check()
+
+
+def test_a_leader_that_is_cut_from_redis_gives_the_lease_back(stage: Stage) -> None:
+    """Another may reach it. What it sent into the silence arrives when that one leads: trap 24."""
+    leader, standby = stage.pair()
+    stage.prepare()
+    with stage.changing() as begun:
+        assert begun.wait(30)
+        with leader.redis.silent():
+            assert eventually(lambda: standby.leads), standby.lines
+            assert eventually(stage.is_complete)
+        assert eventually(lambda: leader.stands_by), leader.lines
+    stage.check()
+
+
+def test_without_redis_nobody_leads_and_the_first_to_reach_it_does(stage: Stage) -> None:
+    """They do not take the Lease in turns to no purpose; what happens meanwhile is not lost."""
+    leader, standby = stage.pair()
+    stage.prepare()
+    with stage.changing() as begun:
+        assert begun.wait(30)
+        with leader.redis.silent(), standby.redis.silent():
+            assert eventually(lambda: leader.said("lease lost or given back")), leader.lines
+            assert not standby.leads
+        assert eventually(lambda: leader.leads or standby.leads), leader.lines
+    stage.check()
+
+
+def test_two_that_start_together_agree_on_one(stage: Stage) -> None:
+    """The API server lets one of them create the Lease."""
+    stage.pair()
+    stage.live.create_pod("tool")
+    stage.expected["tool"] += 1
+    assert eventually(stage.is_complete)
+    assert stage.enqueued() == stage.expected
+
+
+def test_findings_and_status_are_served_once_and_by_both(stage: Stage) -> None:
+    """Sums over findings must not double; whoever looks at a standby sees the same status."""
+    leader, standby = stage.pair()
+    stage.live.write_report(stage.live.create_pod("tool"))
+
+    def findings(one: Watcher) -> int:
+        text = page_of(port_of(one.lines, "/metrics"), "/metrics")[1]
+        return text.count("trivy_image_vulnerabilities{")
+
+    assert eventually(lambda: findings(leader) == 5)
+    assert eventually(lambda: standby.metric("sluice_watcher_reports") == 1)
+    assert findings(standby) == 0
+    for one in (leader, standby):
+        status, text = page_of(port_of(one.lines, "/status.json"), "/status.json")
+        assert (status, json.loads(text)["cluster"]) == (200, stage.live.names.cluster)
+    _terminate(leader)
+    assert eventually(lambda: findings(standby) == 5)
