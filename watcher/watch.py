@@ -113,7 +113,7 @@ class Watcher:
 
     @property
     def leads(self) -> bool:
-        """Whether this watcher writes; False as soon as it must not, whatever its loop waits for."""
+        """Whether this watcher writes; False as soon as it must not, even if its loop hangs."""
         term = self._term
         return term is not None and term.number == self._parts.seat.term()
 

@@ -25,6 +25,7 @@ from common.cli.definitions import definitions_found
 from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
 from common.kube.errors import DeniedError
+from common.kube.lease import LeasePlace, lease_place
 from common.model.errors import SluiceError
 from common.model.finding import Fault, Finding, Good, as_json, line
 from common.ops.exit_status import DONE, FAILED
@@ -84,10 +85,19 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             targets = settings.scope.target_namespaces
             yield from _allowed(lambda: judge_peers(cluster.trivy_operators(targets)))
             yield from check_access(
-                cluster.can_i, targets=targets, nodes=not settings.scope.platform
+                cluster.can_i,
+                targets=targets,
+                lease=_lease(settings),
+                nodes=not settings.scope.platform,
             )
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
+
+
+def _lease(settings: Settings) -> LeasePlace | None:
+    if not settings.pipeline.leader_election:
+        return None
+    return lease_place(settings.scope.operator_namespace, settings.redis.cluster)
 
 
 def _allowed(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

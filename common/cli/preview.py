@@ -12,6 +12,7 @@ from common.cli.layout import columns
 from common.cli.tables import open_session
 from common.kube.cluster import Cluster
 from common.kube.identity import key_space
+from common.kube.lease import lease_place
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.overview.words import counted
@@ -37,6 +38,7 @@ class Preview:
     kinds: tuple[str, ...]
     missing_definitions: tuple[str, ...]
     redis: str
+    lease: str  # where the Lease stands; empty: there is no election
     data_dir: str
 
     def shown(self) -> str:
@@ -47,6 +49,11 @@ class Preview:
             ("namespaces", self.namespaces),
             ("writes", f"{kinds}, and Events on workloads whose images cannot be scanned"),
             ("redis", self.redis),
+            *(
+                [("lease", f"{self.lease}: where another run holds it, this watcher stands by")]
+                if self.lease
+                else []
+            ),
             ("data", self.data_dir),
         ]
         if self.missing_definitions:
@@ -79,17 +86,26 @@ def _look(session: Session, settings: Settings) -> Preview:
             fault = peer_fault(operator)
             raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")
     address = settings.redis.address
+    key_space_name = settings.redis.cluster or key_space(cluster)
     return Preview(
         context=session.context,
         host=session.host,
         server_version=version,
-        cluster=settings.redis.cluster or key_space(cluster),
+        cluster=key_space_name,
         namespaces=namespaces_text(settings.scope),
         kinds=kinds_on(settings.scanners),
         missing_definitions=missing(definitions_found(session)),
         redis=address.shown if address else "an embedded Valkey in the data folder",
+        lease=_lease(settings, key_space_name),
         data_dir=settings.ops.data_dir,
     )
+
+
+def _lease(settings: Settings, cluster: str) -> str:
+    """Return the Lease that the watcher will stand for: it is told its key space by name."""
+    if not settings.pipeline.leader_election:
+        return ""
+    return str(lease_place(settings.scope.operator_namespace, cluster))
 
 
 def namespaces_text(scope: Scope) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +53,27 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _overridden(context: Context, arguments: argparse.Namespace) -> Context:
-    """Return the context with the arguments as settings."""
+    """Return the context with the arguments, and what follows from them, as settings."""
     chosen = {
         "SLUICE_CONTEXT": arguments.context,
         "SLUICE_KUBECONFIG": arguments.kubeconfig,
         "SLUICE_DATA_DIR": _absolute(arguments.data_dir),
+        "SLUICE_LEADER_ELECTION": own_election(context.environ),
     }
     given = {name: value for name, value in chosen.items() if value}
     return Context(environ={**context.environ, **given}, terminal=context.terminal)
+
+
+def own_election(environ: Mapping[str, str]) -> str:
+    """Return `false` for a run whose Redis is its own, unless the user chose; else nothing.
+
+    Nobody else can work with that Redis, so nobody has to stand by, and no Lease is written into
+    a cluster that somebody just looks at.
+    """
+    chosen = any(
+        environ.get(name, "").strip() for name in ("SLUICE_REDIS_URL", "SLUICE_LEADER_ELECTION")
+    )
+    return "" if chosen else "false"
 
 
 def _absolute(path: str | None) -> str | None:

@@ -22,7 +22,7 @@ from tests.waiting import eventually
 
 # The strictest of Kubernetes' Pod security standards; admission refuses Pods that break it.
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _TOKEN_S = 3600
 _NOT_YET = (404, 429)
 
@@ -55,9 +55,16 @@ class Release:
             yield one
 
     @contextlib.contextmanager
-    def without(self, component: str, group: str, resource: str, verb: str) -> Iterator[None]:
-        """Take one right out of the component's role for the length of the block."""
-        path = f"{_ROLES}/{self.name}-kube-sluice-{component}"
+    def without(
+        self, role: str, group: str, resource: str, verb: str, *, namespace: str = ""
+    ) -> Iterator[None]:
+        """Take one right out of a role for the length of the block.
+
+        `role` is its name's end: a component, as a rule. `namespace` is where it stands; empty: it
+        is one of the whole cluster.
+        """
+        roles = f"namespaces/{namespace}/roles" if namespace else "clusterroles"
+        path = f"{_RBAC}/{roles}/{self.name}-kube-sluice-{role}"
         rules = self.controlplane.api.get(path)["rules"]
         self.controlplane.api.patch(path, {"rules": lacking(rules, group, resource, verb)})
         try:
@@ -128,5 +135,4 @@ def remove_global(controlplane: ControlPlane, chart: Rendered) -> None:
     for manifest in chart.manifests:
         if manifest["kind"] in ("ClusterRole", "ClusterRoleBinding"):
             plural = f"{manifest['kind'].lower()}s"
-            root = _ROLES.rpartition("/")[0]
-            controlplane.api.delete(f"{root}/{plural}/{manifest['metadata']['name']}")
+            controlplane.api.delete(f"{_RBAC}/{plural}/{manifest['metadata']['name']}")

@@ -208,13 +208,26 @@ def test_each_component_runs_its_own_pools() -> None:
     }
 
 
-def test_watcher_and_matcher_are_never_two() -> None:
-    """A second watcher takes the fence, and the first, restarted, takes it back."""
-    chart = render()
+def test_what_nobody_elects_is_never_two() -> None:
+    """A second matcher announces a second database; watchers without a Lease depose each other."""
+    chart = render({"watcher": {"leaderElection": False}})
     for name in ("watcher", "matcher"):
         deployment = chart.one("Deployment", name)
         assert deployment["spec"]["replicas"] == 1
         assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert not parse(environment(chart.containers()["watcher"])).pipeline.leader_election
+
+
+def test_a_watcher_is_replaced_by_one_that_stands_by_already() -> None:
+    """Ready means loaded: the old one stops, and gives its Lease back, only then."""
+    chart = render({"watcher": {"replicas": 3}})
+    deployment = chart.one("Deployment", "watcher")
+    assert deployment["spec"]["replicas"] == 3
+    assert deployment["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+    assert parse(environment(chart.containers()["watcher"])).pipeline.leader_election
 
 
 def test_a_pod_may_drain_before_it_is_killed() -> None:

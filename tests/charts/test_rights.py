@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from common.cli.checks.access import RULES
+from common.kube.lease import lease_place
 from common.reports.catalog import GROUP
 from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, render
 
@@ -63,7 +64,7 @@ def asked(component: str) -> set[Right]:
     return {
         (rule.group, resource, verb, "")
         for rule in RULES
-        if rule.component == component
+        if rule.component == component and not rule.elects
         for resource in rule.resources
         for verb in rule.verbs
     }
@@ -73,6 +74,30 @@ def asked(component: str) -> set[Right]:
 def test_a_component_has_exactly_the_doctors_rules(component: str) -> None:
     """A right less breaks a feature, a right more is an attacker's; the table knows both."""
     assert rights(render(), component) == asked(component) | {IDENTITY}
+
+
+@pytest.mark.parametrize("cluster", ["", "production"])
+def test_the_watcher_may_hold_its_one_lease(cluster: str) -> None:
+    """By name, in the release's namespace; a name cannot be asked of somebody who creates."""
+    chart = render({"cluster": cluster})
+    place = lease_place(NAMESPACE, cluster)
+    (rule,) = (rule for rule in RULES if rule.elects)
+    assert rights(chart, "watcher", NAMESPACE) == {
+        (rule.group, resource, verb, "" if verb == "create" else place.name)
+        for resource in rule.resources
+        for verb in rule.verbs
+    }
+    for kind in ("Role", "RoleBinding"):
+        (found,) = of_kind(chart, kind)
+        assert found["metadata"]["namespace"] == place.namespace
+    for other in ("worker", "matcher"):
+        assert rights(chart, other, NAMESPACE) == set()
+
+
+def test_without_an_election_nobody_may_hold_a_lease() -> None:
+    """Then there is one watcher, and it writes nothing at all."""
+    chart = render({"watcher": {"leaderElection": False}})
+    assert of_kind(chart, "Role") == of_kind(chart, "RoleBinding") == []
 
 
 def test_the_matcher_may_only_learn_the_clusters_identity() -> None:
@@ -87,7 +112,7 @@ def test_a_named_cluster_needs_no_identity() -> None:
     assert IDENTITY not in rights(chart, "watcher") | rights(chart, "worker")
 
 
-def test_the_watcher_has_no_right_to_secrets_and_writes_nothing() -> None:
+def test_the_watcher_has_no_right_to_secrets_and_writes_nothing_but_its_lease() -> None:
     """Law 9. It sees everything that happens, so it must not be able to do anything."""
     found = rights(render(), "watcher")
     assert not {right for right in found if right[1] == "secrets"}
@@ -141,7 +166,8 @@ def test_the_scanner_has_no_account() -> None:
 def test_rights_may_be_made_by_somebody_else() -> None:
     """Then the chart makes none, and the notes say so."""
     chart = render({"rbac": {"create": False}})
-    assert of_kind(chart, "ClusterRole") == of_kind(chart, "ClusterRoleBinding") == []
+    for scope in ("Cluster", ""):
+        assert of_kind(chart, f"{scope}Role") == of_kind(chart, f"{scope}RoleBinding") == []
     assert "rbac.create is false" in chart.notes
 
 

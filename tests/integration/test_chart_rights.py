@@ -10,7 +10,10 @@ import pytest
 
 from common.cli.checks.access import RULES, check_access
 from common.kube.cluster import Cluster
+from common.kube.lease import Lease, lease_place
+from common.model.errors import PreconditionError
 from common.model.finding import Good
+from common.model.lease import LeaseRecord
 from sandbox.controlplane import ControlPlane
 from tests.charts.release import (
     RESTRICTED,
@@ -22,11 +25,12 @@ from tests.charts.release import (
 )
 from tests.charts.rendered import SCENARIOS, render, values
 from tests.waiting import eventually
+from watcher.preflight import check_lease
 
 pytestmark = pytest.mark.integration
 
 NEEDED = [
-    (rule.component, rule.group, resource, verb)
+    (rule.component, rule.group, resource, verb, rule.elects)
     for rule in RULES
     for resource in rule.resources
     for verb in rule.verbs
@@ -86,35 +90,43 @@ def test_the_doctor_finds_no_fault_with_a_components_own_token(
 ) -> None:
     """The doctor knows what each component asks for; its account must have all of it."""
     with release.session(component) as session:
-        found = list(check_access(Cluster(session).can_i, targets=()))
+        lease = lease_place(release.namespace, "")
+        found = list(check_access(Cluster(session).can_i, targets=(), lease=lease))
     mine = [each for each in found if each.topic.endswith(component)]
     assert mine
     assert all(isinstance(each, Good) for each in mine), mine
 
 
 @pytest.mark.parametrize(
-    ("component", "group", "resource", "verb"), NEEDED, ids=lambda value: value or "core"
+    ("component", "group", "resource", "verb", "elects"),
+    NEEDED,
+    ids=lambda value: "" if isinstance(value, bool) else value or "core",
 )
 def test_no_right_can_be_left_out(
-    release: Release, component: str, group: str, resource: str, verb: str
+    release: Release, component: str, group: str, resource: str, verb: str, *, elects: bool
 ) -> None:
     """Taken from the role, it is refused, and the doctor names exactly what is missing."""
+    lease = lease_place(release.namespace, "")
+    namespace, name = (lease.namespace, lease.name) if elects else ("", "")
     with release.session(component) as session:
         cluster = Cluster(session)
 
         def can() -> bool:
-            return cluster.can_i(verb, group, resource)
+            return cluster.can_i(verb, group, resource, namespace, name=name)
 
         def said() -> list[str]:
             """Ask the server about this right and take the others for given."""
             this = (verb, group, resource)
             found = check_access(
-                lambda v, g, r, _: can() if (v, g, r) == this else True, targets=()
+                lambda v, g, r, _, **_names: can() if (v, g, r) == this else True,
+                targets=(),
+                lease=lease,
             )
             return [each.said for each in found if not isinstance(each, Good)]
 
         assert eventually(can)
-        with release.without(component, group, resource, verb):
+        role = "election" if elects else component
+        with release.without(role, group, resource, verb, namespace=namespace):
             assert eventually(lambda: not can())
             assert any(f"may not {verb} {resource}" in each for each in said())
         assert eventually(can)
@@ -154,6 +166,36 @@ def test_a_component_is_refused_what_is_not_its_business(
     """Law 9, asked of the API server itself."""
     with release.session(component) as session:
         assert not Cluster(session).can_i(verb, "", resource)
+
+
+def test_the_watchers_right_ends_at_its_own_lease(release: Release) -> None:
+    """Its namespace may hold other products' Leases, and kubelets keep theirs elsewhere."""
+    group = "coordination.k8s.io"
+    with release.session("watcher") as session:
+        cluster = Cluster(session)
+        for verb in ("get", "patch"):
+            assert not cluster.can_i(verb, group, "leases", release.namespace, name="other")
+        for verb in ("list", "watch", "update", "delete"):
+            assert not cluster.can_i(verb, group, "leases", release.namespace, name="kube-sluice")
+        assert not cluster.can_i("create", group, "leases", "kube-node-lease")
+    with release.session("worker") as session:
+        for verb in ("get", "create", "patch"):
+            assert not Cluster(session).can_i(verb, group, "leases", release.namespace)
+
+
+def test_a_watcher_holds_its_lease_with_its_own_token(release: Release) -> None:
+    """And is told, before anything else, which right it lacks."""
+    place = lease_place(release.namespace, "")
+    with release.session("watcher") as session:
+        check_lease(Cluster(session), place)
+        lease = Lease(session, place, request_s=10)
+        made = lease.create(LeaseRecord(holder="a", duration_s=15))
+        assert lease.replace(made, acquired=False).holder == "a"
+    with (
+        release.session("worker") as session,
+        pytest.raises(PreconditionError, match=r"may not get, create, patch the Lease .*Role"),
+    ):
+        check_lease(Cluster(session), place)
 
 
 def test_the_watcher_writes_no_report_and_the_worker_lists_none(release: Release) -> None:

@@ -66,6 +66,9 @@ def test_what_will_be_written_where_is_read_from_the_cluster(
     assert found.cluster  # the store gives its own uid
     assert found.missing_definitions == tuple(row.crd_name for row in CATALOG)
     assert found.redis == "an embedded Valkey in the data folder"
+    assert found.lease == f"default/kube-sluice-{found.cluster}"
+    off = look_ahead(settings(api, tmp_path, SLUICE_LEADER_ELECTION="false"))
+    assert off.lease == ""
 
 
 def test_definitions_that_are_there_are_not_installed(api: FakeKubeApi, tmp_path: Path) -> None:

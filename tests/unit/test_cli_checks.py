@@ -8,10 +8,13 @@ from common.cli.checks.access import RULES, check_access
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.kube.cluster import Operator
+from common.kube.lease import LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.ops.trivy_program import Trivy
 from common.reports.catalog import CATALOG
 from common.state.database import DatabaseRow
+
+LEASE = LeasePlace(namespace="ours", name="kube-sluice-x")
 
 
 def faults(findings: list[Finding]) -> list[Fault]:
@@ -24,7 +27,7 @@ def faults(findings: list[Finding]) -> list[Fault]:
 
 def test_full_access_gives_one_good_line_a_rule() -> None:
     """Rule by rule, so that a missing one can be told from the rest."""
-    found = list(check_access(lambda *_: True, targets=()))
+    found = list(check_access(lambda *_, **_names: True, targets=(), lease=LEASE))
     assert len(found) == len(RULES)
     assert all(isinstance(finding, Good) for finding in found)
 
@@ -33,8 +36,9 @@ def test_a_missing_verb_is_named_with_its_resource() -> None:
     """`forbidden` alone sends people through five roles."""
     found = list(
         check_access(
-            lambda verb, _group, resource, _ns: (verb, resource) != ("watch", "pods"),
+            lambda verb, _group, resource, _ns, **_names: (verb, resource) != ("watch", "pods"),
             targets=(),
+            lease=LEASE,
         )
     )
     (fault,) = faults(found)
@@ -47,8 +51,9 @@ def test_pull_secrets_and_events_are_no_preconditions() -> None:
     """Some clusters keep Secrets from every scanner on purpose: public images work all the same."""
     found = list(
         check_access(
-            lambda _verb, _group, resource, _ns: resource not in {"secrets", "events"},
+            lambda _verb, _group, resource, _ns, **_names: resource not in {"secrets", "events"},
             targets=(),
+            lease=LEASE,
         )
     )
     assert faults(found) == []
@@ -59,13 +64,41 @@ def test_access_is_asked_where_it_is_used() -> None:
     """An account for two namespaces has no rights in all of them, and needs none."""
     asked: set[tuple[str, str]] = set()
 
-    def can_i(_verb: str, _group: str, resource: str, namespace: str) -> bool:
-        asked.add((resource, namespace))
+    def can_i(verb: str, group: str, resource: str, namespace: str, *, name: str = "") -> bool:
+        asked.add((f"{resource}/{name}" if name else resource, namespace))
         return True
 
-    list(check_access(can_i, targets=("shop", "cart")))
+    list(check_access(can_i, targets=("shop", "cart"), lease=LEASE))
     assert {namespace for resource, namespace in asked if resource == "pods"} == {"shop", "cart"}
     assert {namespace for resource, namespace in asked if resource == "nodes"} == {""}
+    assert {one for one in asked if "leases" in one[0]} == {("leases/kube-sluice-x", "ours")}
+
+
+def test_the_lease_is_named_where_its_right_is_missing() -> None:
+    """It is the one right in a namespace of our own, and the one to a single object."""
+    found = list(
+        check_access(
+            lambda verb, _group, _resource, _ns, *, name="": not (name and verb == "patch"),
+            targets=(),
+            lease=LEASE,
+        )
+    )
+    (fault,) = faults(found)
+    assert fault.said == "this account may not patch leases kube-sluice-x in ours"
+    assert "coordination.k8s.io" in fault.remedy
+
+
+def test_without_an_election_nobody_asks_for_a_lease() -> None:
+    """A single watcher on one machine needs no right to write anything."""
+    found = list(
+        check_access(
+            lambda _verb, _group, resource, _ns, **_names: resource != "leases",
+            targets=(),
+            lease=None,
+        )
+    )
+    assert len(found) == len(RULES) - 1
+    assert faults(found) == []
 
 
 def test_no_rule_asks_to_list_secrets() -> None:

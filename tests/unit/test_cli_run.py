@@ -16,6 +16,7 @@ from common.cli.parts import Served, certain, own_address
 from common.cli.pipeline import Ports, Surroundings, child, names, scanner
 from common.cli.preview import Preview, kinds_on, missing, namespaces_text
 from common.cli.progress import progress_line
+from common.cli.run import own_election
 from common.cli.terminal import Terminal
 from common.ops.process import ChildSpec
 from common.ops.supervisor import Supervisor
@@ -122,6 +123,25 @@ def test_a_child_is_ready_when_its_own_page_says_so() -> None:
     assert asked == ["http://127.0.0.1:41002/readyz"]
 
 
+@pytest.mark.parametrize(
+    ("environ", "stands"),
+    [
+        ({}, False),
+        ({"SLUICE_REDIS_URL": " "}, False),
+        ({"SLUICE_REDIS_URL": "redis://cache"}, True),
+        ({"SLUICE_LEADER_ELECTION": "true"}, True),
+        ({"SLUICE_REDIS_URL": "redis://cache", "SLUICE_LEADER_ELECTION": "false"}, False),
+    ],
+    ids=["own Redis", "blank", "shared Redis", "own Redis and chosen", "shared Redis and refused"],
+)
+def test_a_run_stands_for_election_where_others_could_work_with_its_redis(
+    environ: dict[str, str], *, stands: bool
+) -> None:
+    """Two runs over one Redis must not depose each other; one over its own writes no Lease."""
+    told = {"SLUICE_LEADER_ELECTION": own_election(environ), **environ}
+    assert parse(told).pipeline.leader_election == stands
+
+
 # --- where it listens
 
 
@@ -164,6 +184,7 @@ def preview(**changes: Any) -> str:
         "kinds": ("VulnerabilityReport", "SbomReport"),
         "missing_definitions": (),
         "redis": "an embedded Valkey in the data folder",
+        "lease": "",
         "data_dir": "/data",
     }
     return Preview(**{**given, **changes}).shown()
@@ -180,6 +201,13 @@ def test_context_host_and_what_is_written_are_told() -> None:
 def test_definitions_are_only_installed_after_telling() -> None:
     """A CRD changes the cluster for everybody."""
     assert "2 report definitions" in preview(missing_definitions=("a", "b"))
+
+
+def test_a_lease_is_told_where_one_is_written() -> None:
+    """It is an object in the cluster, and why this run may look idle."""
+    assert "lease" not in preview()
+    assert "stands by" in preview(lease="default/kube-sluice-abcd1234")
+    assert "default/kube-sluice-abcd1234" in preview(lease="default/kube-sluice-abcd1234")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ labels:
   {{- include "kube-sluice.labels" . | nindent 2 }}
 {{- end -}}
 
+{{/* The Lease for which watchers stand: common/kube/lease.py makes the same name. */}}
+{{- define "kube-sluice.leaseName" -}}
+kube-sluice{{ with .Values.cluster }}-{{ . }}{{ end }}
+{{- end -}}
+
 {{/* Takes (dict image defaultTag). */}}
 {{- define "kube-sluice.image" -}}
 {{- $image := .image -}}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from common.kube.lease import GROUP as COORDINATION
+from common.kube.lease import LEASE_VERBS, LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice
 from common.reports.catalog import BY_KIND, GROUP, PRODUCED_KINDS
 
@@ -21,6 +24,7 @@ class Rule:
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     everywhere: bool = False  # True: in all namespaces, or not namespaced; else where targets are
+    elects: bool = False  # True: on the one Lease, and only where there is an election
     optional: str = ""  # what is lost without it; empty: it is needed
 
 
@@ -38,6 +42,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(component="watcher", group="batch", resources=("jobs", "cronjobs"), verbs=_FOLLOW),
     Rule(component="watcher", group=GROUP, resources=_REPORTS, verbs=_FOLLOW),
+    Rule(
+        component="watcher",
+        group=COORDINATION,
+        resources=("leases",),
+        verbs=LEASE_VERBS,
+        elects=True,
+    ),
     Rule(
         component="worker",
         group=GROUP,
@@ -60,31 +71,46 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-# verb, group, resource, namespace (empty: all) -> whether it is allowed
-CanI = Callable[[str, str, str, str], bool]
+
+class CanI(Protocol):
+    """Tells what our account may do."""
+
+    def __call__(
+        self, verb: str, group: str, resource: str, namespace: str, /, *, name: str = ""
+    ) -> bool:
+        """Return whether it may; an empty namespace means all, an empty name every object."""
 
 
-def check_access(can_i: CanI, *, targets: Sequence[str], nodes: bool = True) -> Iterator[Finding]:
+def check_access(
+    can_i: CanI, *, targets: Sequence[str], lease: LeasePlace | None, nodes: bool = True
+) -> Iterator[Finding]:
     """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all.
 
-    Without `nodes` a setting says their platform, and nobody reads them.
+    `lease` is the one that the watcher stands for; None: there is no election. Without `nodes` a
+    setting says their platform, and nobody reads them.
     """
     for rule in RULES:
+        if rule.elects:
+            if lease is not None:
+                yield _finding(rule, list(_missing(rule, can_i, [lease.namespace], lease.name)))
+            continue
         if rule.resources == ("nodes",) and not nodes:
             continue
         namespaces = targets if targets and not rule.everywhere else ("",)
         yield _finding(rule, list(_missing(rule, can_i, namespaces)))
 
 
-def _missing(rule: Rule, can_i: CanI, namespaces: Sequence[str]) -> Iterator[str]:
+def _missing(rule: Rule, can_i: CanI, namespaces: Sequence[str], name: str = "") -> Iterator[str]:
     for namespace in namespaces:
         where = f" in {namespace}" if namespace else ""
         for resource in rule.resources:
             lacking = [
-                verb for verb in rule.verbs if not can_i(verb, rule.group, resource, namespace)
+                verb
+                for verb in rule.verbs
+                if not can_i(verb, rule.group, resource, namespace, name=name)
             ]
             if lacking:
-                yield f"{', '.join(lacking)} {resource}{where}"
+                yield f"{', '.join(lacking)} {resource}{f' {name}' if name else ''}{where}"
 
 
 def _finding(rule: Rule, missing: Sequence[str]) -> Finding:
