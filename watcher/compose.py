@@ -35,7 +35,7 @@ from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
 from watcher.queue_metrics import QueueMetrics
 from watcher.rounds import RoundPorts, Rounds
-from watcher.shown import loading, loop_fault, metrics_page, show_streams, show_watcher
+from watcher.shown import OfTheLeader, loading, loop_fault, metrics_page, show_streams, show_watcher
 from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import ROWS, Row
@@ -112,7 +112,7 @@ def compose(
     )
     show_watcher(watch_metrics, watcher, cluster)
     show_streams(watch_metrics, fleet, inbox, pulse)
-    registry.register(QueueMetrics(work.census))
+    registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
     return Running(
         watcher=watcher,
         seat=seat,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from common.ops.probes import Page, Route, metrics_route
 from common.settings.value import Settings
@@ -12,6 +15,7 @@ from watcher import exporter
 from watcher.fold.cluster import Cluster
 from watcher.metrics import WatchMetrics
 from watcher.pulse import Pulse
+from watcher.queue_metrics import QueueMetrics
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
 from watcher.watch import Watcher
@@ -20,13 +24,29 @@ from watcher.watch import Watcher
 _SILENT_S = 60.0
 
 
+class OfTheLeader(Collector):
+    """Serves what is the whole cluster's while no other watcher is known to serve it.
+
+    Two that served the same numbers would double every sum over them.
+    """
+
+    def __init__(self, shown: QueueMetrics, watcher: Watcher) -> None:
+        self._shown = shown
+        self._watcher = watcher
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics, or nothing."""
+        return self._shown.collect() if self._watcher.led_last else ()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return every metric without samples."""
+        return self._shown.describe()
+
+
 def metrics_page(
     registry: CollectorRegistry, watcher: Watcher, cluster: Cluster, settings: Settings
 ) -> Route:
-    """Return the page: our own metrics, and the findings where no other watcher serves them.
-
-    Two watchers that served the same findings would double every sum over them.
-    """
+    """Return the page: our own metrics, and the findings where no other watcher serves them."""
     own = metrics_route(registry)
     copied, prefix = settings.reports.resource_labels, settings.ops.resource_labels_prefix
 
@@ -76,7 +96,7 @@ def show_streams(
     )
     metrics.show_each(
         "sluice_watcher_synced",
-        "1 once everything of a resource was read.",
+        "1 once everything of a resource was read, or where it is not followed.",
         lambda resource: float(fleet.is_synced(resource)),
     )
     metrics.show_each(

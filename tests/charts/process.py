@@ -60,7 +60,7 @@ class Machine:
     def component(self, name: str, *, kubeconfig: Path | None) -> Process:
         """Return one of our containers, with the token that its Pod would mount, if any."""
         container = self.chart.containers()[name]
-        told = environment(container)
+        told = environment(container, namespace=self.chart.namespace)
         return Process(
             Command(
                 name=name,

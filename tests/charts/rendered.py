@@ -35,7 +35,7 @@ def render(
         for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader)
         if manifest
     ]
-    return Rendered(files=files, manifests=manifests)
+    return Rendered(files=files, manifests=manifests, namespace=namespace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class Rendered:
 
     files: Mapping[str, str]
     manifests: list[Manifest]
+    namespace: str = NAMESPACE  # the release's
 
     @property
     def notes(self) -> str:

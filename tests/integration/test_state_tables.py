@@ -250,19 +250,19 @@ def test_a_deposed_watcher_publishes_no_epoch(redis_client: Redis, names: Names)
 
 
 def test_a_worker_stands_back_while_another_generation_is_published(
-    redis_client: Redis, names: Names
+    redis_client: Redis, names: Names, fence: int
 ) -> None:
     """Trap 25. The older waits, and never stamps its reports with the newer one's number."""
     table = EpochTable(redis_client, names)
     old, new = Generation(table.published, "old"), Generation(table.published, "new")
     assert (old.stands(), old.number()) == (True, 0)  # none is published: nothing to compare with
-    table.publish("old", at_least=4)
+    table.publish("old", at_least=4, fence=fence)
     assert (old.stands(), old.number()) == (True, 4)
     assert (new.stands(), new.number()) == (False, 0)
-    table.publish("new")
+    table.publish("new", fence=fence)
     assert (old.stands(), old.number()) == (False, 4)
     assert (new.stands(), new.number()) == (True, 5)
-    table.publish("old")  # a rollback
+    table.publish("old", fence=fence)  # a rollback
     assert (old.stands(), old.number()) == (True, 6)
 
 

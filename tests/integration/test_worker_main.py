@@ -128,14 +128,14 @@ def test_it_stands_back_while_another_generation_is_published(
     """Trap 25. workers of versions N and N+1 during a rollout: the one that is not meant waits."""
     queue, epochs = WorkQueue(redis_client, names), EpochTable(redis_client, names)
     one = msgspec.structs.replace(row(workload()), skip="ByLabel")  # rests without an API server
-    epochs.publish("another generation", at_least=6)
+    epochs.publish("another generation", at_least=6, fence=1)
     queue.add([Add(key=one.key, row=one)], fence=1)
     with worker(
         tmp_path, SLUICE_REDIS_URL=valkey.socket_url, SLUICE_CLUSTER=names.cluster
     ) as running:
         assert eventually(lambda: running.says("standing back")), running.lines
         assert queue.depth()[("reconcile", Lane.FRESH)].queued == 1
-        epochs.publish(generation_digest(parse({}).projection_digest(), VERSION))
+        epochs.publish(generation_digest(parse({}).projection_digest(), VERSION), fence=1)
         assert eventually(lambda: queue.members([one.key]) == [False]), running.lines
     assert SettledTable(redis_client, names).get_many([one.key])[one.key].epoch == 7
 

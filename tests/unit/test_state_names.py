@@ -15,7 +15,7 @@ from tests.queue_values import image, workload
 NAMES = Names("c1")
 JOB_ID = re.compile(r"[A-Za-z0-9_-]+")  # rq 3.0's own pattern
 LUA = Path(__file__).parents[2] / "common" / "queue" / "lua"
-PARTS = ("adding", "claims")  # what scripts may need besides the prologue
+PARTS = ("adding", "claims", "fencing")  # what scripts may need besides the prologue
 SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.stem not in ("lib", *PARTS))
 _DEFINED = re.compile(r"^local function (\w+)", re.MULTILINE)
 

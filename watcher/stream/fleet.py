@@ -51,9 +51,8 @@ class Fleet:
         return sum(one.objects for one in self._of(resource))
 
     def is_synced(self, resource: str) -> bool:
-        """Whether everything of a resource was read at least once."""
-        found = self._of(resource)
-        return bool(found) and all(one.synced for one in found)
+        """Return whether everything of a resource was read, or it is not followed at all."""
+        return all(one.synced for one in self._of(resource))
 
     def _of(self, resource: str) -> list[Informer]:
         return [one for one in self._informers if one.resource == resource]
