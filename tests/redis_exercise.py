@@ -59,13 +59,13 @@ def _watch(tables: Tables) -> None:
     """Lead, feed and sweep as the watcher does."""
     control, fence = tables.control, FenceTable(tables.client, tables.names).take()
     control.run_id()
-    tables.epoch.publish("digest", at_least=1)
+    tables.epoch.publish("digest", at_least=1, fence=fence)
     tables.queue.add([Add(key=WEB, row=row(WEB)), Add(key=DB, row=row(DB))], fence=fence)
     tables.queue.store_rows([row(OLD)], fence=fence)
     tables.queue.forget([OLD], fence=fence)
     number = control.request_sweep()
     assert control.sweep_requested() == number
-    control.sweep_done(number)
+    control.sweep_done(number, fence=fence)
     assert control.swept() == number
     assert list(tables.rows.keys())
     tables.rows.fingerprints([WEB])
