@@ -240,14 +240,14 @@ def test_what_a_crash_of_redis_lost_is_swept_up(
 
 
 def test_what_a_failover_lost_is_swept_up(
-    controlplane: ControlPlane, session: Session, namespace: str
+    controlplane: ControlPlane, admin_session: Session, namespace: str
 ) -> None:
     """Trap 1 and 2. The successor never heard of a row and its key: the run id tells of it."""
     with Place() as place, Stack() as stack:
         pair = Sentinels(place, stack, program=server(), password=PASSWORD).start()
         address = replace(parse_redis_url(pair.url), password=PASSWORD)
         with connect(address) as redis:
-            live = Live(controlplane, session, redis, Names("failover"))
+            live = Live(controlplane, admin_session, redis, Names("failover"))
             live.namespace = namespace
             with live.watching():
                 live.create_pod("tool")
