@@ -87,8 +87,10 @@ def _stamp(component: str) -> Processor:
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     # structlog's own entries (`_record`, `_from_structlog`) are objects that it takes back out.
-    own = {name: value for name, value in event.items() if name.startswith("_")}
-    plain = {name: value for name, value in event.items() if not name.startswith("_")}
+    own = {name: value for name, value in event.items() if name[:1] == "_"}
+    if not own:
+        return redact_fields(event)
+    plain = {name: value for name, value in event.items() if name not in own}
     return {**redact_fields(plain), **own}
 
 
