@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
 from redis import Redis
 
 from common.model.errors import StaleFenceError
@@ -141,10 +142,11 @@ class WorkQueue:
             "lease_s": lease_s,
             "bulk_every": BULK_EVERY,
         }
-        found = self.scripts.run("claim", payload)
+        packed_claims = self.scripts.run("claim", payload)
+        found = msgspec.msgpack.decode(packed_claims) if packed_claims else []
         return [
             Claim(
-                key=self.names.key_of(job.decode()),
+                key=self.names.key_of(job),
                 token=int(token),
                 tallies=decode_tallies(tallies.decode()),
                 crashes=int(crashes),

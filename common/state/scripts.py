@@ -65,7 +65,7 @@ _REDIS_FAILURES = 4
 
 
 class _Runnable(Protocol):
-    def __call__(self, *, keys: Sequence[str], args: Sequence[bytes]) -> Any: ...  # noqa: ANN401 # redis-py's own type
+    def __call__(self, *, keys: Sequence[bytes], args: Sequence[bytes]) -> Any: ...  # noqa: ANN401 # redis-py's own type
 
 
 class Scripts:
@@ -75,7 +75,7 @@ class Scripts:
         redis.set_retry(RedisRetry(NoBackoff(), 0))
         self.redis = redis
         self.names = names
-        self._keys = names.fixed_keys()
+        self._keys = [name.encode() for name in names.fixed_keys()]  # once, not in every call
         self._constants = msgspec.msgpack.encode(
             {
                 "job": f"{RQ}:job:",

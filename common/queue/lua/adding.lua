@@ -4,7 +4,9 @@
 -- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
 local shifts, searches = {}, 0
 local function stands(q, id, pos)
+  local t = tails[q.name]
   if pos then
+    if t and t[pos - t.at + 1] == id then return true end
     local i = pos - head(q)
     if i >= 0 and call('LINDEX', q.queue, i) == id then return true end
     local s = shifts[q.name]
@@ -24,9 +26,9 @@ end
 
 -- The call names no argument: the id says the key, and with every value within 64 bytes the hash
 -- stays in Redis' compact form by default (337 bytes a queued key instead of 594).
-local function create(id, q, status)
+local function create(id, q, status, ...)
   call('HSET', C.job .. id, 'status', status, 'origin', q.name, 'created_at', iso(),
-    'data', '["worker.loop.run_key",null,[],{}]')
+    'data', '["worker.loop.run_key",null,[],{}]', ...)
 end
 
 -- `why`: what a delayed or parked key waits for, as `common.queue.listing` reads it.
@@ -101,18 +103,19 @@ local function add_absent(text, id, lane, due, h)
   local q = place(pool_of(text), lane)
   if h[1] and h[3] then call('ZREM', C.rq .. h[1] .. ':' .. h[3], id) end -- canceled, stopped, …
   if h[1] then call('UNLINK', C.job .. id) end
-  create(id, q, due and 'scheduled' or 'queued')
   if due then
+    create(id, q, 'scheduled')
     call('ZADD', q.scheduled, seconds(due), id)
     woken[q.pool] = true
   else
-    call('HSET', C.job .. id, 's_pos', push_tail(q, id))
+    create(id, q, 'queued', 's_pos', push_tail(q, id))
   end
   return 'new'
 end
 
 -- The state table of the queue: what an add does to a key in each state (step.py says the same).
 local function add(text, lane, due, cause)
+  if #resting > 0 then bury() end
   local id = job_id(text)
   local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')
   local q = h[3] and BY_NAME[h[3]]

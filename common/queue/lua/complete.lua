@@ -72,11 +72,23 @@ local function rest(d, dirty)
     requeue_now(d.id, place(pool_of(d.key), dirty))
     note(d.key, dirty, 'dirty', 'changed while it ran')
   else
-    call('UNLINK', C.job .. d.id)
+    resting[#resting + 1] = C.job .. d.id
   end
 end
 
+-- Does anybody wait for one of these keys? Asked once: nobody begins to wait while this script runs.
+local any
+local function waited_for()
+  if any == nil then
+    local waiters = {}
+    for i, d in ipairs(P.done) do waiters[i] = C.own .. 'waiters:' .. d.key end
+    any = #waiters > 1000 or call('EXISTS', unpack(waiters)) > 0
+  end
+  return any
+end
+
 local OPS = {}
+local settled, at = {}, string.format('%.3f ', now)
 
 function OPS.settle(d, dirty)
   local changed = false
@@ -86,10 +98,11 @@ function OPS.settle(d, dirty)
     call('HDEL', K.settled, d.key)
     forget_uses(d.key)
   else
-    call('HSET', K.settled, d.key, string.format('%.3f ', now) .. d.settled)
+    later(settled, K.settled, d.key)
+    later(settled, K.settled, at .. d.settled)
   end
   rest(d, dirty)
-  wake_waiters(d.key, 'settled ' .. d.key)
+  if waited_for() then wake_waiters(d.key, 'settled ' .. d.key) end
   if changed then fan_out(d.key) end
 end
 
@@ -172,6 +185,7 @@ for i, d in ipairs(P.done) do
     end
   end
 end
+in_parts('HSET', settled)
 mark(P.worker, P.running)
 tell_rq(P.worker, nil, succeeded, failed)
 finish()

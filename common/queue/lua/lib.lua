@@ -69,12 +69,15 @@ end
 
 -- Ids: '/' -> '__', other bytes outside [A-Za-z0-9-] -> '_hh'; the same as Names.job_id.
 local function job_id(text)
+  if not string.find(text, '[^%w/-]') then return C.ids .. string.gsub(text, '/', '__') end
   return C.ids .. string.gsub(text, '[^%w-]', function(c)
     return c == '/' and '__' or string.format('_%02x', string.byte(c))
   end)
 end
 
 local function text_of(id)
+  local plain = string.gsub(string.sub(id, #C.ids + 1), '__', '/')
+  if not string.find(plain, '_', 1, true) then return plain end
   return (string.gsub(string.sub(id, #C.ids + 1), '_([_0-9a-f])([0-9a-f]?)', function(a, b)
     return a == '_' and '/' .. b or string.char(tonumber(a .. b, 16))
   end))
@@ -95,9 +98,11 @@ local function count(field)
   counted[field] = (counted[field] or 0) + 1
 end
 
+local told = false
 local function fact(kind, text, data, what)
-  call('XADD', K.ledger, 'MAXLEN', '~', C.max_facts, '*', 'kind', kind, 'key', text, 'data', data)
+  call('XADD', K.ledger, '*', 'kind', kind, 'key', text, 'data', data)
   count(kind)
+  told = true
   if what then count(kind .. '.' .. what) end
 end
 
@@ -124,10 +129,31 @@ local function head(q)
   return h
 end
 
+local function in_parts(command, lists)
+  for key, list in pairs(lists) do
+    for at = 1, #list, 1000 do call(command, key, unpack(list, at, math.min(#list, at + 999))) end
+  end
+end
+
+-- New entries wait here for one RPUSH a lane; `finish` does it, and whoever pops before that.
+local tails = {}
 local function push_tail(q, id)
   touched[q.queue] = true
   woken[q.pool] = true
-  return head(q) + call('RPUSH', q.queue, id) - 1
+  local t = tails[q.name]
+  if not t then
+    t = { queue = q.queue, at = head(q) + call('LLEN', q.queue) }
+    tails[q.name] = t
+  end
+  t[#t + 1] = id
+  return t.at + #t - 1
+end
+
+local function flush_tails()
+  local lists = {}
+  for _, t in pairs(tails) do lists[t.queue] = t end
+  tails = {}
+  in_parts('RPUSH', lists)
 end
 
 local function push_front(q, id)
@@ -170,13 +196,18 @@ local function later(lists, name, member)
   list[#list + 1] = member
 end
 
-local function in_parts(command, lists)
-  for key, list in pairs(lists) do
-    for at = 1, #list, 1000 do call(command, key, unpack(list, at, math.min(#list, at + 999))) end
+-- Hashes of keys that rest go together: at the end, or before an add looks at one of them.
+local resting = {}
+local function bury()
+  for at = 1, #resting, 1000 do
+    call('UNLINK', unpack(resting, at, math.min(#resting, at + 999)))
   end
+  resting = {}
 end
 
 local function finish()
+  flush_tails()
+  bury()
   in_parts('HDEL', unclaimed)
   in_parts('ZREM', ended)
   for name in pairs(moved) do call('HSET', K.heads, name, heads[name]) end
@@ -185,4 +216,5 @@ local function finish()
     if call('LLEN', wake_key(pool)) < 64 then call('LPUSH', wake_key(pool), '1') end
   end
   for field, n in pairs(counted) do call('HINCRBY', K.counts, field, n) end
+  if told then call('XTRIM', K.ledger, 'MAXLEN', '~', C.max_facts) end
 end
