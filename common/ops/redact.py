@@ -55,7 +55,7 @@ def _redact(name: str, value: object, depth: int) -> object:
             return HIDDEN if _names_a_credential(name) else redact_text(str(value))
 
 
-@lru_cache(maxsize=1024)  # the names of our fields, some hundred; of foreign mappings, the last ones
+@lru_cache(maxsize=1024)  # our fields have some hundred names; of foreign ones the last
 def _names_a_credential(name: str) -> bool:
     plain = name.lower().replace("-", "_")
     return plain in _NAMES or plain.rpartition("_")[2] in _WORDS

@@ -148,7 +148,7 @@ class WorkQueue:
             Claim(
                 key=self.names.key_of(job),
                 token=int(token),
-                tallies=decode_tallies(tallies.decode()),
+                tallies=decode_tallies(tallies),
                 crashes=int(crashes),
                 lane=Lane(lane),
             )
