@@ -42,11 +42,11 @@ def redact_fields(fields: Mapping[str, object]) -> dict[str, object]:
 def _redact(name: str, value: object, depth: int) -> object:
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
+    if isinstance(value, str):
+        return HIDDEN if value and _names_a_credential(name) else redact_text(value)
+    if value is None or isinstance(value, (int, float)):
+        return value
     match value:
-        case str():
-            return HIDDEN if value and _names_a_credential(name) else redact_text(value)
-        case bool() | int() | float() | None:
-            return value
         case Mapping() if depth:
             return {str(key): _redact(str(key), item, depth - 1) for key, item in value.items()}
         case list() | tuple() | set() | frozenset() if depth:

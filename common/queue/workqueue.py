@@ -99,7 +99,11 @@ class WorkQueue:
             "fence": -1 if fence is None else fence,
             "rows": [(str(row.key), encode_row(row).decode(), fingerprint(row)) for row in rows],
             "gone": [str(key) for key in gone],
-            "adds": [(str(add.key), int(add.lane), add.delay_s, add.cause) for add in adds],
+            "adds": [
+                value
+                for add in adds
+                for value in (str(add.key), int(add.lane), add.delay_s, add.cause)
+            ],
         }
         stored, *counts = self.scripts.run("add", payload, repeatable=True)
         if not stored:

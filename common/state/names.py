@@ -189,7 +189,9 @@ class Names:
         """Return the key whose id this is. Raises ValueError for an id that is not ours."""
         if not job_id.startswith(self.job_prefix):
             raise ValueError(f"job {job_id[:256]!r} is not of cluster {self.cluster}")
-        return parse_key(_ESCAPED.sub(_unescape, job_id[len(self.job_prefix) :]))
+        escaped = job_id[len(self.job_prefix) :]
+        plain = escaped.replace("__", "/")
+        return parse_key(_ESCAPED.sub(_unescape, escaped) if "_" in plain else plain)
 
     def fixed_keys(self) -> list[str]:
         """Return the KEYS block that every script gets; `lib.lua` documents the same order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,23 @@ def cpu_seconds_of(pids: Iterable[int]) -> float:
     """Return the CPU seconds of these processes, without their living children. Linux only."""
     stats = (Path(f"/proc/{pid}/stat").read_text() for pid in pids)
     return sum(parse(stat).ticks for stat in stats) / _TICKS_PER_S
+
+
+class Others:
+    """How much of the machine is busy with what neither this process nor one below it does."""
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        self._began_s = time.monotonic()
+        self._cpu_s = self._used_s()
+
+    def cores(self) -> float:
+        """Return how many cores were busy with others since the beginning, on average."""
+        return (self._used_s() - self._cpu_s) / (time.monotonic() - self._began_s)
+
+    @staticmethod
+    def _used_s() -> float:
+        return machine_cpu_seconds() - cpu_seconds(os.getpid())
 
 
 def cpu_seconds(root: int) -> float:

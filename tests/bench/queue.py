@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from tests.bench import queue_rows
-from tests.bench.process_tree import cpu_seconds, machine_cpu_seconds
+from tests.bench.process_tree import Others
 from tests.bench.queue_adds import Adds, adds_of_ours, adds_of_rq
 from tests.bench.queue_crash import LEASE_S, Recovery, recoveries
 from tests.bench.queue_lanes import Waits, waits
@@ -44,7 +43,7 @@ class Measured:
     waits: Mapping[str, Sequence[Waits]]
     recoveries: Sequence[Recovery]
     fleet: Fleet
-    others_cpus: float  # cores that were busy with something else, on average
+    others_cores: float  # busy with something else, on average over everything
 
 
 def run(runs: int = RUNS) -> dict[str, object]:
@@ -71,7 +70,7 @@ def measure(runs: int) -> Measured:
     found: dict[str, list[Through]] = {side.name: [] for side in systems}
     ours, of_rq = [], []
     lanes: dict[str, list[Waits]] = {name: [] for name in _BULK_RUNS_S}
-    began_s, machine_s, own_s = time.monotonic(), machine_cpu_seconds(), cpu_seconds(os.getpid())
+    others = Others()
     with Server() as server:
         for number in range(1, runs + 1):
             _say(f"run {number} of {runs}")
@@ -85,8 +84,7 @@ def measure(runs: int) -> Measured:
         recovered = recoveries(server, runs)
         _say(f"starting {WORKERS} workers")
         fleet = scale(server, runs)
-        own_s = cpu_seconds(os.getpid()) - own_s
-        machine_s = machine_cpu_seconds() - machine_s
+        others_cores = others.cores()
     return Measured(
         through=found,
         labels={side.name: side.label for side in systems},
@@ -95,7 +93,7 @@ def measure(runs: int) -> Measured:
         waits=lanes,
         recoveries=recovered,
         fleet=fleet,
-        others_cpus=(machine_s - own_s) / (time.monotonic() - began_s),
+        others_cores=others_cores,
     )
 
 
@@ -121,7 +119,7 @@ def rows(measured: Measured) -> list[Row]:
         *_crash_rows(measured.recoveries),
         *_scale_rows(measured.fleet),
         queue_rows.row(
-            "others-cpus", [measured.others_cpus], unit="cores", beside="busy with something else"
+            "others-cores", [measured.others_cores], unit="cores", beside="busy with something else"
         ),
     ]
 
@@ -217,6 +215,7 @@ def _scale_rows(fleet: Fleet) -> Iterator[Row]:
     per = f"-{WORKERS}-workers"
     for case, values, unit in (
         ("redis-cpu", [one.load.cpu_s / one.load.at for one in fleet.runs], "cores"),
+        ("others", [one.others_cores for one in fleet.runs], "cores"),
         ("workers-cpu", [one.workers_cpu_s / one.load.at for one in fleet.runs], "cores"),
         ("commands", [one.load.commands / one.load.at / one.rate for one in fleet.runs], "a key"),
         ("round-trips", [one.load.reads / one.load.at / one.rate for one in fleet.runs], "a key"),

@@ -122,7 +122,7 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
 
 
 def _used(server: Server) -> int:
-    """Return the bytes that Redis holds for data: not what waits to be written to file or socket."""
+    """Return the bytes that Redis holds, without what waits to be written to file or socket."""
     memory = server.redis.info("memory")
     passing = memory["mem_aof_buffer"] + memory["mem_clients_normal"]
     return int(memory["used_memory"]) - int(passing)

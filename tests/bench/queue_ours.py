@@ -6,7 +6,6 @@ hangs. It works until SIGTERM, and then leaves its report.
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
 import time
@@ -14,14 +13,15 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
-from redis import Redis
 
+from common.model.redis_address import parse_redis_url
 from common.ops import logs, metrics
 from common.ops.startup import stop_on_signals
 from common.queue.contract import Claim, Finished, Settled
-from common.state.connect import REPLY_S
+from common.state.connect import connect
 from common.state.names import Names
 from tests.bench.queue_order import FRESH, Order, report_of, write
+from tests.queue_values import judged
 from worker.counted import counted
 from worker.host import Crew, Host
 from worker.metrics import WorkerMetrics
@@ -52,11 +52,11 @@ def main(order: Order) -> int:
     stop_on_signals(stopping.set)
     registry = metrics.new_registry(component="worker-reconcile", version="0")
     counters = WorkerMetrics(registry, ("reconcile",))
-    with Redis.from_url(order.url, socket_timeout=REPLY_S) as client:
+    with connect(parse_redis_url(order.url)) as client:
         host = Host(
             client,
             Names(order.cluster),
-            ports=Ports(monotonic_s=time.monotonic, draw=random.random, hooks=counters),
+            ports=Ports(monotonic_s=time.monotonic, judge=judged, hooks=counters),
         )
         crew = Crew(pool="reconcile", loops=1, reconcile=counted(reconcile, counters))
         drained = host.run([crew], stopping)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.queue.contract import Add
 from common.state.names import Names
 from sandbox.processes import Process
-from tests.bench.process_tree import cpu_seconds_of
+from tests.bench.process_tree import Others, cpu_seconds_of
 from tests.bench.queue_order import Order, faults, read
 from tests.bench.queue_server import CLUSTER, Load, Server
 from tests.bench.queue_sides import keys_of
@@ -27,6 +27,7 @@ class Scale:
     rate: float  # keys a second, from the add to the last completion
     load: Load  # of Redis; what the benchmark asked is left out
     workers_cpu_s: float  # of all workers together
+    others_cores: float  # busy with something else meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def scale(server: Server, runs: int) -> Fleet:
 def _run(server: Server, workers: list[Process], number: int) -> Scale:
     names = Names(CLUSTER)
     keys = keys_of(_KEYS * (number + 1))[_KEYS * number :]  # of no earlier run
+    others = Others()
     cpu_s, before, polls = _cpu_s(workers), server.load(), server.own_polls
     began_s = time.monotonic()
     server.queue().add([Add(key=key, cause="created") for key in keys])
@@ -82,6 +84,7 @@ def _run(server: Server, workers: list[Process], number: int) -> Scale:
             cpu_s=load.cpu_s,
         ),
         workers_cpu_s=_cpu_s(workers) - cpu_s,
+        others_cores=others.cores(),
     )
 
 

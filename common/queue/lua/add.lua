@@ -4,7 +4,8 @@
 --            fence  the watcher's; -1: no table is written
 --            rows   list of {key, row JSON, fingerprint}
 --            gone   list of keys whose row and fingerprint are deleted
---            adds   list of {key, lane, delay_s, cause}
+--            adds   key, lane, delay_s, cause of the first, then of the next, … (one flat list:
+--                   a table an add would be a tenth of its cost)
 -- Result   {1, new, duplicate, dirty, promoted, revived, repaired} or {0} (fence too low)
 if P.fence >= 0 and not fenced(P.fence) then return { 0 } end
 for _, r in ipairs(P.rows) do
@@ -16,8 +17,10 @@ for _, text in ipairs(P.gone) do
   call('HDEL', K.want, text)
 end
 local n = { new = 0, duplicate = 0, dirty = 0, promoted = 0, revived = 0, repaired = 0 }
-for _, a in ipairs(P.adds) do
-  local how = add(a[1], a[2], a[3] > 0 and now + a[3] or nil, a[4])
+local adds = P.adds
+for i = 1, #adds, 4 do
+  local delay_s = adds[i + 2]
+  local how = add(adds[i], adds[i + 1], delay_s > 0 and now + delay_s or nil, adds[i + 3])
   n[how] = n[how] + 1
 end
 finish()
