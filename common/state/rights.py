@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "smembers": (_KEY,),
     "srem": (_KEY, "x"),
     "xadd": (_KEY, "*", "x", "x"),
+    "xtrim": (_KEY, "MAXLEN", "1"),
     "zadd": (_KEY, "1", "x"),
     "zrange": (_KEY, "0", "0"),
     "zrangebyscore": (_KEY, "0", "0"),
