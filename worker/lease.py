@@ -63,7 +63,9 @@ class Lease:
         self._reap_from_s = float("-inf")
         self._stopping = threading.Event()
         self._log = structlog.get_logger("worker.lease").bind(worker=worker)
-        self._outage = Outage(self._stopping, monotonic_s, self._log)
+        # As often as in good times: whoever lives must have renewed before the first one that is
+        # back may bury the silent.
+        self._outage = Outage(self._stopping, monotonic_s, self._log, longest_s=length_s / 3)
         self._thread = threading.Thread(target=self._beat_on, name=f"lease-{worker}", daemon=True)
 
     def __enter__(self) -> Self:

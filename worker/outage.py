@@ -20,11 +20,14 @@ class Outage:
         stopping: threading.Event,
         monotonic_s: Callable[[], float],
         log: Any,  # noqa: ANN401 # structlog's bound loggers have no common type
+        *,
+        longest_s: float = float("inf"),  # between two tries; never more than 5 s
     ) -> None:
         self._stopping = stopping
         self._monotonic_s = monotonic_s
         self._log = log
         self._began_s: float | None = None  # None: Redis answers
+        self._longest_s = longest_s
         self._delay_s = _FIRST_S
 
     def again(self, error: SluiceError) -> bool:
@@ -32,7 +35,7 @@ class Outage:
         if self._began_s is None:
             self._began_s = self._monotonic_s()
             self._log.warning("redis away", error=shorten(str(error)))
-        stopped = self._stopping.wait(self._delay_s)
+        stopped = self._stopping.wait(min(self._delay_s, self._longest_s))
         self._delay_s = min(self._delay_s * 2, _LONGEST_S)
         return not stopped
 

@@ -226,6 +226,23 @@ def test_an_outage_is_tried_again_ever_more_slowly_and_said_once() -> None:
     assert sleeps.slept[-1] == 0.05
 
 
+def test_a_short_lease_is_tried_to_renew_every_third_of_it(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that sleeps for 5 s after an outage is buried by one that came back at once."""
+    slept: list[float] = []
+    lease = Lease(case.leases, case.registrar, worker="w1", monotonic_s=case.clock, length_s=1.5)
+
+    def wait(timeout: float | None = None) -> bool:
+        slept.append(timeout or 0.0)
+        return len(slept) == 9
+
+    monkeypatch.setattr(lease._stopping, "wait", wait)
+    case.leases.answers = [SourceUnavailableError("Redis: gone")]
+    lease._beat_on()
+    assert slept == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]
+
+
 def test_a_stop_ends_the_wait_for_redis() -> None:
     """A process must be able to end while Redis is away."""
     stopping = threading.Event()
