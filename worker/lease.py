@@ -22,8 +22,8 @@ class Leases(Protocol):
     def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
         """Renew; return whether the lease, and rq's registration, were still on record."""
 
-    def reap(self, max_crashes: int) -> int:
-        """Give back what dead workers had claimed."""
+    def reap(self, max_crashes: int, *, by: str, fresh_s: float) -> int:
+        """Give back what dead workers had claimed, if `by` has `fresh_s` of its lease left."""
 
     def leave(self, worker: str) -> int:
         """End the lease."""
@@ -53,6 +53,7 @@ class Lease:
         max_crashes: int = 3,
     ) -> None:
         self.length_s = length_s
+        self._beat_s = length_s / 3  # between two heartbeats
         self._leases = leases
         self._registrar = registrar
         self._worker = worker
@@ -65,11 +66,16 @@ class Lease:
         self._log = structlog.get_logger("worker.lease").bind(worker=worker)
         # As often as in good times: whoever lives must have renewed before the first one that is
         # back may bury the silent.
-        self._outage = Outage(self._stopping, monotonic_s, self._log, longest_s=length_s / 3)
+        self._outage = Outage(self._stopping, monotonic_s, self._log, longest_s=self._beat_s)
         self._thread = threading.Thread(target=self._beat_on, name=f"lease-{worker}", daemon=True)
 
     def __enter__(self) -> Self:
-        """Register and start the heartbeat."""
+        """Register and start the heartbeat.
+
+        For a lease's time it buries nobody: Redis may have come back a moment ago, and who began
+        after it does not know.
+        """
+        self._reap_from_s = self._monotonic_s() + self.length_s
         self._thread.start()
         return self
 
@@ -107,10 +113,10 @@ class Lease:
         try:
             leased, registered = self._leases.beat(self._worker, lease_s=self.length_s)
         except SluiceError:
-            # Everybody's lease may have ended while Redis was away. Whoever lives renews it
-            # within a lease; only then may the silent be taken for dead.
-            self._reap_from_s = self._monotonic_s() + self.length_s
+            self._await_the_living()
             raise
+        if self._monotonic_s() - began_s > self._beat_s:
+            self._await_the_living()
         if leased:
             self.renewed(began_s)
         else:
@@ -118,9 +124,18 @@ class Lease:
         if not registered:
             self._registrar.birth()
         if self._monotonic_s() >= self._reap_from_s:
-            reaped = self._leases.reap(self._max_crashes)
+            # Between that heartbeat and this call Redis, or we, may have stood still.
+            fresh_s = self.length_s - self._beat_s
+            reaped = self._leases.reap(self._max_crashes, by=self._worker, fresh_s=fresh_s)
             if reaped:
                 self._log.warning("gave back claims of dead workers", keys=reaped)
+
+    def _await_the_living(self) -> None:
+        """Bury nobody for a lease's time: Redis was away or stood still, so all leases may be over.
+
+        Whoever lives renews within that time; only then may the silent be taken for dead.
+        """
+        self._reap_from_s = self._monotonic_s() + self.length_s
 
     def _beat_on(self) -> None:
         while True:
@@ -134,5 +149,5 @@ class Lease:
                 self._log.exception("heartbeat failed")
             else:
                 self._outage.over()
-            if self._stopping.wait(self.length_s / 3):
+            if self._stopping.wait(self._beat_s):
                 return

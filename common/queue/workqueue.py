@@ -223,13 +223,21 @@ class WorkQueue:
         leased, registered = self.scripts.run("beat", payload, repeatable=True)
         return bool(leased), bool(registered)
 
-    def reap(self, max_crashes: int, *, dead: str = "") -> int:
+    def reap(self, max_crashes: int, *, dead: str = "", by: str = "", fresh_s: float = 0.0) -> int:
         """Give back what workers whose lease ended had claimed; return how many keys.
 
         The crash is charged to the key that was running. One that killed `max_crashes` workers is
-        parked. `dead` names a worker that is known to be gone, whatever its lease says.
+        parked. `dead` names a worker that is known to be gone, whatever its lease says. If `by` has
+        less than `fresh_s` of its own lease left, the call was on its way for too long: while Redis
+        stood still everybody's lease ended, and their heartbeats may wait behind it.
         """
-        payload = {"max_crashes": max_crashes, "probe_after_s": CRASH_PROBE_S, "dead": dead}
+        payload = {
+            "max_crashes": max_crashes,
+            "probe_after_s": CRASH_PROBE_S,
+            "dead": dead,
+            "by": by,
+            "fresh_s": fresh_s,
+        }
         return int(self.scripts.run("reap", payload, repeatable=True))
 
     def recover(self, worker: str, holding: Sequence[Claim]) -> int:

@@ -85,7 +85,8 @@ class FakeWorkQueue:
     def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
         return self._do(Beat(worker=worker, lease_s=lease_s)), True
 
-    def reap(self, max_crashes: int) -> int:
+    def reap(self, max_crashes: int, *, by: str = "", fresh_s: float = 0.0) -> int:
+        """Reap; whether `by` may is the adapter's to say, for time stands still here."""
         return int(self._do(Reap(max_crashes=max_crashes)))
 
     def recover(self, worker: str, holding: Sequence[Claim]) -> int:

@@ -301,6 +301,20 @@ def test_who_waits_while_the_primary_is_demoted_is_told(own: WorkQueue) -> None:
     assert "UNBLOCKED" in str(found[0])
 
 
+def test_a_reaper_whose_call_was_under_way_while_redis_stood_still_buries_nobody(
+    queue: WorkQueue, redis_client: Redis, names: Names
+) -> None:
+    """All leases ended meanwhile, its own too, and the others' heartbeats wait behind its call."""
+    queue.add([Add(key=WEB)])
+    (claim,) = queue.claim("reconcile", "w1", limit=1, lease_s=LEASE_S)
+    queue.heartbeat("w2", lease_s=LEASE_S)
+    pass_time(redis_client, names, LEASE_S + 1)
+    assert queue.reap(3, by="w2", fresh_s=LEASE_S / 2) == 0
+    assert queue.holds(claim)
+    queue.heartbeat("w2", lease_s=LEASE_S)
+    assert queue.reap(3, by="w2", fresh_s=LEASE_S / 2) == 1
+
+
 def test_a_flush_costs_time_not_correctness(own: WorkQueue) -> None:
     """Law 6: late ends are refused, and the queue starts anew with growing tokens."""
     own.add([Add(key=WEB)])

@@ -23,12 +23,14 @@ class Leases:
 
     clock: FakeClock
     answers: list[tuple[bool, bool] | Exception] = field(default_factory=lambda: [(True, True)])
+    takes_s: float = 0.0  # a heartbeat
     beats: int = 0
     reaps: int = 0
     left: list[str] = field(default_factory=list)
     beaten: threading.Event = field(default_factory=threading.Event)
 
     def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
+        self.clock.advance(self.takes_s)
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         self.beats += 1
         self.beaten.set()
@@ -36,8 +38,9 @@ class Leases:
             raise answer
         return answer
 
-    def reap(self, max_crashes: int) -> int:
+    def reap(self, max_crashes: int, *, by: str, fresh_s: float) -> int:
         self.reaps += 1
+        assert (by, fresh_s) == ("w1", LENGTH_S * 2 / 3)
         return 0
 
     def leave(self, worker: str) -> int:
@@ -165,6 +168,30 @@ def test_nobody_is_buried_within_a_lease_after_an_outage(case: Case) -> None:
     case.clock.advance(LENGTH_S)
     case.lease.beat()
     assert case.leases.reaps == 2
+
+
+def test_nobody_is_buried_within_a_lease_after_redis_stood_still(case: Case) -> None:
+    """A heartbeat that took long says that everybody's did: theirs may still be under way."""
+    case.leases.takes_s = LENGTH_S / 2
+    case.lease.beat()
+    assert case.leases.reaps == 0
+    case.leases.takes_s = 0.1
+    case.lease.beat()
+    assert case.leases.reaps == 0
+    case.clock.advance(LENGTH_S)
+    case.lease.beat()
+    assert case.leases.reaps == 1
+
+
+def test_who_has_just_begun_buries_nobody(case: Case) -> None:
+    """It does not know whether Redis has just come back, and the living with it."""
+    with case.lease:
+        assert case.leases.beaten.wait(5)
+        case.lease.beat()
+        assert case.leases.reaps == 0
+        case.clock.advance(LENGTH_S)
+        case.lease.beat()
+        assert case.leases.reaps == 1
 
 
 def test_the_heartbeat_thread_ends_and_says_goodbye(case: Case) -> None:

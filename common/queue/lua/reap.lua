@@ -1,6 +1,7 @@
 -- REAP: give back what workers whose lease ended had claimed, and charge the crash to the culprit.
 -- Needs    adding.lua, claims.lua
--- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only)}
+-- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only),
+--            by (the worker that reaps, '': nobody), fresh_s (what must be left of its lease)}
 -- Result   number of keys given back or parked
 --
 -- The culprit is the key that the worker had marked as running, or its only claim. Is there none, a
@@ -76,6 +77,11 @@ end
 
 local total = 0
 if P.dead ~= '' then total = reap(P.dead) end
+local own = P.by ~= '' and call('ZSCORE', K.leases, P.by)
+if own and tonumber(own) - now < P.fresh_s then
+  finish()
+  return total
+end
 for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) do
   count('leases.expired')
   total = total + reap(worker)
