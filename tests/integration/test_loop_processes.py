@@ -1,4 +1,4 @@
-"""Whole worker processes on a real server: drained, killed, stopped, tortured.
+"""Whole worker processes on a real server: drained, killed, stopped. Tortured: test_torture.py.
 
 The oracle is files outside Redis (tests/queue_worker.py): which version of a key was wanted, which
 was seen, and whether two runs of one key ever met.
@@ -7,10 +7,8 @@ was seen, and whether two runs of one key ever met.
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -211,56 +209,3 @@ def test_an_end_that_the_log_lost_does_not_hold_its_key_for_ever(ground: Ground)
     assert ground.queue.members([key]) == [True]
     ground.settle([key])
     assert len(ground.diary.runs()) == 2
-
-
-@pytest.mark.parametrize("fault", ["workers die", "redis dies"])
-def test_torture_loses_and_doubles_nothing(ground: Ground, fault: str) -> None:
-    """Law 2, under SIGKILLs of workers and of Redis (AOF everysec, as we run it).
-
-    Redis may lose its last second: adds that it had acknowledged, too. Then one pass of the sweep,
-    which compares what is wanted with what was seen, brings back what was lost; nothing else may.
-    """
-    dice = random.Random(7)  # noqa: S311 # for keys and lanes
-    keys = workloads(120)
-    settings = {"loops": 2, "lease_s": 1.0, "failing": 0.05, "run_s": 0.004}
-    workers = [ground.start(**settings) for _ in range(2)]
-    stop = threading.Event()
-    changes = 0
-
-    def produce() -> None:
-        nonlocal changes
-        while not stop.is_set():
-            lane = Lane.FRESH if dice.random() < 0.6 else Lane.BULK
-            ground.change(dice.choice(keys), lane)
-            changes += 1
-
-    producer = threading.Thread(target=produce)
-    producer.start()
-    try:
-        for number in range(1, 5):
-            # By what was done and not by the clock: a loaded machine takes its time.
-            until(
-                lambda: changes >= number * 100 and len(ground.diary.runs()) >= number * 40  # noqa: B023
-            )
-            if fault == "workers die":
-                victim = dice.randrange(2)
-                workers[victim].kill()
-                workers[victim] = ground.start(**settings)
-            else:
-                ground.server.kill()
-                ground.server.restart()
-    finally:
-        stop.set()
-        producer.join()
-
-    ground.settle(keys)
-    lost = ground.behind(keys)
-    if fault == "redis dies" and lost:
-        names = {key.name: key for key in keys}
-        ground.queue.add([Add(key=names[name], lane=Lane.BULK, cause="sweep") for name in lost])
-        ground.settle(keys)
-        lost = ground.behind(keys)
-    assert lost == []
-    assert ground.diary.violations() == []
-    left = list(ground.client.scan_iter("rq:job:*"))
-    assert left == []
