@@ -66,7 +66,13 @@ local turn = tonumber(call('HGET', K.heads, 'turn:' .. P.pool) or 0)
 local out, claims, wips = {}, {}, {}
 -- Ten years ahead, to whole seconds, each entry a second before the last: a small sorted set is read
 -- from its front, so each finds its place at once, and no fraction is parsed on the way.
-local horizon, holder = math.floor(now) + C.horizon_s, json(P.worker)
+local horizon = math.floor(now) + C.horizon_s
+local datas = {} -- of facts, by failed runs
+local function claimed_data(attempts)
+  datas[attempts] = datas[attempts]
+    or string.format('{"worker":%s,"attempt":%d}', json(P.worker), attempts + 1)
+  return datas[attempts]
+end
 while #out < P.limit do
   local first = turn % P.bulk_every == P.bulk_every - 1 and 1 or 0
   local lane = first
@@ -91,7 +97,7 @@ while #out < P.limit do
   later(wips, q.wip, horizon - #out)
   later(wips, q.wip, id .. ':' .. t)
   local attempts = h[4] or '0'
-  fact('claimed', text_of(id), string.format('{"worker":%s,"attempt":%d}', holder, attempts + 1))
+  fact('claimed', text_of(id), claimed_data(attempts))
   out[#out + 1] = { id, t, h[5] and ages(h[5]) or '', h[6] or '0', lane }
   if h[7] then break end
 end
