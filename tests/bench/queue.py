@@ -24,7 +24,7 @@ from tests.bench.queue_server import Server
 from tests.bench.queue_sides import sides
 from tests.bench.queue_through import Through, through
 
-RUNS = 5
+RUNS = 3  # about four minutes
 _RUN_GOALS = {"rq": 20.0, "saq": 3.0, "arq": 3.0}
 _ADD_GOAL, _BYTES_GOAL, _SCALE_GOAL = 20.0, 3.0, 0.95
 _BULK_RUNS_S = {"": 0.0, "-1ms": 0.001}  # what a bulk run takes, by the name in the case

@@ -65,10 +65,10 @@ def adds_of_ours(server: Server) -> Adds:
 
 def adds_of_rq(server: Server) -> Adds:
     """Add with `unique=True`: one call a key, rq has none for many."""
-    server.redis.flushall()
+    server.clear()
     queue, keys = Queue("default", connection=server.redis), keys_of(_RQ)
     _unique(queue, keys[0])  # rq asks for the server's version once
-    server.redis.flushall()
+    server.clear()
     empty = _used(server)
     new_s, new = _timed(lambda: sum(_unique(queue, key) for key in keys))
     full = _used(server)
@@ -84,7 +84,7 @@ def adds_of_rq(server: Server) -> Adds:
 
 def _fresh(server: Server) -> WorkQueue:
     """Return our queue, empty, with its scripts loaded."""
-    server.redis.flushall()
+    server.clear()
     queue = server.queue()
     queue.add(())
     return queue

@@ -33,7 +33,7 @@ def recoveries(server: Server, runs: int) -> list[Recovery]:
 
     The clusters share Redis and wait at the same time: all that happens is waiting.
     """
-    server.redis.flushall()
+    server.clear()
     scenes = [_Scene(server, number) for number in range(runs)]
     for scene in scenes:
         scene.begin()

@@ -31,7 +31,7 @@ class Waits:
 
 def waits(server: Server, *, run_s: float) -> Waits:
     """Add a fresh key every 10 ms while a worker works the bulk lane; a bulk run takes `run_s`."""
-    server.redis.flushall()
+    server.clear()
     queue = server.queue()
     bulk = _WAITING + (_MARGIN if run_s == 0 else int(2 * _SAMPLES * _EVERY_S / run_s))
     keys = [_key(f"bulk-{number:06}") for number in range(bulk)]

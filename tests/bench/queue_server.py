@@ -82,6 +82,10 @@ class Server:
         self._stack.__exit__(kind, error)
         self._place.__exit__(kind, error)
 
+    def clear(self) -> None:
+        """Forget everything, and be done with it: freeing must not go on during a measurement."""
+        self.redis.execute_command("FLUSHALL", "SYNC")
+
     def queue(self, cluster: str = CLUSTER) -> WorkQueue:
         """Return our queue on this server."""
         return WorkQueue(self.redis, Names(cluster))

@@ -31,8 +31,7 @@ def through(server: Server, side: Side) -> Through:
 
     The start of the process is left out, so is its end. Every key must have run once.
     """
-    server.redis.flushall()
-    server.redis.script_flush()
+    server.clear()
     side.fill(server, side.keys)
     report = server.file(side.name)
     process = server.start(side.name, *side.argv(server, report))
