@@ -88,7 +88,7 @@ def start_components(owner: Supervisor, around: pipeline.Surroundings) -> dict[s
     specs = [pipeline.scanner(around)]
     specs += [pipeline.child(name, ports[name], around, _answers) for name in names]
     for child in [owner.begin(spec) for spec in specs]:
-        child.wait_ready()
+        owner.await_ready(child)
     return ports
 
 

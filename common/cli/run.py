@@ -93,7 +93,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     ):
         context.terminal.note("Nothing was written.")
         return FAILED
-    with hold(ops.data_dir), interrupts() as signals, supervisor() as owner:
+    with hold(ops.data_dir), interrupts() as signals, supervisor(signals.until) as owner:
         if preview.missing_definitions:
             _install(context.terminal, settings)
         run = Run(context=context, settings=settings, cluster=preview.cluster, owner=owner)

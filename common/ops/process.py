@@ -93,15 +93,19 @@ class Child:
         except subprocess.TimeoutExpired:
             return None
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, stopping: threading.Event | None = None) -> None:
         """Block until the child is ready.
 
         Raises SourceUnavailableError when its time is over or when it ends first, and
-        PreconditionError when it ends with our own status for that.
+        PreconditionError when it ends with our own status for that. Raises KeyboardInterrupt once
+        `stopping` (None: nobody stops it) is set: that of the signal's handler may be lost, for
+        Python ignores an exception in a hook of a fork.
         """
         ready = self.spec.ready
         deadline_s = time.monotonic() + self.spec.ready_s
         while ready is not None and not ready():
+            if stopping is not None and stopping.is_set():
+                raise KeyboardInterrupt
             status = self.wait(_READY_POLL_S)
             if status is not None:
                 raise self.ended_error(status)

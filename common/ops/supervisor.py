@@ -40,8 +40,10 @@ def restart_delay_s(crashes: int) -> float:
 class Supervisor:
     """Owns children. `start` and `watch` belong to one thread; `stop` ends everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: threading.Event | None = None) -> None:
+        """Own nobody yet; `stopping` ends waits with KeyboardInterrupt, None: nobody does."""
         self._slots: dict[str, _Slot] = {}
+        self._stopping = stopping
 
     def begin(self, spec: ChildSpec) -> Child:
         """Start a child without waiting for it. Raises what `Child` raises."""
@@ -56,12 +58,16 @@ class Supervisor:
         """
         child = self.begin(spec)
         try:
-            child.wait_ready()
+            self.await_ready(child)
         except BaseException:
             del self._slots[spec.name]
             child.stop()
             raise
         return child
+
+    def await_ready(self, child: Child) -> None:
+        """Wait until a child is ready. Raises what `Child.wait_ready` raises."""
+        child.wait_ready(self._stopping)
 
     def watch(self, until: threading.Event) -> None:
         """Restart children that end, with backoff, until the event is set.
@@ -124,9 +130,9 @@ def _stop(child: Child) -> None:
 
 
 @contextlib.contextmanager
-def supervisor() -> Iterator[Supervisor]:
+def supervisor(stopping: threading.Event | None = None) -> Iterator[Supervisor]:
     """Yield a supervisor and stop its children at the end, whatever happened."""
-    owner = Supervisor()
+    owner = Supervisor(stopping)
     try:
         yield owner
     finally:

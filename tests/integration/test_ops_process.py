@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,21 @@ def test_a_child_that_is_never_ready_is_told_with_its_last_words() -> None:
         output.wait_for("no license")
         with pytest.raises(SourceUnavailableError, match=r"child was not ready .* no license"):
             child.wait_ready()
+
+
+def test_a_stop_ends_the_wait_for_a_child_even_if_its_exception_was_lost() -> None:
+    """Python ignores what a signal's handler raises in a hook of a fork, in `__del__`, and so on.
+
+    Ctrl-C in the moment in which a child starts was forgotten, and the wait went on.
+    """
+    stopping = threading.Event()
+    with supervisor(stopping) as owner:
+        child = owner.begin(python(FOREVER, ready=lambda: False, ready_s=DEADLINE_S))
+        stopping.set()
+        with pytest.raises(KeyboardInterrupt):
+            owner.await_ready(child)
+        with pytest.raises(KeyboardInterrupt):
+            owner.start(replace(child.spec, name="another"))
 
 
 @pytest.mark.parametrize(

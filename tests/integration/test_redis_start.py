@@ -74,7 +74,10 @@ def ill(request: pytest.FixtureRequest) -> Iterator[tuple[Valkey, Ill]]:
     """Give a server that is not fit."""
     found = ILL[request.param]
     with Place() as place, Stack() as stack:
-        yield Valkey(place, stack, options=found.options).start(), found
+        options = found.options
+        if request.param == "cluster":  # else 10,000 above its port, where anybody may listen
+            options += ("--cluster-port", str(place.port()))
+        yield Valkey(place, stack, options=options).start(), found
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +142,9 @@ class Started:
 
     def ended(self) -> int:
         """Wait for its end; return its status."""
-        status = self.process.wait(timeout=60)
+        assert eventually(lambda: self.process.poll() is not None, within_s=60.0), self.lines
         self._reader.join()
-        return status
+        return self.process.wait()
 
 
 Start = Callable[..., Started]
