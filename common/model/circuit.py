@@ -9,7 +9,7 @@ probe): its success closes the circuit, its fault opens it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -59,6 +59,13 @@ def changed_circuits(changes: Iterable[tuple[str, str, float]]) -> Mapping[str, 
         number = int(value) if field == "threshold" else value
         policies[kind] = replace(policies[kind], **{field: number})  # type: ignore[arg-type] # a number's field
     return policies
+
+
+def odd_circuits(changes: Iterable[tuple[str, str, float]]) -> Iterator[str]:
+    """Yield what is wrong with the rows that these changes make."""
+    for kind, row in changed_circuits(changes).items():
+        if row.first_s > row.cap_s:
+            yield f"{kind}: first_s {row.first_s:g} is above cap_s {row.cap_s:g}"
 
 
 def policy_of(source: str, policies: Mapping[str, CircuitPolicy] = CIRCUITS) -> CircuitPolicy:

@@ -6,7 +6,7 @@ Pure data; `common.queue.policy` applies it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -21,7 +21,7 @@ class Policy:
     first_s: float = 0.0  # upper end of the first wait; doubles from try to try
     cap_s: float = 0.0  # upper end of any wait
     attempts: int = 0  # failed runs until it is parked
-    total_s: float = 0.0  # seconds since the first failure until it is parked
+    total_s: float = 0.0  # seconds since the first failure until it is parked; 0: no bound
     probe_s: float  # parked keys are tried again after this, over and over
     why: str  # one sentence for docs/error-classes.md
     revived_by: str = ""  # what brings a parked key back besides its probe and its own change
@@ -189,6 +189,14 @@ FIELDS: Mapping[str, tuple[float, float]] = {
 }
 _BY_NAME = {kind.reason: kind for kind in POLICIES}
 CLASS_NAMES = tuple(_BY_NAME)
+
+
+def odd_policies(changes: Iterable[Change]) -> Iterator[str]:
+    """Yield what is wrong with the rows that these changes make."""
+    before = POLICIES
+    for kind, row in changed_policies(changes).items():
+        if row != before[kind] and row.first_s > row.cap_s:
+            yield f"{kind.reason}: first_s {row.first_s:g} is above cap_s {row.cap_s:g}"
 
 
 def class_of(kind: type[SluiceError]) -> type[SluiceError]:

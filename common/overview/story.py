@@ -159,6 +159,10 @@ def _parked(data: Data) -> str:
 
 
 def _released(data: Data) -> str:
+    if str(data.get("why", "")).startswith("dropped"):
+        return (
+            "Taken out of the queue by an operator; the next sweep queues it again if it is needed."
+        )
     return f"Given back to the queue ({data.get('why', 'shutdown')})."
 
 

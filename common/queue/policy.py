@@ -89,7 +89,9 @@ def _worth_it(policy: Policy, state: RetryCallState) -> bool:
 
 
 def _used_up(policy: Policy, state: RetryCallState) -> bool:
-    """Stop at the first of both bounds."""
+    """Stop at the first of both bounds; a time of 0 is none."""
+    if not policy.total_s:
+        return stop_after_attempt(policy.attempts)(state)
     return stop_any(stop_after_attempt(policy.attempts), stop_after_delay(policy.total_s))(state)
 
 

@@ -19,6 +19,7 @@ Every error that a run ends with has a class, and the class decides what happens
   try to try.
 - Each class has a budget of its own: so many failed runs, and so much time since the first of
   them. A run that ends well gives all of them back.
+- A class with 0 failed runs is parked by its first failure; a time of 0 or none is no bound.
 - A key whose budget is used up is parked: `sluice queue dead` shows it with its reason, and it is
   tried again after the probe's time (± 20 %), over and over.
 - A change of the object itself runs it at once, whatever it waits for; so do `sluice rescan` and
@@ -81,7 +82,7 @@ def _row(kind: type[SluiceError], policy: Policy) -> str:
             _span(policy.total_s),
         ]
     else:
-        cells += ["", "", "1", ""]
+        cells += ["", "", "0", ""]
     cells += [_span(policy.probe_s), policy.revived_by, policy.why]
     return "| " + " | ".join(cells) + " |\n"
 

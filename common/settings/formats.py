@@ -7,12 +7,13 @@ text only where no secret can stand in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from common.model.errors import shorten
 from common.model.key import WORKLOAD_KINDS
+from common.model.policies import Change
 from common.model.redis_address import RedisAddress, parse_redis_url
 from common.reports.duration import parse_go_duration
 
@@ -192,19 +193,36 @@ def choice(*allowed: str) -> Format[str]:
 
 
 def changes(
-    rows: Collection[str], fields: Mapping[str, tuple[float, float]]
-) -> Format[tuple[tuple[str, str, float], ...]]:
-    """Return the format of `row.field=number,…`: numbers of a table of policies."""
+    rows: Collection[str],
+    fields: Mapping[str, tuple[float, float]],
+    odd: Callable[[Iterable[Change]], Iterable[str]],
+) -> Format[tuple[Change, ...]]:
+    """Return the format of `row.field=number,…`: numbers of a table of policies.
 
-    def read(text: str) -> tuple[tuple[str, str, float], ...]:
-        return tuple(_change(item, rows, fields) for item in _names(text))
+    `odd` yields what is wrong with the rows that changes make.
+    """
+
+    def read(text: str) -> tuple[Change, ...]:
+        made: dict[tuple[str, str], Change] = {}
+        faults: list[str] = []
+        for item in _names(text):
+            try:
+                change = _change(item, rows, fields)
+            except ValueError as fault:
+                faults.append(str(fault))
+                continue
+            if change[:2] in made:
+                faults.append(f"has {'.'.join(change[:2])} twice")
+            made[change[:2]] = change
+        faults += odd(made.values())
+        if faults:
+            raise ValueError("; it ".join(faults))
+        return tuple(made.values())
 
     return Format(shown="name.field=number,…", read=read)
 
 
-def _change(
-    item: str, rows: Collection[str], fields: Mapping[str, tuple[float, float]]
-) -> tuple[str, str, float]:
+def _change(item: str, rows: Collection[str], fields: Mapping[str, tuple[float, float]]) -> Change:
     place, equals, number = item.partition("=")
     row, dot, field = place.partition(".")
     if not equals or not dot:

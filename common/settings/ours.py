@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.model.circuit import CIRCUIT_FIELDS, CIRCUITS
-from common.model.policies import CLASS_NAMES, FIELDS
+from common.model.circuit import CIRCUIT_FIELDS, CIRCUITS, odd_circuits
+from common.model.policies import CLASS_NAMES, FIELDS, odd_policies
 from common.settings import formats
 from common.settings.setting import Setting
 
@@ -168,14 +168,14 @@ SWEEP_INTERVAL_S = Setting(
 )
 ERROR_POLICIES = Setting(
     name="SLUICE_ERROR_POLICIES",
-    format=formats.changes(CLASS_NAMES, FIELDS),
+    format=formats.changes(CLASS_NAMES, FIELDS, odd_policies),
     group="Pipeline",
     meaning="Other numbers for error classes, such as `RateLimited.attempts=80,"
     "ScanTimeout.probe_s=7200`; docs/error-classes.md has classes, fields and defaults.",
 )
 CIRCUIT_POLICIES = Setting(
     name="SLUICE_CIRCUIT_POLICIES",
-    format=formats.changes(CIRCUITS, CIRCUIT_FIELDS),
+    format=formats.changes(CIRCUITS, CIRCUIT_FIELDS, odd_circuits),
     group="Pipeline",
     meaning="Other numbers for circuits, such as `registry.threshold=5,registry.cap_s=600`; "
     "docs/error-classes.md has kinds, fields and defaults.",

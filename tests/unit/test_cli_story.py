@@ -86,6 +86,11 @@ SENTENCES: list[tuple[str, dict[str, Any], str]] = [
         "api-server is asked by one key, to see whether it answers again.",
     ),
     ("circuit", {"source": "api-server", "state": "closed"}, "api-server answers again."),
+    (
+        "released",
+        {"why": "dropped by an operator"},
+        "Taken out of the queue by an operator; the next sweep queues it again if it is needed.",
+    ),
     ("released", {"why": "lease ended"}, "Given back to the queue (lease ended)."),
     (
         "inventoried",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from common.model.errors import (
+    CircuitOpenError,
     DamagedImageError,
     DatabaseNotReadyError,
     ImageNotFoundError,
@@ -178,6 +179,21 @@ def test_every_failure_is_stored_with_its_reason(world: World) -> None:
     failure = finished.outcome.image.failure
     assert failure is not None
     assert (failure.reason, failure.message, failure.at) == ("DamagedImage", "bad gzip", 5.0)
+
+
+def test_who_asked_nobody_does_not_talk_over_who_did(world: World) -> None:
+    """An open circuit is no news: the words of the registry stay, and no workload is woken."""
+    error = CircuitOpenError("left alone", reason="RegistryUnavailable")
+    world.scanner.faults["r.example/web"] = error
+    known = Failure(reason="RegistryUnavailable", message="refused", at=1.0)
+    outcome = world.run(use(), record=ImageRecord(failure=known)).outcome
+    assert isinstance(outcome, Retry)
+    assert outcome.image is not None
+    assert outcome.image.failure is None
+    first = world.run(use(), record=ImageRecord()).outcome
+    assert isinstance(first, Retry)
+    assert first.image is not None
+    assert first.image.failure is not None
 
 
 def test_an_inventory_is_kept_when_the_match_fails(world: World) -> None:

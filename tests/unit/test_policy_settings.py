@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from common.model.circuit import CIRCUITS, changed_circuits
-from common.model.errors import RateLimitedError, ScanTimeoutError, SettingsError
+from common.model.errors import (
+    ImageNotFoundError,
+    RateLimitedError,
+    ScanTimeoutError,
+    SettingsError,
+)
 from common.model.policies import POLICIES, changed_policies
 from common.queue.contract import Park, Retry
 from common.queue.policy import decide
@@ -38,11 +43,28 @@ def test_a_changed_budget_decides() -> None:
 
 def test_circuits_change_alike() -> None:
     """Threshold and times belong to the place, not to the code."""
-    settings = parse({"SLUICE_CIRCUIT_POLICIES": "registry.threshold=5,registry.cap_s=0.5"})
+    settings = parse({"SLUICE_CIRCUIT_POLICIES": "registry.threshold=5,registry.cap_s=7.5"})
     changed = changed_circuits(settings.pipeline.circuit_policies)
-    assert (changed["registry"].threshold, changed["registry"].cap_s) == (5, 0.5)
+    assert (changed["registry"].threshold, changed["registry"].cap_s) == (5, 7.5)
     assert changed["registry"].first_s == CIRCUITS["registry"].first_s
     assert changed["api-server"] == CIRCUITS["api-server"]
+
+
+def test_every_fault_of_a_setting_is_named_at_once() -> None:
+    """Whoever repairs one and restarts must not meet the next one."""
+    with pytest.raises(SettingsError) as caught:
+        parse({"SLUICE_CIRCUIT_POLICIES": "registry.threshold=0,foo.cap_s=6,api-server.first_s=-1"})
+    for part in ("registry.threshold=0", "foo", "api-server.first_s=-1"):
+        assert part in str(caught.value)
+
+
+def test_a_class_that_is_parked_at_once_can_be_given_tries() -> None:
+    """Without a time of its own, the number alone bounds them."""
+    changed = changed_policies([("ImageNotFound", "attempts", 3.0)])
+    error = ImageNotFoundError("not yet")
+    spent = [tallies(failures, 1e6, "ImageNotFound") for failures in (0, 1, 2)]
+    found = [decide(error, one, draw=0.5, policies=changed) for one in spent]
+    assert [type(one) for one in found] == [Retry, Retry, Park]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +80,9 @@ def test_circuits_change_alike() -> None:
         ("RateLimited.probe_s=0", "write a number from 1 to 86400"),
         ("RateLimited.cap_s=1e9", "write a number from 0 to 86400"),
         ("RateLimited.cap_s=nan", "write a number"),
+        ("RateLimited.attempts=1,RateLimited.attempts=2", "has RateLimited.attempts twice"),
+        ("RateLimited.first_s=600,RateLimited.cap_s=5", "first_s 600 is above cap_s 5"),
+        ("ImageNotFound.first_s=5", "first_s 5 is above cap_s 0"),
     ],
 )
 def test_a_fault_names_what_is_wrong_and_what_is_known(text: str, said: str) -> None:

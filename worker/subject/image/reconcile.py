@@ -8,6 +8,7 @@ from typing import Protocol, assert_never
 
 from common.model.errors import (
     BadReferenceError,
+    CircuitOpenError,
     DatabaseNotReadyError,
     ImageNotFoundError,
     LayerCacheMissingError,
@@ -94,7 +95,7 @@ class ImageReconciler:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
         except SluiceError as error:
-            outcome = self._failed(claim, error, done.inventory)
+            outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
     def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
@@ -174,15 +175,25 @@ class ImageReconciler:
     def _settled(self, outcome: str, update: ImageUpdate | None) -> Settled:
         return Settled(fingerprint="", epoch=self.epoch(), outcome=outcome, image=update)
 
-    def _failed(self, claim: Claim, error: SluiceError, inventory: Inventory | None) -> Failed:
+    def _failed(
+        self,
+        claim: Claim,
+        error: SluiceError,
+        record: ImageRecord,
+        *,
+        inventory: Inventory | None,
+    ) -> Failed:
         """Store the reason with the record, so that every waiter can read it.
 
-        An inventory that was taken before the match failed is kept: no image is pulled twice.
+        An inventory that was taken before the match failed is kept: no image is pulled twice. Where
+        an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
         failure = Failure(
             reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
         )
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
+        if isinstance(error, CircuitOpenError) and record.failure is not None:
+            told = False
         update = ImageUpdate(inventory=inventory, failure=failure if told else None)
         return _storing(self.decide(error, claim), update)
 
