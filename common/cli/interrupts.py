@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from common.ops.deferred import Deferred
+
 _ECHO_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -23,20 +25,21 @@ class Interrupts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.until = threading.Event()
         self._clock = clock
-        self._first_at_s = 0.0
+        self._first_at_s: float | None = None  # None: no signal came yet
+        self._setting = Deferred(self.until.set)
         self._watched = False
 
     def watched(self) -> threading.Event:
-        """Return the event; from now on the first signal only sets it."""
+        """Return the event; from now on the first signal only sets it, a moment later."""
         self._watched = True
         return self.until
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
         """Handle one signal."""
         now_s = self._clock()
-        if not self.until.is_set():
+        if self._first_at_s is None:
             self._first_at_s = now_s
-            self.until.set()
+            self._setting.ask()
             if not self._watched:
                 raise KeyboardInterrupt
         elif now_s - self._first_at_s > _ECHO_S:

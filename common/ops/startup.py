@@ -14,6 +14,7 @@ import structlog
 
 from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.ops import logs
+from common.ops.deferred import Deferred
 from common.ops.exit_status import FAILED, PRECONDITION
 from common.ops.probes import ProbeServer, Route
 from common.ops.refusals import arranged_first, is_refusal
@@ -76,10 +77,11 @@ def begin_logs(choice: LogChoice, *, component: str, warnings: Sequence[str]) ->
 
 
 def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
-    """Call `stop` on SIGTERM and SIGINT; a second signal does what it did before.
+    """Have `stop` called soon after SIGTERM or SIGINT; a second signal does what it did before.
 
     Only for the main thread. Returns how to undo it.
     """
+    stopping = Deferred(stop)
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
 
@@ -89,7 +91,7 @@ def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # signal's signature
         undo()
-        stop()
+        stopping.ask()
 
     for number in numbers:
         signal.signal(number, on_signal)

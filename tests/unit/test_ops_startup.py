@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -110,13 +112,30 @@ def test_the_first_signal_stops_and_the_second_does_what_it_did_before(
     try:
         stop_on_signals(stopping.set)
         os.kill(os.getpid(), number)
-        assert stopping.is_set()
+        assert stopping.wait(30)
         assert before == []
         os.kill(os.getpid(), number)
         assert before == [number]
     finally:
         for each, handler in old.items():
             signal.signal(each, handler)
+
+
+def test_a_signal_is_heeded_while_the_main_thread_begins_to_wait_for_it() -> None:
+    """`Event.wait` holds the lock that `Event.set` needs, for a moment, every time it is called.
+
+    A handler that sets the event then waits for its own thread: a pod that only SIGKILL ends.
+    """
+    code = (
+        "import signal, threading\n"
+        "from common.ops.startup import stop_on_signals\n"
+        "stopping = threading.Event()\n"
+        "stop_on_signals(stopping.set)\n"
+        "with stopping._cond:\n"
+        "    signal.raise_signal(signal.SIGTERM)\n"
+        "stopping.wait()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 def test_handlers_can_be_given_back() -> None:
