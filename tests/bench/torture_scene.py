@@ -127,10 +127,14 @@ class Scene:
 
     def behind(self) -> list[WorkloadKey]:
         """Return the keys whose last change no run has seen: what a sweep would add."""
-        diary = self.ground.diary
-        wanted = {key.name: diary.wanted(key.name) for key in self.keys}
-        late = {text.partition(":")[0] for text in oracle.lost(diary.events(), wanted)}
+        late = {text.partition(":")[0] for text in self.lost()}
         return [key for key in sorted(self.keys, key=str) if key.name in late]
+
+    def lost(self) -> list[str]:
+        """Return what the oracle misses of what was ever wanted."""
+        diary = self.ground.diary
+        versions = {key.name: diary.wanted(key.name) for key in self.keys}
+        return oracle.lost(diary.events(), {key: n for key, n in versions.items() if n})
 
     def sweep(self) -> None:
         """Add what is behind, as one pass of the watcher's sweep does, and wait for it."""
@@ -151,10 +155,8 @@ class Scene:
 
     def judge(self) -> None:
         """Ask the oracle."""
-        diary, found = self.ground.diary, self.findings
-        events = diary.events()
-        wanted = {key.name: diary.wanted(key.name) for key in self.keys}
-        found.lost += oracle.lost(events, {key: n for key, n in wanted.items() if n})
+        found, events = self.findings, self.ground.diary.events()
+        found.lost += self.lost()
         found.doubled += oracle.doubled(events, lease_s=LEASE_S)
         found.follow_ups += oracle.follow_ups(events, self.expected)
         self.count("changes", self.changes)
