@@ -6,6 +6,7 @@ decided later, where the key is known (`worker.judge`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class Circuits(Protocol):
     def succeeded(self, source: str) -> None:
         """Say that the source answered."""
 
+    def left(self, source: str) -> None:
+        """Give a probe back that learned nothing about the source."""
+
 
 class Registries(Protocol):
     """Whoever can tell whether a registry lives."""
@@ -73,28 +77,53 @@ class Guard:
         *sources: str,
         blamed: Callable[[SluiceError], str] | None = None,
         answering: Sequence[str] | None = None,
+        subject: str = "",
     ) -> Iterator[frozenset[str]]:
         """Ask sources within; gives those that this caller is the first to try again.
 
-        Raises CircuitOpenError where one of them is left alone.
-        `blamed` tells which one a fault is about (empty: none), without it the only one;
-        `answering` are those that a refusal proves to be well, without it all.
+        Raises CircuitOpenError where one of them is left alone. `blamed` tells which one a fault is
+        about (empty: none), without it the only one; `answering` are those that a refusal proves to
+        be well, without it all; `subject` is what was asked for, if several keys ask for the same.
         """
-        passages = {source: self.circuits.enter(source) for source in sources}
-        for source, passage in passages.items():
-            if isinstance(passage, Refusal):
-                raise _open(source, passage)
+        probed = self._entered(sources)
         try:
-            yield frozenset(source for source in sources if isinstance(passages[source], Probe))
+            yield frozenset(probed)
         except SluiceError as error:
             if isinstance(error, _FAULTS):
                 error.source = error.source or (blamed(error) if blamed else sources[0])
+                error.subject = error.subject or subject
+                probed.discard(error.source)  # its failure is counted, which ends the probe
             elif isinstance(error, _ANSWERS):
                 for source in sources if answering is None else answering:
                     self.circuits.succeeded(source)
+                    probed.discard(source)
+            self._leave(probed)
+            raise
+        except BaseException:
+            self._leave(probed)
             raise
         for source in sources:
             self.circuits.succeeded(source)
+
+    def _entered(self, sources: Sequence[str]) -> set[str]:
+        """Enter all of them or none: a probe of one must not wait for another's circuit.
+
+        Always in the same order, so that two callers never hold what the other one needs.
+        """
+        probed: set[str] = set()
+        for source in sources:
+            passage = self.circuits.enter(source)
+            if isinstance(passage, Refusal):
+                self._leave(probed)
+                raise _open(source, passage)
+            if isinstance(passage, Probe):
+                probed.add(source)
+        return probed
+
+    def _leave(self, probed: set[str]) -> None:
+        for source in sorted(probed):
+            with contextlib.suppress(SluiceError):  # Redis is away: the probe is given up in time
+                self.circuits.left(source)
 
 
 def _open(source: str, refusal: Refusal) -> CircuitOpenError:
@@ -104,7 +133,9 @@ def _open(source: str, refusal: Refusal) -> CircuitOpenError:
         reason=refusal.reason,
     )
     error.source = source
-    error.fault = SourceFault(source=source, failures=1, wait_s=refusal.wait_s, spared=True)
+    error.fault = SourceFault(
+        source=source, failures=refusal.failures, wait_s=refusal.wait_s, spared=True
+    )
     return error
 
 
@@ -124,7 +155,8 @@ class GuardedRegistry:
         self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
     ) -> ImageDigest:
         """See `Registry.resolve`."""
-        with self.guard.asking(registry_of(reference.registry)):
+        repository = f"{reference.registry}/{reference.repository}"
+        with self.guard.asking(registry_of(reference.registry), subject=repository):
             return self.registry.resolve(reference, docker_config, insecure=insecure)
 
 
@@ -156,8 +188,14 @@ class GuardedScanner:
                 return own
             return matcher if error.reason in _OF_MATCHER else ""
 
+        repository = job.reference.partition("@")[0]
         with self.guard.asking(
-            own, registry, matcher, blamed=blamed, answering=(own, registry)
+            own,
+            registry,
+            matcher,
+            blamed=blamed,
+            answering=(own, registry),
+            subject=repository,
         ) as probed:
             if registry in probed:
                 self.registries.ping(host, insecure=job.insecure)

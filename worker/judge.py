@@ -37,7 +37,7 @@ class Judge:
     def _fault(self, error: SluiceError, claim: Claim) -> SourceFault:
         rest_s = error.retry_after_s if isinstance(error, TransientError) else None
         failure = Fail(
-            key=str(claim.key),
+            key=error.subject or str(claim.key),
             failed_before=bool(claim.tallies),
             reason=error.reason,
             message=str(error),

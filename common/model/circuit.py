@@ -23,7 +23,7 @@ LONGEST_REST_S = 3600.0
 class CircuitPolicy:
     """When a circuit opens, and for how long."""
 
-    threshold: int  # keys that must fail in a row: one image cannot open it for all others
+    threshold: int  # keys that must fail in a row: one of them cannot open it for all others
     first_s: float  # how long the first opening lasts; doubles from one to the next
     cap_s: float  # the longest opening
     probe_s: (
@@ -102,7 +102,7 @@ class Enter:
 class Fail:
     """The source was at fault; result: a verdict."""
 
-    key: str
+    key: str  # what failed: a work key, or what several of them ask for (a repository)
     failed_before: bool  # the key has failed since its last success, here or elsewhere
     reason: str
     message: str
@@ -114,7 +114,12 @@ class Succeed:
     """The source answered; result: whether that closed an open circuit."""
 
 
-CircuitOp: TypeAlias = Enter | Fail | Succeed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """A probe ended that learned nothing about the source; result: whether there was one."""
+
+
+CircuitOp: TypeAlias = Enter | Fail | Succeed | Leave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,10 @@ def step(
             return _entered(circuit, policy=policy, now=now)
         case Fail():
             return _failed(circuit or Circuit(since=now), op, policy=policy, now=now)
+        case Leave():
+            if circuit is None or circuit.openings == 0 or circuit.probe_until == 0:
+                return circuit, False
+            return replace(circuit, probe_until=0.0, touched=now), True
         case Succeed():
             return None, circuit is not None and circuit.openings > 0
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class Refusal:
 
     wait_s: float
     reason: str  # of the last failure; not its message, which may name another tenant's image
+    failures: int = 1  # in a row: who is refused comes back the later, the longer it lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,11 @@ class CircuitTable:
         """
         if source not in self._troubled():
             return None
-        wait_s, reason, probing = self._run("enter", source)
+        wait_s, reason, probing, failures = self._run("enter", source)
         if float(wait_s):
-            return Refusal(wait_s=float(wait_s), reason=reason.decode())
+            return Refusal(
+                wait_s=float(wait_s), reason=reason.decode(), failures=max(1, int(failures))
+            )
         return Probe() if probing else None
 
     def failed(self, source: str, failure: Fail) -> Verdict:
@@ -124,6 +128,10 @@ class CircuitTable:
             self._known = None
             self._run("succeed", source)
 
+    def left(self, source: str) -> None:
+        """Give a probe back that learned nothing about the source: the next key may try."""
+        self._run("leave", source)
+
     def troubles(self) -> list[Trouble]:
         """Return the sources in trouble, by name."""
         with self._scripts.pipeline() as pipe:
@@ -139,7 +147,10 @@ class CircuitTable:
         if known is None or now - known[0] > _FRESH_S:
             with self._scripts.reading() as redis:
                 sources = redis.hkeys(self._key)
-            known = self._known = (now, frozenset(source.decode() for source in sources))
+            known = self._known = (
+                now,
+                frozenset(source.decode(errors="replace") for source in sources),
+            )
         return known[1]
 
     def _run(self, op: str, source: str, **failure: object) -> list[bytes]:
@@ -163,11 +174,16 @@ class CircuitTable:
 
 
 def troubles_of(found: Mapping[bytes, bytes], now: float) -> list[Trouble]:
-    """Return the sources of the hash `circuits`, by name; `now` are Unix seconds of Redis."""
-    return [
-        _trouble(source.decode(), msgspec.json.decode(text, type=_Record), now)
-        for source, text in sorted(found.items())
-    ]
+    """Return the sources of the hash `circuits`, by name; `now` are Unix seconds of Redis.
+
+    A record that cannot be read is passed over, as the script does.
+    """
+    troubles = []
+    for source, text in sorted(found.items()):
+        with contextlib.suppress(msgspec.MsgspecError):
+            record = msgspec.json.decode(text, type=_Record)
+            troubles.append(_trouble(source.decode(errors="replace"), record, now))
+    return troubles
 
 
 def _trouble(source: str, record: _Record, now: float) -> Trouble:

@@ -20,6 +20,7 @@ from common.model.circuit import (
     CircuitPolicy,
     Enter,
     Fail,
+    Leave,
     Succeed,
     Verdict,
     step,
@@ -53,6 +54,7 @@ steps = st.lists(
         st.just(Enter()),
         st.just(Enter()),
         st.just(Succeed()),
+        st.just(Leave()),
         st.sampled_from([30.0, 150.0, 700.0, 4000.0]),  # time passes
     ),
     max_size=25,
@@ -116,6 +118,8 @@ class Both:
                 assert found.wait_s == pytest.approx(expected.wait_s, abs=2)
             case Succeed():
                 self.table.succeeded(SOURCE)
+            case Leave():
+                self.table.left(SOURCE)
         troubles = {one.source: one for one in self.table.troubles()}
         assert (SOURCE in troubles) == (self.circuit is not None)
         if self.circuit is not None:
@@ -131,7 +135,20 @@ def _fail(key: str) -> Fail:
 STORY: list[CircuitOp | float] = [
     *(_fail("a"), _fail("a"), Enter(), _fail("b"), Enter(), 150.0, Enter(), Enter(), 30.0),
     *(_fail("a"), Enter(), 150.0, Enter(), 150.0, Enter(), Enter(), 50.0, Enter(), Enter()),
-    *(_fail("c"), 250.0, Enter(), 70.0, Enter(), Succeed(), Enter(), _fail("a"), Enter()),
+    *(
+        _fail("c"),
+        250.0,
+        Enter(),
+        Leave(),
+        Enter(),
+        Enter(),
+        70.0,
+        Enter(),
+        Succeed(),
+        Enter(),
+        _fail("a"),
+        Enter(),
+    ),
 ]
 
 
@@ -197,5 +214,23 @@ def test_a_source_that_nobody_asks_any_more_is_forgotten(client: Redis) -> None:
         both.pass_time(500.0)
         both.table.failed("registry/third", _fail("a"))
         assert [one.source for one in both.table.troubles()] == ["registry/other", "registry/third"]
+    finally:
+        forget(client, both.names)
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "{", "[]", "3", '{"openings":1}', '{"openings":"x","keys":1}']
+)
+def test_a_record_that_cannot_be_read_blocks_nobody(client: Redis, garbage: str) -> None:
+    """Somebody looked at it with the wrong tool, or a newer version wrote it."""
+    both = Both(client)
+    try:
+        client.hset(both.names.own("circuits"), SOURCE, garbage)
+        assert both.table.enter(SOURCE) is None
+        assert both.table.troubles() == []
+        both.table.failed("registry/other", _fail("a"))
+        both.table.failed(SOURCE, _fail("a"))
+        assert both.table.enter(SOURCE) is None
+        assert SOURCE in {one.source for one in both.table.troubles()}
     finally:
         forget(client, both.names)

@@ -58,12 +58,16 @@ class FakeCircuits:
     well: list[str] = field(default_factory=list)
     failures: list[tuple[str, Fail]] = field(default_factory=list)
     fault: SluiceError | None = None
+    given_back: list[str] = field(default_factory=list)
 
     def enter(self, source: str) -> Passage:
         return self.open.get(source)
 
     def succeeded(self, source: str) -> None:
         self.well.append(source)
+
+    def left(self, source: str) -> None:
+        self.given_back.append(source)
 
     def failed(self, source: str, failure: Fail) -> Verdict:
         if self.fault is not None:
@@ -283,6 +287,54 @@ def test_a_scan_that_timed_out_on_a_silent_registry_is_the_registrys_fault(
     with pytest.raises(SourceUnavailableError) as caught:
         ask[OWN]()
     assert (caught.value.source, circuits.well) == (REGISTRY, [])
+
+
+def test_a_probe_is_given_back_where_another_source_refuses(
+    ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """Otherwise keys that need two sources in trouble hold each one's probe in turn, for ever."""
+    circuits.open = {REGISTRY: Probe(), MATCHER: Refusal(wait_s=7.0, reason="R")}
+    with pytest.raises(CircuitOpenError) as caught:
+        ask[OWN]()
+    assert (part.asked, circuits.given_back, caught.value.source) == (0, [REGISTRY], MATCHER)
+
+
+@pytest.mark.parametrize("error", [OutOfMemoryError("no"), ScanTimeoutError("no")])
+def test_a_probe_that_learned_nothing_is_given_back(
+    error: SluiceError,
+    ask: dict[str, Callable[[], object]],
+    circuits: FakeCircuits,
+    part: Part,
+) -> None:
+    """An image that is too big says nothing about its registry; the next one may try at once."""
+    circuits.open = {REGISTRY: Probe()}
+    part.error = error
+    with pytest.raises(type(error)):
+        ask[OWN]()
+    assert circuits.given_back == [REGISTRY]
+
+
+def test_a_fault_of_one_source_gives_the_probe_of_another_back(
+    ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """Its own probe ends when the failure is counted."""
+    circuits.open = {REGISTRY: Probe(), MATCHER: Probe()}
+    part.error = SourceUnavailableError("no", reason="MatchServerUnavailable")
+    with pytest.raises(SourceUnavailableError):
+        ask[OWN]()
+    assert circuits.given_back == [REGISTRY]
+
+
+def test_workloads_that_name_one_image_count_as_one(
+    ask: dict[str, Callable[[], object]], circuits: FakeCircuits, part: Part
+) -> None:
+    """One manifest that a registry cannot serve must not open its circuit for all others."""
+    for call in (REGISTRY, OWN):
+        part.error = SourceUnavailableError("500", reason="RegistryUnavailable")
+        with pytest.raises(SourceUnavailableError) as caught:
+            ask[call]()
+        judge(circuits)(caught.value, Claim(key=workload(f"w-{call[:1]}"), token=1))
+    assert [failure.key for _, failure in circuits.failures] == ["ghcr.io/shop/app"] * 2
 
 
 def test_a_scan_without_trouble_costs_no_ping(

@@ -1,12 +1,24 @@
 -- CIRCUIT: ask whether a source may be asked, or tell how it answered (common/model/circuit.py).
--- ARGV[2]  {key (sluice:<c>:circuits), op (enter|fail|succeed), source, policy (threshold, first_s,
+-- ARGV[2]  {key (sluice:<c>:circuits), op (enter|fail|succeed|leave), source, policy (threshold, first_s,
 --           cap_s, probe_s), forget_s, longest_rest_s, and for `fail`: work_key, failed_before,
 --           reason, message, rest_s}
--- Result   enter: {seconds to wait ('0': go on), reason of the last failure (empty: none), 1: the probe}
+-- Result   enter: {seconds to wait ('0': go on), reason of the last failure (empty: none), 1: the probe,
+--          failures in a row}
 --          fail: {failures, seconds until somebody may ask ('0': closed), 1 when the key is spared}
 --          succeed: 1 when that closed an open circuit
+--          leave: 1 when the probe was given back: it learned nothing about the source
 local text = call('HGET', P.key, P.source)
-local c = text and cjson.decode(text) or nil
+-- A record that cannot be read is none: one is made anew by the next failure.
+local function decoded(record)
+  local readable, found = pcall(cjson.decode, record)
+  local whole = readable and type(found) == 'table' and type(found.keys) == 'table'
+  for _, field in ipairs({ 'failures', 'openings', 'until', 'probe_until', 'since', 'touched' }) do
+    whole = whole and type(found[field]) == 'number'
+  end
+  return whole and found or nil
+end
+
+local c = text and decoded(text)
 
 local function store()
   c.touched = now
@@ -22,21 +34,22 @@ end
 local function forget_old()
   local all = call('HGETALL', P.key)
   for i = 1, #all, 2 do
-    if cjson.decode(all[i + 1]).touched + P.forget_s < now then call('HDEL', P.key, all[i]) end
+    local old = decoded(all[i + 1])
+    if not old or old.touched + P.forget_s < now then call('HDEL', P.key, all[i]) end
   end
 end
 
 local OPS = {}
 
 function OPS.enter()
-  if not c or c.openings == 0 then return { '0', '', 0 } end
-  if now < c['until'] then return { seconds(c['until'] - now), c.reason, 0 } end
+  if not c or c.openings == 0 then return { '0', '', 0, 0 } end
+  if now < c['until'] then return { seconds(c['until'] - now), c.reason, 0, c.failures } end
   -- Most probes end long before they are given up.
-  if now < c.probe_until then return { seconds(math.min(c.probe_until - now, P.policy.first_s)), c.reason, 0 } end
+  if now < c.probe_until then return { seconds(math.min(c.probe_until - now, P.policy.first_s)), c.reason, 0, c.failures } end
   c.probe_until = now + P.policy.probe_s
   store()
   tell('probing', 0)
-  return { '0', c.reason, 1 }
+  return { '0', c.reason, 1, c.failures }
 end
 
 function OPS.fail()
@@ -72,6 +85,13 @@ function OPS.succeed()
   call('HDEL', P.key, P.source)
   if c.openings == 0 then return 0 end
   tell('closed', 0)
+  return 1
+end
+
+function OPS.leave()
+  if not c or c.openings == 0 or c.probe_until == 0 then return 0 end
+  c.probe_until = 0
+  store()
   return 1
 end
 
