@@ -197,6 +197,20 @@ def test_redis_that_is_away_when_it_wins_is_asked_again() -> None:
     assert [add.key for add in stage.tables.adds] == [WEB]
 
 
+def test_redis_that_is_away_when_it_wins_is_not_asked_in_every_turn() -> None:
+    """Many watchers of one Redis must not press it when it comes back."""
+    stage = _standing_by()
+    calls: list[int] = []
+
+    def look() -> None:
+        calls.append(stage.tables.calls)
+
+    stage.run(
+        stage.synced(), rest, stage.tables.go_away, stage.seat.win, rest, look, *[rest] * 20, look
+    )
+    assert calls[1] == calls[0]
+
+
 @pytest.mark.parametrize("leading", [True, False])
 def test_the_seat_hears_of_redis_only_while_it_answers(*, leading: bool) -> None:
     """A leader that cannot reach Redis gives the Lease back; a candidate does not stand."""
