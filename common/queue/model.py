@@ -44,6 +44,7 @@ class State:
     running: Mapping[str, WorkKey] = field(default_factory=dict)  # by worker: what it runs now
     token: int = 0
     turns: Mapping[str, int] = field(default_factory=dict)  # claims per pool
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,7 @@ class Reap:
     """`WorkQueue.reap`; result: number of keys given back or parked."""
 
     max_crashes: int
+    dead: str = ""  # a worker that is known to be gone, whatever its lease says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,44 @@ class Recover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """`WorkQueue.leave`; result: number of keys given back."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeue:
+    """`WorkQueue.requeue`, by an operator; result: whether that made a difference."""
+
+    key: WorkKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """`WorkQueue.drop`, by an operator; result: whether the key was there and did not run."""
+
+    key: WorkKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """`WorkQueue.pause`, by an operator; result: None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """`WorkQueue.resume`, by an operator; result: None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time passes; result: None."""
 
     seconds: float
 
 
-Op: TypeAlias = Adds | Take | End | Release | Beat | Reap | Recover | Tick
+Upkeep: TypeAlias = Beat | Reap | Recover | Leave  # of leases, by loops and their heartbeats
+Command: TypeAlias = Requeue | Drop | Pause | Resume  # by an operator
+Op: TypeAlias = Adds | Take | End | Release | Upkeep | Command | Tick
 Result: TypeAlias = AddResult | list[Claim] | list[bool] | bool | int | None

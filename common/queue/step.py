@@ -2,7 +2,7 @@
 
 The Redis scripts are checked against it with random operations, and the fake queue of the tests is
 a shell around it. What it leaves out: tables, facts, waiters, and everything that rq's own commands
-or people do to the keys. Pure, total.
+or people do to the keys behind our back (tests/integration/test_queue_foreign.py). Pure, total.
 """
 
 from __future__ import annotations
@@ -32,20 +32,25 @@ from common.queue.contract import (
 from common.queue.model import (
     Adds,
     Beat,
+    Command,
+    Drop,
     End,
     Job,
+    Leave,
     Op,
+    Pause,
     Reap,
     Recover,
     Release,
+    Requeue,
     Result,
+    Resume,
     State,
     Take,
     Tick,
+    Upkeep,
 )
-
-# Operations follow each other by at least this; it orders what is due.
-_INSTANT_S = 1e-6
+from common.queue.places import Places
 
 
 def step(state: State, op: Op) -> tuple[State, Result]:
@@ -55,28 +60,8 @@ def step(state: State, op: Op) -> tuple[State, Result]:
     return work.state(), result
 
 
-class _Work:
+class _Work(Places):
     """One operation on copies of the state's parts."""
-
-    def __init__(self, state: State) -> None:
-        self.now = state.now + _INSTANT_S
-        self.jobs = dict(state.jobs)
-        self.lists = {name: list(keys) for name, keys in state.lists.items()}
-        self.leases = dict(state.leases)
-        self.running = dict(state.running)
-        self.token = state.token
-        self.turns = dict(state.turns)
-
-    def state(self) -> State:
-        return State(
-            now=self.now,
-            jobs=self.jobs,
-            lists={name: tuple(keys) for name, keys in self.lists.items() if keys},
-            leases=self.leases,
-            running=self.running,
-            token=self.token,
-            turns=self.turns,
-        )
 
     def do(self, op: Op) -> Result:
         result: Result = None
@@ -91,51 +76,42 @@ class _Work:
             case Release(worker=worker, claims=claims):
                 result = [self.end(claim, None) for claim in reversed(claims)][::-1]
                 self.mark(worker, None)
-            case Beat(worker=worker, lease_s=lease_s):
-                result = worker in self.leases
-                self.leases[worker] = self.now + lease_s
-            case Reap(max_crashes=max_crashes):
-                result = self.reap_all(max_crashes)
-            case Recover(worker=worker, holding=holding):
-                result = self.recover(worker, {claim.token for claim in holding})
+            case Beat() | Reap() | Recover() | Leave():
+                result = self.keep(op)
+            case Requeue() | Drop() | Pause() | Resume():
+                result = self.obey(op)
             case Tick(seconds=seconds):
                 self.now += seconds
             case _:
                 assert_never(op)
         return result
 
-    # --- places
+    def keep(self, op: Upkeep) -> Result:
+        match op:
+            case Beat(worker=worker, lease_s=lease_s):
+                known = worker in self.leases
+                self.leases[worker] = self.now + lease_s
+                return known
+            case Reap(max_crashes=max_crashes, dead=dead):
+                return self.reap_all(max_crashes, dead)
+            case Recover(worker=worker, holding=holding):
+                return self.recover(worker, {claim.token for claim in holding})
+            case Leave(worker=worker):
+                return self.leave(worker)
+            case _:
+                assert_never(op)
 
-    def queue(self, key: WorkKey, job: Job, *, lane: Lane, front: bool = False) -> None:
-        """Put the key at the end, or the front, of a lane."""
-        self.jobs[key] = replace(
-            job, state="queued", lane=lane, due=0.0, token=0, worker="", dirty=None
-        )
-        entries = self.lists.setdefault((pool_of(key), lane), [])
-        entries.insert(0 if front else len(entries), key)
-
-    def give_back(self, key: WorkKey, job: Job) -> None:
-        """Back to the front of its lane, or of the more urgent one that a change asked for."""
-        lane = job.lane if job.dirty is None else min(job.lane, job.dirty)
-        self.queue(key, job, lane=lane, front=True)
-
-    def delay(self, key: WorkKey, job: Job, *, due: float) -> None:
-        self.jobs[key] = replace(job, state="delayed", due=due, token=0, worker="", dirty=None)
-
-    def mark(self, worker: str, key: WorkKey | None) -> None:
-        if key is None:
-            self.running.pop(worker, None)
-        else:
-            self.running[worker] = key
-
-    def held(self, worker: str) -> list[tuple[WorkKey, Job]]:
-        """Return the claims of a worker, the last one first."""
-        found = [
-            (key, job)
-            for key, job in self.jobs.items()
-            if job.state == "running" and job.worker == worker
-        ]
-        return sorted(found, key=lambda pair: -pair[1].token)
+    def obey(self, op: Command) -> Result:
+        match op:
+            case Requeue(key=key):
+                return self.add(Add(key=key)) != "duplicate"
+            case Drop(key=key):
+                return self.drop(key)
+            case Pause() | Resume():
+                self.paused = isinstance(op, Pause)
+                return None
+            case _:
+                assert_never(op)
 
     # --- the state table: add
 
@@ -186,6 +162,8 @@ class _Work:
     # --- claims
 
     def take(self, op: Take) -> list[Claim]:
+        if self.paused:
+            return []
         self.leases[op.worker] = self.now + op.lease_s
         self.promote(op.pool)
         claims: list[Claim] = []
@@ -293,11 +271,12 @@ class _Work:
 
     # --- crashes
 
-    def reap_all(self, max_crashes: int) -> int:
+    def reap_all(self, max_crashes: int, dead: str) -> int:
+        given_back = self.reap(dead, max_crashes) if dead else 0
         ended = sorted(
             (until, worker) for worker, until in self.leases.items() if until <= self.now
         )
-        return sum(self.reap(worker, max_crashes) for _, worker in ended)
+        return given_back + sum(self.reap(worker, max_crashes) for _, worker in ended)
 
     def reap(self, worker: str, max_crashes: int) -> int:
         """Give back a dead worker's claims; charge the one it ran, or make all of them suspects."""
@@ -310,8 +289,7 @@ class _Work:
                 self.crash(key, job, max_crashes)
             else:
                 self.give_back(key, replace(job, suspect=job.suspect or culprit is None))
-        self.leases.pop(worker)
-        self.mark(worker, None)
+        self.end_lease(worker)
         return len(held)
 
     def crash(self, key: WorkKey, job: Job, max_crashes: int) -> None:
@@ -328,6 +306,11 @@ class _Work:
         for key, job in lost:
             self.give_back(key, job)
         return len(lost)
+
+    def leave(self, worker: str) -> int:
+        given_back = self.recover(worker, set())
+        self.end_lease(worker)
+        return given_back
 
 
 def _forgiven(job: Job) -> Job:

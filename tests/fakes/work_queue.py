@@ -1,6 +1,6 @@
 """A work queue in memory: the pure model behind the adapter's methods.
 
-Limits: no tables, facts, waiters or operator's commands. Time stands still until `pass_time`.
+Limits: no tables, facts or waiters, and nothing to list. Time stands still until `pass_time`.
 Both are held to the same suite (tests/contract/test_queue_contract.py).
 """
 
@@ -15,11 +15,16 @@ from common.queue.contract import Add, AddResult, Claim, Outcome
 from common.queue.model import (
     Adds,
     Beat,
+    Drop,
     End,
+    Leave,
     Op,
+    Pause,
     Reap,
     Recover,
     Release,
+    Requeue,
+    Resume,
     State,
     Take,
     Tick,
@@ -85,16 +90,31 @@ class FakeWorkQueue:
     def beat(self, worker: str, *, lease_s: float) -> tuple[bool, bool]:
         return self._do(Beat(worker=worker, lease_s=lease_s)), True
 
-    def reap(self, max_crashes: int, *, by: str = "", fresh_s: float = 0.0) -> int:
+    def reap(self, max_crashes: int, *, dead: str = "", by: str = "", fresh_s: float = 0.0) -> int:
         """Reap; whether `by` may is the adapter's to say, for time stands still here."""
-        return int(self._do(Reap(max_crashes=max_crashes)))
+        return int(self._do(Reap(max_crashes=max_crashes, dead=dead)))
 
     def recover(self, worker: str, holding: Sequence[Claim]) -> int:
         return int(self._do(Recover(worker=worker, holding=tuple(holding))))
 
     def leave(self, worker: str) -> int:
         self.left.append(worker)
-        return self.recover(worker, ())
+        return int(self._do(Leave(worker=worker)))
+
+    def requeue(self, key: WorkKey) -> bool:
+        return bool(self._do(Requeue(key=key)))
+
+    def drop(self, key: WorkKey) -> bool:
+        return bool(self._do(Drop(key=key)))
+
+    def pause(self) -> None:
+        self._do(Pause())
+
+    def resume(self) -> None:
+        self._do(Resume())
+
+    def paused(self) -> bool:
+        return self.state.paused
 
     def wait(self, pool: str, timeout_s: float) -> None:
         """Return at once, counted: nothing in the fake comes by itself."""

@@ -1,7 +1,8 @@
 """Random operations on the real queue and on the model: they must never disagree.
 
 This is the queue's contract test: no key lost, none twice, no claim of two, whatever the order of
-adds, claims, ends, crashes, lost replies and time.
+adds, claims, ends, crashes, lost replies, calls that are sent twice, an operator's commands, and
+time. What others do behind the queue's back is in test_queue_foreign.py.
 """
 
 from __future__ import annotations
@@ -21,62 +22,51 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from common.model.key import ImageKey, WorkKey, WorkloadKey
-from common.queue.contract import (
-    HELD,
-    Add,
-    After,
-    Claim,
-    Hold,
-    Lane,
-    Outcome,
-    Park,
-    Retry,
-    Settled,
-    Waiting,
+from common.model.facts import Fact
+from common.model.key import WorkKey
+from common.queue.contract import HELD, Add, Claim, Lane, Outcome
+from common.queue.model import (
+    Adds,
+    Beat,
+    Drop,
+    End,
+    Job,
+    Leave,
+    Op,
+    Pause,
+    Reap,
+    Recover,
+    Release,
+    Requeue,
+    Resume,
+    State,
+    Take,
+    Tick,
 )
-from common.queue.model import Adds, Beat, End, Job, Op, Reap, Recover, Release, State, Take, Tick
 from common.queue.step import step
 from common.queue.workqueue import WorkQueue
-from common.state.names import POOLS, Names
+from common.state.names import Names
 from sandbox.valkey import Valkey
 from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fixtures_queue import forget, pass_time
 from tests.fixtures_redis import DeploymentOf
+from tests.queue_seen import Seen
+from tests.queue_strategies import (
+    KEYS,
+    LEASE_S,
+    adds,
+    examples,
+    keys,
+    lanes,
+    often,
+    outcomes,
+    workers,
+)
 
 pytestmark = pytest.mark.integration
 
-PODS: tuple[WorkKey, ...] = tuple(
-    WorkloadKey(kind="Pod", namespace="a", name=f"w{number}") for number in range(3)
-)
-IMAGE: WorkKey = ImageKey(digest=f"sha256:{1:064x}", platform="linux-amd64", options="o")
-KEYS = (*PODS, IMAGE)
-WORKERS = ("w-a", "w-b")
-LEASE_S = 100.0
-# Far apart from each other and from what the run takes, so that real time decides nothing.
-DELAYS = st.sampled_from([0.0, 50.0, 250.0])
-# One name is the end of another: the script must not take one for the other.
-BUDGETS = st.sampled_from(["Conflict", "ApiConflict", "Unknown"])
-
-adds = st.builds(
-    Add,
-    key=st.sampled_from((PODS[0], PODS[0], *KEYS)),  # one hot key: states pile up on it
-    lane=st.sampled_from(Lane),
-    delay_s=st.sampled_from([0.0, 0.0, 50.0, 250.0]),
-    cause=st.just("x"),
-)
-outcomes: st.SearchStrategy[Outcome] = st.one_of(
-    st.just(Settled(fingerprint="f", epoch=1, outcome="Converged")),
-    st.just(Waiting(on="x")),
-    st.builds(After, delay_s=DELAYS, reason=st.just("later")),
-    st.builds(Retry, delay_s=DELAYS, reason=st.just("R"), message=st.just("m"), budget=BUDGETS),
-    st.builds(Hold, delay_s=DELAYS, source=st.just("s"), reason=st.just("H"), message=st.just("m")),
-    st.builds(
-        Park, reason=st.just("P"), message=st.just("m"), probe_after_s=DELAYS, budget=BUDGETS
-    ),
-)
-# How far a claim gets: its end is told once or twice, or its worker never hears of it.
-Held = tuple[Claim, Claim, str]  # the real claim, the model's, the worker
+# The real claim, the model's, the worker. It stays when its end was told: it may be told again.
+Held = tuple[Claim, Claim, str]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -92,6 +82,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = WorkQueue(self.client, self.names)
         self.state = State()
         self.held: list[Held] = []
+        self.refused = 0  # ends that were no news
+        self.facts = 0  # facts that came with ends
 
     def teardown(self) -> None:
         forget(self.redis, self.names)
@@ -102,23 +94,39 @@ class QueueMachine(RuleBasedStateMachine):
         self.state, result = step(self.state, op)
         return result
 
-    @rule(batch=st.lists(adds, min_size=1, max_size=4))
-    def add(self, batch: list[Add]) -> None:
-        assert self.queue.add(batch) == self.model(Adds(adds=tuple(batch)))
+    # --- adds, and calls that are sent once more because the reply did not come
 
-    @rule(lane=st.sampled_from(Lane))
+    @rule(batch=st.lists(adds, min_size=1, max_size=4), again=st.booleans())
+    def add(self, batch: list[Add], *, again: bool = False) -> None:
+        for _ in range(1 + again):
+            assert self.queue.add(batch) == self.model(Adds(adds=tuple(batch)))
+
+    @rule(lane=lanes)
     def add_all(self, lane: Lane) -> None:
         self.add([Add(key=key, lane=lane, cause="sweep") for key in KEYS])
 
-    @rule(
-        worker=st.sampled_from(WORKERS), limit=st.sampled_from([1, 2, 16]), lost=st.integers(0, 5)
-    )
+    @rule(worker=workers, again=st.booleans())
+    def beat(self, worker: str, *, again: bool) -> None:
+        for _ in range(1 + again):
+            real = self.queue.heartbeat(worker, lease_s=LEASE_S)
+            assert real == self.model(Beat(worker=worker, lease_s=LEASE_S))
+
+    # --- claims
+
+    @rule(worker=workers, limit=st.sampled_from([1, 2, 16]), lost=st.integers(0, 5))
     def claim(self, worker: str, limit: int, lost: int) -> None:
         self.take("reconcile", worker, limit=limit, lost=lost == 0)
 
-    @rule(worker=st.sampled_from(WORKERS))
+    @rule(worker=workers)
     def claim_scan(self, worker: str) -> None:
         self.take("scan", worker, limit=1, lost=False)
+
+    @rule(worker=workers, limit=st.sampled_from([1, 16]))
+    def claim_again(self, worker: str, limit: int) -> None:
+        """A loop whose reply was lost gives back what it may hold, and claims once more."""
+        self.take("reconcile", worker, limit=limit, lost=True)
+        assert self.queue.recover(worker, ()) == self.model(Recover(worker=worker, holding=()))
+        self.take("reconcile", worker, limit=limit, lost=False)
 
     def take(self, pool: str, worker: str, *, limit: int, lost: bool) -> None:
         real = self.queue.claim(pool, worker, limit=limit, lease_s=LEASE_S)
@@ -129,67 +137,124 @@ class QueueMachine(RuleBasedStateMachine):
         if not lost:  # else: the reply never arrived
             self.held += zip(real, expected, [worker] * len(real), strict=True)
 
+    @rule(worker=workers, again=st.booleans())
+    def recover(self, worker: str, *, again: bool) -> None:
+        mine = self.mine(worker)
+        for _ in range(1 + again):
+            real = self.queue.recover(worker, [entry[0] for entry in mine])
+            assert real == self.model(Recover(worker=worker, holding=tuple(e[1] for e in mine)))
+
+    # --- ends
+
     @precondition(lambda self: self.held)
-    @rule(at=st.integers(0, 63), outcome=outcomes, again=st.integers(0, 3), mark=st.booleans())
-    def end(self, at: int, outcome: Outcome, again: int, *, mark: bool) -> None:
+    @rule(at=st.integers(0, 63), outcome=outcomes, mark=st.booleans(), resent=often, kept=often)
+    def end(self, at: int, outcome: Outcome, *, mark: bool, resent: bool, kept: bool) -> None:
         """End one claim, maybe one that another worker has taken over meanwhile."""
         ended = self.held[at % len(self.held)]
         worker = ended[2]
         others = [entry for entry in self.held if entry[2] == worker and entry != ended]
         following = others[0] if others and mark else None
-        real = self.queue.complete(
-            worker, [(ended[0], outcome)], running=following[0] if following else None
-        )
-        assert real == self.model(
-            End(
-                worker=worker,
-                done=((ended[1], outcome),),
-                running=following[1] if following else None,
-            )
-        )
-        if again:  # else: it is told once more later, which must be refused
+        self.complete(worker, [ended], outcome, following=following)
+        if not resent:
+            self.complete(worker, [ended], outcome, following=following, resent=True)
+        if kept:  # else: it is told once more later, which must be refused
             self.held.remove(ended)
 
     @precondition(lambda self: self.held)
-    @rule(worker=st.sampled_from(WORKERS), outcome=outcomes)
-    def end_all(self, worker: str, outcome: Outcome) -> None:
+    @rule(worker=workers, outcome=outcomes, resent=st.booleans())
+    def end_all(self, worker: str, outcome: Outcome, *, resent: bool) -> None:
         mine = self.mine(worker)
-        real = self.queue.complete(worker, [(entry[0], outcome) for entry in mine])
-        done = tuple((entry[1], outcome) for entry in mine)
-        assert real == self.model(End(worker=worker, done=done))
-        self.drop(worker)
+        self.complete(worker, mine, outcome)
+        if resent:
+            self.complete(worker, mine, outcome, resent=True)
+        self.drop_held(worker)
+
+    def complete(
+        self,
+        worker: str,
+        ended: list[Held],
+        outcome: Outcome,
+        *,
+        following: Held | None = None,
+        resent: bool = False,
+    ) -> None:
+        real = self.queue.complete(
+            worker,
+            [(entry[0], outcome) for entry in ended],
+            [Fact(kind="written", key="k")],
+            running=following[0] if following else None,
+            resent=resent,
+        )
+        done = tuple((entry[1], outcome) for entry in ended)
+        running = following[1] if following else None
+        assert real == self.model(End(worker=worker, done=done, running=running))
+        self.facts += not resent
+        self.refused += 0 if resent else real.count(False)
 
     @precondition(lambda self: self.held)
-    @rule(worker=st.sampled_from(WORKERS))
-    def release(self, worker: str) -> None:
+    @rule(worker=workers, again=st.booleans())
+    def release(self, worker: str, *, again: bool) -> None:
         mine = self.mine(worker)
-        real = self.queue.release(worker, [entry[0] for entry in mine])
-        assert real == self.model(Release(worker=worker, claims=tuple(e[1] for e in mine)))
-        self.drop(worker)
+        for _ in range(1 + again):
+            real = self.queue.release(worker, [entry[0] for entry in mine])
+            assert real == self.model(Release(worker=worker, claims=tuple(e[1] for e in mine)))
+            self.refused += real.count(False)
+        self.drop_held(worker)
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def recover(self, worker: str) -> None:
-        mine = self.mine(worker)
-        real = self.queue.recover(worker, [entry[0] for entry in mine])
-        assert real == self.model(Recover(worker=worker, holding=tuple(e[1] for e in mine)))
+    # --- workers that end, and time
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def beat(self, worker: str) -> None:
-        real = self.queue.heartbeat(worker, lease_s=LEASE_S)
-        assert real == self.model(Beat(worker=worker, lease_s=LEASE_S))
+    @rule(worker=workers, again=st.booleans(), zombie=st.booleans())
+    def leave(self, worker: str, *, again: bool, zombie: bool) -> None:
+        """Let a loop end in order; a key that it still ran may be told as ended later."""
+        for _ in range(1 + again):
+            assert self.queue.leave(worker) == self.model(Leave(worker=worker))
+        if not zombie:
+            self.drop_held(worker)
 
-    @rule(zombie=st.booleans())
-    def die(self, *, zombie: bool) -> None:
+    @rule(zombie=st.booleans(), again=st.booleans())
+    def die(self, *, zombie: bool, again: bool) -> None:
         """Let every lease end; the claims of a zombie will still be told as ended."""
         self.tick(150.0)
-        assert self.queue.reap(2) == self.model(Reap(max_crashes=2))
+        for _ in range(1 + again):
+            assert self.queue.reap(2) == self.model(Reap(max_crashes=2))
         if not zombie:
             self.held.clear()
+
+    @rule(worker=workers)
+    def die_at_once(self, worker: str) -> None:
+        """Somebody knows that the worker is gone, before its lease ends."""
+        assert self.queue.reap(2, dead=worker) == self.model(Reap(max_crashes=2, dead=worker))
 
     @rule(seconds=st.sampled_from([30.0, 70.0, 2000.0]))
     def tick(self, seconds: float) -> None:
         self.model(Tick(seconds=seconds))
         pass_time(self.redis, self.names, seconds)
+
+    # --- an operator
+
+    @rule(key=keys)
+    def requeue(self, key: WorkKey) -> None:
+        assert self.queue.requeue(key) == self.model(Requeue(key=key))
+
+    @rule(key=keys)
+    def drop(self, key: WorkKey) -> None:
+        assert self.queue.drop(key) == self.model(Drop(key=key))
+
+    @rule(worker=workers, for_long=st.integers(0, 3))
+    def pause(self, worker: str, for_long: int) -> None:
+        self.model(Pause())
+        self.queue.pause()
+        self.take("reconcile", worker, limit=1, lost=False)
+        if for_long:
+            self.resume()
+
+    @precondition(lambda self: self.state.paused)
+    @rule()
+    def resume(self) -> None:
+        self.model(Resume())
+        self.queue.resume()
+
+    # --- what must hold
 
     @invariant()
     def everything_is_where_the_model_says(self) -> None:
@@ -200,11 +265,15 @@ class QueueMachine(RuleBasedStateMachine):
             assert found == {key for key, job in jobs.items() if job.state == state}, state
         assert seen.running == self.state.running
         assert self.queue.members(KEYS) == [key in jobs for key in KEYS]
+        assert self.queue.paused() == self.state.paused
+        # A call that was sent twice adds neither its facts nor a refusal the second time.
+        assert seen.counts.get("refused", 0) == self.refused
+        assert seen.counts.get("written", 0) == self.facts
 
     def mine(self, worker: str) -> list[Held]:
         return [entry for entry in self.held if entry[2] == worker]
 
-    def drop(self, worker: str) -> None:
+    def drop_held(self, worker: str) -> None:
         self.held = [entry for entry in self.held if entry[2] != worker]
 
 
@@ -233,75 +302,6 @@ def _expected(job: Job | None, now: float) -> tuple[Any, ...] | None:
     )
 
 
-class Seen:
-    """Everything that Redis holds about the keys, read in one round trip."""
-
-    def __init__(self, redis: Any, names: Names) -> None:
-        self.names = names
-        pools_lanes = [(pool, lane) for pool in POOLS for lane in Lane]
-        with redis.pipeline(transaction=True) as pipe:
-            pipe.time()
-            pipe.hgetall(names.own("running"))
-            for key in KEYS:
-                pipe.hgetall(names.job(key))
-            for kind in ("wip", "scheduled", "failed"):
-                for pool, lane in pools_lanes:
-                    pipe.zrange(names.rq(kind, pool, lane), 0, -1, withscores=True)
-            for pool in POOLS:
-                pipe.zrange(names.own(f"probe:{pool}"), 0, -1, withscores=True)
-            for worker in WORKERS:
-                pipe.hgetall(names.own(f"claims:{worker}"))
-            clock, running, *rest = pipe.execute()
-        hashes, rest = rest[: len(KEYS)], rest[len(KEYS) :]
-        self.wip, self.scheduled, self.failed, self.probes, self.claims = (
-            self._keys(rest[at:to]) for at, to in ((0, 4), (4, 8), (8, 12), (12, 14), (14, 16))
-        )
-        self.running = {k.decode(): names.key_of(v.decode()) for k, v in running.items()}
-        now = clock[0] + clock[1] / 1e6
-        due = self.scheduled | self.probes
-        self.jobs = {
-            key: _described(
-                {name.decode(): value.decode() for name, value in fields.items()},
-                round((due[key] - now) / 10) if key in due else 0,
-            )
-            for key, fields in zip(KEYS, hashes, strict=True)
-        }
-
-    def _keys(self, groups: list[Any]) -> dict[WorkKey, float]:
-        pairs = [pair for group in groups for pair in (dict(group)).items()]
-        return {
-            self.names.key_of(member.decode().partition(":")[0]): float(score)
-            for member, score in pairs
-        }
-
-    def registered(self) -> dict[str, set[WorkKey]]:
-        """Return who stands in rq's registries; ours must name the same keys."""
-        assert self.wip.keys() == self.claims.keys()
-        assert self.failed.keys() == self.probes.keys()
-        return {
-            "running": set(self.wip),
-            "delayed": set(self.scheduled),
-            "parked": set(self.failed),
-        }
-
-
-def _described(fields: dict[str, str], due: int) -> tuple[Any, ...] | None:
-    if not fields:
-        return None
-    states = {"queued": "queued", "started": "running", "scheduled": "delayed", "failed": "parked"}
-    dirty = fields.get("s_dirty")
-    return (
-        states[fields["status"]],
-        Lane.BULK if fields["origin"].endswith("-bulk") else Lane.FRESH,
-        int(fields.get("s_attempts", 0)),
-        int(fields.get("s_crashes", 0)),
-        fields.get("s_suspect") == "1",
-        fields.get("worker_name", "") if "s_token" in fields else "",
-        None if dirty is None else Lane(int(dirty)),
-        due,
-    )
-
-
 def check_model(deployment: Deployment, *, max_examples: int) -> None:
     """Run the machine; raises AssertionError at the first disagreement, minimised."""
     QueueMachine.deployment = deployment
@@ -320,7 +320,7 @@ def test_the_scripts_do_what_the_model_says(valkey: Valkey) -> None:
     """The state table of the queue, checked by sequences that nobody would write down."""
     url = valkey.socket_url
     shared = Deployment(name="shared", url=url, admin=lambda: Redis.from_url(url))
-    check_model(shared, max_examples=60)
+    check_model(shared, max_examples=examples(60))
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
