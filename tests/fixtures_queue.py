@@ -53,6 +53,9 @@ def pass_time(redis: Any, names: Names, seconds: float) -> None:
         if text.startswith((f"{RQ}:scheduled:", names.own("probe:"), names.own("leases"))):
             for member, score in redis.zrange(text, 0, -1, withscores=True):
                 redis.zadd(text, {member: score - seconds})
+        elif text.startswith(f"{RQ}:wip:"):  # a stock worker's entries, which expire; ours do not
+            for member, score in redis.zrangebyscore(text, 0, 3e9, withscores=True):
+                redis.zadd(text, {member: score - seconds})
         elif text.startswith(f"{RQ}:job:") and (tallies := redis.hget(text, "s_tallies")):
             moved = re.sub(
                 r"\d+\.\d+", lambda at: f"{float(at[0]) - seconds:.6f}", tallies.decode()

@@ -21,7 +21,7 @@ DETAILS: Mapping[str, tuple[str, ...]] = {
     # An entry that was lost, found by an add; one that stood there twice, found by a claim.
     "repairs": ("add", "claim"),
     "leases": ("expired",),
-    "released": ("not_started", "lease_ended", "reply_lost", "dropped"),
+    "released": ("not_started", "lease_ended", "reply_lost", "dropped", "no_key"),
     "retried": CLASS_NAMES,
     "parked": (*CLASS_NAMES, CRASHED),
     "held": (*CIRCUITS, "redis"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from common.model.counts import details_counted, facts_counted
@@ -17,11 +16,13 @@ from common.state.circuits import Trouble, troubles_of
 from common.state.database import DatabaseRow, decode_database
 from common.state.ledger import numbers
 from common.state.names import POOLS, RQ, Names
+from common.state.readable import unix_of
 from common.state.scripts import Scripts
 
 # Entries at a lane's front that are looked at for the oldest: what is given back goes to the front
 # with a new age, at most a batch of it, and left-behind entries go with the next claim.
 _FRONT = 16
+_JOB = f"{RQ}:job:".encode()
 _LANES = tuple((pool, lane) for pool in POOLS for lane in Lane)
 _SETS = ("wip", "scheduled", "failed")  # running, delayed, dead
 
@@ -122,25 +123,20 @@ def _oldest_s(
     scripts: Scripts, fronts: Mapping[tuple[str, Lane], Sequence[bytes]]
 ) -> Mapping[tuple[str, Lane], float]:
     """Return since when the oldest of the first entries waits; none where nothing waits."""
-    asked = [(place, job.decode()) for place, jobs in fronts.items() for job in jobs]
+    asked = [(place, job) for place, jobs in fronts.items() for job in jobs]
     if not asked:
         return {}
     with scripts.pipeline() as pipe:
         for _, job in asked:
-            pipe.hmget(f"{RQ}:job:{job}", "status", "origin", "enqueued_at", "created_at")
+            pipe.hmget(_JOB + job, "status", "origin", "enqueued_at", "created_at")
         found = pipe.execute()
     oldest: dict[tuple[str, Lane], float] = {}
     for (place, _), (status, origin, again, created) in zip(asked, found, strict=True):
         queue = scripts.names.queue(*place).encode()
-        if status == b"queued" and origin == queue and (since := again or created):
-            since_s = unix_of(since)
+        since_s = unix_of(again) or unix_of(created)
+        if status == b"queued" and origin == queue and since_s:
             oldest[place] = min(since_s, oldest.get(place, since_s))
     return oldest
-
-
-def unix_of(text: bytes | None) -> float:
-    """Return the Unix seconds of a date as rq writes it; 0: there is none."""
-    return datetime.fromisoformat(text.decode()).timestamp() if text else 0.0
 
 
 def _unix_s(clock: tuple[int, int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
@@ -34,6 +35,8 @@ from common.state.settled import SettledRow
 
 Done = dict[str, object]
 
+_TALLY = re.compile(r"(\w+) ([0-9]{1,9}) (-?[0-9]+\.[0-9]+)", re.ASCII)
+
 # ARGV[1] and ARGV[2] are the constants and the payload.
 _FIRST_BLOB = 3
 
@@ -63,6 +66,13 @@ def encode_release(names: Names, claim: Claim) -> Done:
     """Return the entry that gives a claim back."""
     entry = _entry(names, claim, "release", "released", {"why": "not started"})
     return entry | {"what": "not_started"}
+
+
+def encode_discard(job: str, token: str) -> Done:
+    """Return the entry that ends the claim of an id that names no key."""
+    data = orjson.dumps({"why": "names no key"}).decode()
+    entry: Done = {"id": job, "key": job, "token": token, "op": "wait", "kind": "released"}
+    return entry | {"data": data, "what": "no_key"}
 
 
 def _entry(names: Names, claim: Claim, op: str, kind: FactKind, data: Mapping[str, object]) -> Done:
@@ -189,9 +199,13 @@ def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
 
 
 def decode_tallies(text: str) -> dict[str, Tally]:
-    """Return what `claim.lua` says about failed runs: `<budget> <failures> <seconds ago>;…`."""
-    found = (entry.split(" ") for entry in text.split(";") if entry)
+    """Return what `claim.lua` says about failed runs: `<budget> <failures> <seconds ago>;…`.
+
+    What does not read so was written by hand, and counts as no failure.
+    """
+    found = (_TALLY.fullmatch(entry) for entry in text.split(";"))
     return {
-        budget: Tally(failures=int(failures), first_ago_s=float(ago))
-        for budget, failures, ago in found
+        entry[1]: Tally(failures=int(entry[2]), first_ago_s=float(entry[3]))
+        for entry in found
+        if entry is not None
     }

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TypeAlias
 
-from common.queue.census import unix_of
+from common.model.key import WorkKey
 from common.queue.contract import HELD, Entry, Lane
 from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
+from common.state.readable import count_of, failure_of, text_of, unix_of
 from common.state.scripts import Scripts
 
 _STATES = {"queued": "queued", "started": "running", "scheduled": "delayed", "failed": "parked"}
@@ -53,7 +54,7 @@ def dead_by_reason(scripts: Scripts) -> dict[str, int]:
         for job in ids:
             pipe.hget(f"{RQ}:job:{job}", "exc_info")
         found = pipe.execute()
-    reasons = ((text or b"").decode().partition(": ")[0] for text in found)
+    reasons = (failure_of(value)[0] for value in found)
     return dict(Counter(reason or "Unknown" for reason in reasons).most_common())
 
 
@@ -71,7 +72,7 @@ def _ids(scripts: Scripts, kind: str, limit: int) -> dict[str, Place]:
         lists = pipe.execute()
     for place, members in zip(places, lists, strict=True):
         for member in members:
-            found.setdefault(member.decode().partition(":")[0], place)
+            found.setdefault(text_of(member).partition(":")[0], place)
     return found
 
 
@@ -89,31 +90,40 @@ def _described(scripts: Scripts, places: Mapping[str, Place]) -> Iterator[Entry]
         answers = zip(page, found[0::3], found[1::3], found[2::3], strict=True)
         for (job, place), values, due, probe in answers:
             fields = dict(zip(_FIELDS, values, strict=True))
-            if fields["status"] is not None:
+            key = _key(scripts, job)
+            if fields["status"] is not None and key is not None:
                 dues = {"delayed": due or 0.0, "parked": probe or 0.0}
-                yield _entry(scripts, (job, place), fields, dues)
+                yield _entry(scripts, (key, place), fields, dues)
+
+
+def _key(scripts: Scripts, job: str) -> WorkKey | None:
+    """Return the key whose id this is; None: somebody else put a job of theirs into our queue."""
+    try:
+        return scripts.names.key_of(job)
+    except ValueError:
+        return None
 
 
 def _entry(
     scripts: Scripts,
-    found: tuple[str, Place],
+    found: tuple[WorkKey, Place],
     fields: Mapping[str, bytes | None],
     dues: Mapping[str, float],
 ) -> Entry:
-    job, place = found
-    texts = {name: (value or b"").decode() for name, value in fields.items()}
+    key, place = found
+    texts = {name: text_of(value) for name, value in fields.items()}
     lanes = {scripts.names.queue(place[0], lane): lane for lane in Lane}
     state = "running" if texts["s_token"] else _STATES.get(texts["status"], texts["status"])
     word, _, what = texts["s_why"].partition(" ") if state in dues else ("", "", "")
-    reason, _, message = texts["exc_info"].partition(": ")
+    reason, message = failure_of(fields["exc_info"])
     if word == "after":  # it failed before, and waits for something else now
         reason, message = what, ""
     return Entry(
-        key=scripts.names.key_of(job),
+        key=key,
         state=state,
         lane=lanes.get(texts["origin"], place[1]),
-        attempts=int(texts["s_attempts"] or 0),
-        crashes=int(texts["s_crashes"] or 0),
+        attempts=count_of(fields["s_attempts"]),
+        crashes=count_of(fields["s_crashes"]),
         since_s=unix_of(fields["created_at"]),
         due_s=dues.get(state, 0.0),
         worker=texts["worker_name"],

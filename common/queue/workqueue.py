@@ -29,7 +29,7 @@ from common.queue.contract import (
     Outcome,
     Totals,
 )
-from common.queue.encode import decode_tallies, encode_done, encode_release
+from common.queue.encode import decode_tallies, encode_discard, encode_done, encode_release
 from common.queue.listing import dead_by_reason, entries
 from common.state.ledger import packed
 from common.state.names import POOLS, RQ, Names
@@ -147,17 +147,26 @@ class WorkQueue:
             "bulk_every": BULK_EVERY,
         }
         packed_claims = self.scripts.run("claim", payload)
+        claims, strange = [], []
         found = msgspec.msgpack.decode(packed_claims) if packed_claims else []
-        return [
-            Claim(
-                key=self.names.key_of(job),
-                token=int(token),
-                tallies=decode_tallies(tallies),
-                crashes=int(crashes),
-                lane=Lane(lane),
+        for job, token, tallies, crashes, lane in found:
+            try:
+                key = self.names.key_of(job)
+            except ValueError:  # written by hand: no run would ever end this claim
+                strange.append(encode_discard(job, token))
+                continue
+            claims.append(
+                Claim(
+                    key=key,
+                    token=int(token),
+                    tallies=decode_tallies(tallies),
+                    crashes=int(crashes),
+                    lane=Lane(lane),
+                )
             )
-            for job, token, tallies, crashes, lane in found
-        ]
+        if strange:
+            self._complete(worker, strange, [], (), running=claims[0] if len(claims) == 1 else None)
+        return claims
 
     def complete(
         self,

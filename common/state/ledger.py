@@ -10,6 +10,7 @@ from redis import Redis
 from common.model.counts import details_counted, facts_counted
 from common.model.facts import Fact, decode_fact
 from common.state.names import Names
+from common.state.readable import count_of, text_of
 from common.state.scripts import Scripts
 
 _PAGE = 1000
@@ -22,7 +23,7 @@ def packed(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
 
 def numbers(found: Mapping[bytes, bytes]) -> dict[str, int]:
     """Return the hash `counts` as it is read."""
-    return {field.decode(): int(number) for field, number in found.items()}
+    return {text_of(field): count_of(number) for field, number in found.items()}
 
 
 class Ledger:

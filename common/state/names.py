@@ -25,6 +25,9 @@ LEDGER_MAX_FACTS = 200_000
 UNUSED_IMAGE_TTL_S = 7 * 86_400
 # As long as a report lives by default: then a tag that never ran here is asked for again.
 RESOLUTION_TTL_S = 86_400
+# Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
+# somebody deleted: without it they would stay for ever.
+CLAIMS_TTL_S = 86_400
 # Where rq expects an expiry: ten years, so that its clean-ups (`rq info` runs them) leave us alone.
 RQ_HORIZON_S = 10 * 365 * 86_400
 

@@ -40,12 +40,14 @@ from common.model.errors import (
 from common.ops.refusals import REDIS_REFUSED
 from common.state.connect import RIGHTS_REMEDY, PasswordFileError
 from common.state.names import (
+    CLAIMS_TTL_S,
     LEDGER_MAX_FACTS,
     RQ,
     RQ_HORIZON_S,
     UNUSED_IMAGE_TTL_S,
     Names,
 )
+from common.state.overwritten import overwritten
 
 # One folder for all scripts: they share the prologue and the state table of `add` in it.
 _LUA = Path(__file__).parents[1] / "queue" / "lua"
@@ -85,6 +87,7 @@ class Scripts:
                 "max_facts": LEDGER_MAX_FACTS,
                 "horizon_s": RQ_HORIZON_S,
                 "image_ttl_s": UNUSED_IMAGE_TTL_S,
+                "claims_ttl_s": CLAIMS_TTL_S,
             }
         )
         self._loaded: dict[str, _Runnable] = {}
@@ -106,11 +109,11 @@ class Scripts:
             if not repeatable:
                 raise wrapped(exc) from exc
         except RedisError as exc:
-            raise wrapped(exc) from exc
+            raise self._meant(exc, payload) from exc
         try:
             return script(keys=self._keys, args=args)
         except RedisError as exc:
-            raise wrapped(exc) from exc
+            raise self._meant(exc, payload) from exc
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
@@ -121,7 +124,7 @@ class Scripts:
         try:
             yield self.redis
         except RedisError as exc:
-            raise wrapped(exc) from exc
+            raise self._meant(exc) from exc
 
     @contextmanager
     def pipeline(self) -> Iterator[Any]:
@@ -130,7 +133,14 @@ class Scripts:
             with self.redis.pipeline(transaction=True) as pipe:
                 yield pipe
         except RedisError as exc:
-            raise wrapped(exc) from exc
+            raise self._meant(exc) from exc
+
+    def _meant(self, exc: RedisError, payload: object = None) -> SluiceError:
+        if "WRONGTYPE" not in str(exc):
+            return wrapped(exc)
+        about = payload if isinstance(payload, dict) else {}
+        workers = {about.get("worker", ""), about.get("dead", "")} - {""}
+        return overwritten(self.redis, self.names, workers)
 
 
 def source(name: str) -> str:

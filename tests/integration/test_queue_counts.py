@@ -177,4 +177,5 @@ def test_what_others_give_back_or_drop_is_counted_by_why(queue: WorkQueue, ledge
         "lease_ended": 0,
         "reply_lost": 2,
         "dropped": 1,
+        "no_key": 0,
     }

@@ -123,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(worker=workers, limit=st.sampled_from([1, 16]))
     def claim_again(self, worker: str, limit: int) -> None:
-        """A loop whose reply was lost gives back what it may hold, and claims once more."""
+        """Lose a reply as the loop does: give back what may be on record, and claim once more."""
         self.take("reconcile", worker, limit=limit, lost=True)
         assert self.queue.recover(worker, ()) == self.model(Recover(worker=worker, holding=()))
         self.take("reconcile", worker, limit=limit, lost=False)

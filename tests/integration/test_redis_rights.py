@@ -18,6 +18,7 @@ from common.model.redis_address import RedisAddress, parse_redis_url
 from common.state.connect import connect, redis_errors
 from common.state.examine import look
 from common.state.names import Names
+from common.state.overwritten import _PROBES as PROBES
 from common.state.rights import COMMANDS, acl_line
 from tests.deployments import (
     OPERATIONS,
@@ -106,6 +107,7 @@ METHODS = {
     "config_get": {"config|get"},  # asked only where it is granted
     "delete": {"del"},
     "execute": {"multi", "exec"},
+    "execute_command": {words[0].lower() for words in PROBES.values()},  # what stands in our keys
     "pipeline": {"multi", "exec"},
     "register_script": {"script|load", "evalsha"},
 }

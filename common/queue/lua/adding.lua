@@ -44,14 +44,17 @@ local function forgive(id)
 end
 
 local function add_running(text, id, lane, h)
-  if not claimed(id, h[6] or '', h[2]) then
+  local worker = h[6] or ''
+  if not claimed(id, worker, h[2]) then
     local q = place(pool_of(text), lane)
     call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name')
-    call('ZREM', (BY_NAME[h[3]] or q).wip, id .. ':' .. h[2])
+    call('ZREM', (home(text, h[3]) or q).wip, id .. ':' .. h[2])
+    local claims = C.own .. 'claims:' .. worker -- without a lease nobody would reap it
+    if call('HGET', claims, id) == h[2] then call('HDEL', claims, id) end
     requeue_now(id, q)
     return 'repaired'
   end
-  local dirty = tonumber(h[5] or '')
+  local dirty = lane_of(h[5])
   if not dirty or dirty > lane then
     call('HSET', C.job .. id, 's_dirty', lane)
     return 'dirty'
@@ -65,7 +68,7 @@ local function add_queued(id, q, lane, due, h)
     requeue_now(id, place(q.pool, lane))
     return 'promoted'
   end
-  if stands(q, id, tonumber(h[4] or '')) then return 'duplicate' end
+  if stands(q, id, whole(h[4])) then return 'duplicate' end
   requeue_now(id, q)
   return 'repaired'
 end
@@ -99,9 +102,10 @@ local function add_parked(id, q, lane, due)
   return stands_parked and 'revived' or 'repaired'
 end
 
+local ELSEWHERE = { canceled = true, deferred = true, finished = true }
 local function add_absent(text, id, lane, due, h)
   local q = place(pool_of(text), lane)
-  if h[1] and h[3] then call('ZREM', C.rq .. h[1] .. ':' .. h[3], id) end -- canceled, stopped, …
+  if ELSEWHERE[h[1]] and h[3] then call('ZREM', C.rq .. h[1] .. ':' .. h[3], id) end
   if h[1] then call('UNLINK', C.job .. id) end
   if due then
     create(id, q, 'scheduled')
@@ -117,8 +121,8 @@ end
 local function add(text, lane, due, cause)
   if #resting > 0 then bury() end
   local id = job_id(text)
-  local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')
-  local q = h[3] and BY_NAME[h[3]]
+  local h = fields(id, 'status', 's_token', 'origin', 's_pos', 's_dirty', 'worker_name')
+  local q = home(text, h[3])
   local how, silent
   if h[2] then
     how, silent = add_running(text, id, lane, h)

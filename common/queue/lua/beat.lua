@@ -3,6 +3,7 @@
 -- Result   {1 when the lease was still recorded else 0, 1 when rq's registration exists else 0}
 local had = call('ZSCORE', K.leases, P.worker)
 call('ZADD', K.leases, seconds(now + P.lease_s), P.worker)
+call('EXPIRE', C.own .. 'claims:' .. P.worker, C.claims_ttl_s)
 local known = call('EXISTS', P.worker_key)
 if known == 1 then
   call('HSET', P.worker_key, 'last_heartbeat', iso())

@@ -15,14 +15,15 @@ for lane = 0, 1 do
   local q = place(P.pool, lane)
   for _, id in ipairs(call('ZRANGEBYSCORE', q.scheduled, '-inf', seconds(now), 'LIMIT', 0, 256)) do
     call('ZREM', q.scheduled, id)
-    if call('HGET', C.job .. id, 'status') == 'scheduled' then requeue_now(id, q) end
+    if fields(id, 'status')[1] == 'scheduled' then requeue_now(id, q) end
   end
 end
 for _, id in ipairs(call('ZRANGEBYSCORE', probe_key(P.pool), '-inf', seconds(now), 'LIMIT', 0, 256)) do
   call('ZREM', probe_key(P.pool), id)
-  local h = call('HMGET', C.job .. id, 'status', 'origin')
-  if h[1] == 'failed' then
-    call('ZREM', BY_NAME[h[2]].failed, id)
+  local h = fields(id, 'status', 'origin')
+  local q = home(text_of(id), h[2])
+  if h[1] == 'failed' and q then
+    call('ZREM', q.failed, id)
     requeue_now(id, bulk) -- attempts stay: the policy parks it again at once if it still fails
     note(text_of(id), 1, 'probed', 'slow probe')
   end
@@ -32,6 +33,10 @@ end
 -- those that were used leave their list in one LPOP.
 flush_tails()
 local ahead = {}
+local function named(id)
+  return ours(id) and not string.find(id, '[^%w_-]') and text_of(id)
+end
+
 local function next_live(q)
   while true do
     local a = ahead[q.lane]
@@ -46,23 +51,28 @@ local function next_live(q)
     a.used = a.used + 1
     heads[q.name] = head(q) + 1
     moved[q.name] = true
-    local h = call('HMGET', C.job .. id, 'status', 'origin', 's_token', 's_attempts', 's_tallies',
-      's_crashes', 's_suspect')
-    if h[1] == 'queued' and h[2] == q.name then
-      if not h[3] then return id, h end
+    local h = fields(id, 'status', 'origin', 's_token', 's_attempts', 's_tallies', 's_crashes',
+      's_suspect', 's_dirty')
+    local text = h[1] == 'queued' and h[2] == q.name and named(id)
+    if text and pool_of(text) == P.pool then
+      if not h[3] then return id, h, text end
       -- rq itself put a key into its list while a claim of it lives: remember, run it once more.
-      call('HSET', C.job .. id, 'status', 'started', 's_dirty', q.lane)
+      call('HSET', C.job .. id, 'status', 'started', 's_dirty', math.min(q.lane, lane_of(h[8]) or 1))
       count('repairs.claim')
-    end -- else: left behind by a promotion, a cancel or a drop
+    end -- else: left behind by a promotion, a cancel or a drop; or a job of somebody else
   end
 end
 
 local function ages(tallies)
+  if string.find(tallies, '[^%w .;-]') then return '' end -- written by hand
   return (string.gsub(tallies, '%d+%.%d+', function(at) return seconds(now - at) end))
 end
 
-local token = math.max(tonumber(call('GET', K.token) or 0), tonumber(clock[1]) * 1e6 + tonumber(clock[2]))
-local turn = tonumber(call('HGET', K.heads, 'turn:' .. P.pool) or 0)
+local token = tonumber(clock[1]) * 1e6 + tonumber(clock[2])
+local last = whole(call('GET', K.token))
+-- A clock that was set back keeps the last token; one that is years ahead was written by hand.
+if last and last > token and last < token + C.horizon_s * 1e6 then token = last end
+local turn = whole(call('HGET', K.heads, 'turn:' .. P.pool)) or 0
 local out, claims, wips = {}, {}, {}
 -- Ten years ahead, to whole seconds, each entry a second before the last: a small sorted set is read
 -- from its front, so each finds its place at once, and no fraction is parsed on the way.
@@ -76,10 +86,10 @@ end
 while #out < P.limit do
   local first = turn % P.bulk_every == P.bulk_every - 1 and 1 or 0
   local lane = first
-  local id, h = next_live(place(P.pool, lane))
+  local id, h, text = next_live(place(P.pool, lane))
   if not id then
     lane = 1 - first
-    id, h = next_live(place(P.pool, lane))
+    id, h, text = next_live(place(P.pool, lane))
   end
   if not id then break end
   local q = place(P.pool, lane)
@@ -96,9 +106,9 @@ while #out < P.limit do
   later(claims, C.own .. 'claims:' .. P.worker, t)
   later(wips, q.wip, horizon - #out)
   later(wips, q.wip, id .. ':' .. t)
-  local attempts = h[4] or '0'
-  fact('claimed', text_of(id), claimed_data(attempts))
-  out[#out + 1] = { id, t, h[5] and ages(h[5]) or '', h[6] or '0', lane }
+  local attempts = whole(h[4]) or 0
+  fact('claimed', text, claimed_data(attempts))
+  out[#out + 1] = { id, t, h[5] and ages(h[5]) or '', whole(h[6]) or 0, lane }
   if h[7] then break end
 end
 
@@ -115,6 +125,7 @@ if #out == 0 then
   call('DEL', wake_key(P.pool))
   woken[P.pool] = nil
 else
+  call('EXPIRE', C.own .. 'claims:' .. P.worker, C.claims_ttl_s)
   call('SET', K.token, string.format('%.0f', token))
   call('HSET', K.heads, 'turn:' .. P.pool, turn)
   if call('LLEN', place(P.pool, 0).queue) + call('LLEN', bulk.queue) > 0 then woken[P.pool] = true end

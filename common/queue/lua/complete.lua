@@ -73,6 +73,7 @@ local function rest(d, dirty)
     note(d.key, dirty, 'dirty', 'changed while it ran')
   else
     resting[#resting + 1] = C.job .. d.id
+    resting[#resting + 1] = C.rq .. 'results:' .. d.id -- a stock worker that failed it left one
   end
 end
 
@@ -131,7 +132,7 @@ function OPS.hold(d, dirty, origin)
 end
 
 function OPS.retry(d, dirty, origin)
-  call('HINCRBY', C.job .. d.id, 's_attempts', 1)
+  bump(C.job .. d.id, 's_attempts', 1)
   OPS.hold(d, dirty, origin)
 end
 
@@ -143,7 +144,7 @@ function OPS.park(d, dirty, origin)
     requeue_now(d.id, place(origin.pool, dirty))
     wake_waiters(d.key, 'failed ' .. d.key)
   else
-    call('HINCRBY', C.job .. d.id, 's_attempts', 1)
+    bump(C.job .. d.id, 's_attempts', 1)
     charge(d.id, d.budget)
     park(d.id, d.key, origin, d.budget, d)
   end
@@ -154,7 +155,7 @@ end
 local function is_news()
   if not P.resent then return true end
   for _, d in ipairs(P.done) do
-    if call('HGET', C.job .. d.id, 's_token') == d.token then return true end
+    if fields(d.id, 's_token')[1] == d.token then return true end
   end
   return false
 end
@@ -164,10 +165,11 @@ end
 
 local out, succeeded, failed = {}, 0, 0
 for i, d in ipairs(P.done) do
-  local h = call('HMGET', C.job .. d.id, 's_token', 's_dirty', 'origin', 'worker_name', 'status')
-  local origin = h[3] and BY_NAME[h[3]]
-  if h[1] ~= d.token or not origin then
+  local h = fields(d.id, 's_token', 's_dirty', 'origin', 'status')
+  local origin = home(d.key, h[3]) or place(pool_of(d.key), 0)
+  if h[1] ~= d.token then
     out[i] = 0
+    forget_claim(P.worker, d.id, d.token, origin)
     if not P.resent then
       fact('refused', d.key, string.format('{"what":"completion","worker":%s,"token":%s}', json(P.worker), d.token),
         'completion')
@@ -179,8 +181,8 @@ for i, d in ipairs(P.done) do
       give_back(P.worker, d.id, d.token, { origin = h[3], dirty = h[2] })
     else
       unclaim(P.worker, d.id, d.token, origin)
-      if h[5] == 'canceled' then call('ZREM', C.rq .. 'canceled:' .. h[3], d.id) end
-      OPS[d.op](d, tonumber(h[2] or ''), origin)
+      if h[4] == 'canceled' then call('ZREM', C.rq .. 'canceled:' .. h[3], d.id) end
+      OPS[d.op](d, lane_of(h[2]), origin)
       if d.op == 'retry' or d.op == 'hold' or d.op == 'park' then failed = failed + 1 else succeeded = succeeded + 1 end
     end
   end

@@ -4,7 +4,7 @@
 -- Result   the epoch's number; 0: the fence is too low
 if not fenced(P.fence) then return 0 end
 local h = call('HMGET', P.key, 'digest', 'number')
-local number = tonumber(h[2] or '0')
+local number = whole(h[2]) or 0
 if h[1] ~= P.digest then number = number + 1 end
 if number < P.at_least then number = P.at_least end
 call('HSET', P.key, 'digest', P.digest, 'number', string.format('%.0f', number))

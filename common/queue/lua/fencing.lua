@@ -1,6 +1,6 @@
 -- FENCING: a table write of the watcher carries its fence; one below the highest seen is refused.
 local function fenced(fence)
-  local current = tonumber(call('GET', K.fence) or 0)
+  local current = whole(call('GET', K.fence)) or 0
   if fence < current then
     fact('refused', '', string.format('{"what":"table write","fence":%d,"current":%d}', fence, current),
       'table')

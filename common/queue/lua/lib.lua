@@ -8,7 +8,8 @@
 --   28 leases  29 running  30 rows  31 want  32 settled  33 fence  34 images
 -- Per-id keys: C.job .. <job id>; C.own .. 'claims:' .. <worker>, 'waiters:', 'users:', 'uses:' and
 --   'image:' .. <wire form of the key>; C.rq .. 'canceled:' .. <queue>, 'worker:' .. <worker>.
--- ARGV[1]  msgpack: constants (job, rq, own, ids, max_facts, horizon_s, image_ttl_s)
+-- ARGV[1]  msgpack: constants (job, rq, own, ids, max_facts, horizon_s, image_ttl_s,
+--          claims_ttl_s)
 -- ARGV[2]  msgpack: what the script's own header says
 local call = redis.call
 local C = cmsgpack.unpack(ARGV[1])
@@ -91,6 +92,40 @@ local function seconds(value)
   return string.format('%.6f', value)
 end
 
+-- What others write by hand must not stop us. A number that is none counts as absent (beyond 2 ^ 53 a
+-- double skips numbers), and so does a lane, a queue of the other pool, or what is no hash at all.
+local function whole(text)
+  local n = tonumber(text or '')
+  return n and n % 1 == 0 and n > -2 ^ 53 and n < 2 ^ 53 and n or nil
+end
+
+local function lane_of(text)
+  return text == '0' and 0 or text == '1' and 1 or nil
+end
+
+local function home(text, origin)
+  local q = origin and BY_NAME[origin]
+  return q and q.pool == pool_of(text) and q or nil
+end
+
+local function ours(id)
+  return string.sub(id, 1, #C.ids) == C.ids
+end
+
+local function fields(id, ...)
+  local h = redis.pcall('HMGET', C.job .. id, ...)
+  if not h.err then return h end
+  if ours(id) then call('UNLINK', C.job .. id) end
+  return {}
+end
+
+local function bump(key, field, n)
+  local sum = redis.pcall('HINCRBY', key, field, n)
+  if type(sum) == 'number' then return sum end
+  call('HSET', key, field, n) -- it was no number, or too large to grow
+  return n
+end
+
 -- Facts and their counters: one entry each, in the script that makes the change. `what`, one of a
 -- few words, is counted apart: `<kind>.<what>`.
 local counted = {}
@@ -123,7 +158,7 @@ local heads, moved, touched, woken = {}, {}, {}, {}
 local function head(q)
   local h = heads[q.name]
   if not h then
-    h = tonumber(call('HGET', K.heads, q.name) or 0)
+    h = whole(call('HGET', K.heads, q.name)) or 0
     heads[q.name] = h
   end
   return h
@@ -222,6 +257,6 @@ local function finish()
   for pool in pairs(woken) do
     if call('LLEN', wake_key(pool)) < 64 then call('LPUSH', wake_key(pool), '1') end
   end
-  for field, n in pairs(counted) do call('HINCRBY', K.counts, field, n) end
+  for field, n in pairs(counted) do bump(K.counts, field, n) end
   if told then call('XTRIM', K.ledger, 'MAXLEN', '~', C.max_facts) end
 end

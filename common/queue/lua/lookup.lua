@@ -22,7 +22,7 @@ for i, text in ipairs(P.keys) do
     -- A key that runs, or waits out a backoff, comes back by itself: another user of the image is
     -- no reason to run it once more, or sooner. Other credentials after a failure are.
     local id = job_id(text)
-    local job = call('HMGET', C.job .. id, 'status', 's_token', 'worker_name')
+    local job = fields(id, 'status', 's_token', 'worker_name')
     local sooner = fresh and h[3]
     local runs = job[2] and claimed(id, job[3] or '', job[2])
     if sooner or not runs then

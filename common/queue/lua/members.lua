@@ -3,12 +3,13 @@
 -- Result   list of 1 (queued, running, delayed or parked with a probe; proven) or 0
 local function backed(text)
   local id = job_id(text)
-  local h = call('HMGET', C.job .. id, 'status', 's_token', 'origin', 's_pos', 'worker_name')
-  local q = h[3] and BY_NAME[h[3]]
+  local h = fields(id, 'status', 's_token', 'origin', 's_pos', 'worker_name')
+  local q = home(text, h[3])
   if not q then return false end
   if h[2] then return claimed(id, h[5] or '', h[2]) end
   if h[1] == 'queued' then
-    local i = h[4] and tonumber(h[4]) - head(q) or -1
+    local pos = whole(h[4])
+    local i = pos and pos - head(q) or -1
     return i >= 0 and call('LINDEX', q.queue, i) == id or call('LPOS', q.queue, id)
   end
   if h[1] == 'scheduled' then return call('ZSCORE', q.scheduled, id) end

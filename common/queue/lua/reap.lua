@@ -1,5 +1,6 @@
 -- REAP: give back what workers whose lease ended had claimed, and charge the crash to the culprit.
--- Needs    adding.lua, claims.lua
+-- Then looks through a page of the registries (tidy.lua).
+-- Needs    adding.lua, claims.lua, tidy.lua
 -- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only),
 --            by (the worker that reaps, '': nobody), fresh_s (what must be left of its lease)}
 -- Result   number of keys given back or parked
@@ -9,14 +10,14 @@
 
 local function crash(worker, id, token, text, h)
   local job = C.job .. id
-  local crashes = call('HINCRBY', job, 's_crashes', 1)
+  local crashes = bump(job, 's_crashes', 1)
   call('HSET', job, 's_suspect', '1')
   if crashes < P.max_crashes or h.dirty then -- dirty wins over dead
     if h.dirty then call('HDEL', job, 's_crashes') end
     give_back(worker, id, token, h)
     return
   end
-  local q = BY_NAME[h.origin]
+  local q = home(text, h.origin) or place(pool_of(text), 0)
   call('HDEL', job, 's_token', 's_dirty', 'worker_name', 'started_at')
   local message = string.format('%d workers died while they ran it; the last was %s', crashes, worker)
   unclaim(worker, id, token, q)
@@ -43,14 +44,14 @@ local function reap(worker)
   local flat = call('HGETALL', C.own .. 'claims:' .. worker)
   local held = {}
   for i = 1, #flat, 2 do held[#held + 1] = { flat[i], flat[i + 1] } end
-  table.sort(held, function(a, b) return tonumber(a[2]) > tonumber(b[2]) end) -- last claimed first
+  table.sort(held, last_first)
   local culprit = call('HGET', K.running, worker)
   if not culprit and #held == 1 then culprit = held[1][1] end
   local n = 0
   for _, claim in ipairs(held) do
     local id, token = claim[1], claim[2]
-    local h = call('HMGET', C.job .. id, 's_token', 'origin', 's_dirty')
-    if h[1] == token and BY_NAME[h[2] or ''] then
+    local h = fields(id, 's_token', 'origin', 's_dirty')
+    if h[1] == token then
       n = n + 1
       local text = text_of(id)
       local state = { origin = h[2], dirty = h[3] }
@@ -87,4 +88,5 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) d
   total = total + reap(worker)
 end
 finish()
+tidy()
 return total

@@ -9,11 +9,11 @@ local lost = {}
 for i = 1, #flat, 2 do
   if not holding[flat[i + 1]] then lost[#lost + 1] = { flat[i], flat[i + 1] } end
 end
-table.sort(lost, function(a, b) return tonumber(a[2]) > tonumber(b[2]) end)
+table.sort(lost, last_first)
 for _, claim in ipairs(lost) do
   local id, token = claim[1], claim[2]
-  local h = call('HMGET', C.job .. id, 's_token', 'origin', 's_dirty')
-  if h[1] == token and BY_NAME[h[2] or ''] then
+  local h = fields(id, 's_token', 'origin', 's_dirty')
+  if h[1] == token then
     give_back(P.worker, id, token, { origin = h[2], dirty = h[3] })
     fact('released', text_of(id), string.format('{"why":"reply lost","worker":%s}', json(P.worker)),
       'reply_lost')
