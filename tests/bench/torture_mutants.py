@@ -31,8 +31,8 @@ MUTANTS = (
     Mutant(
         name="any token ends a claim",
         file=f"{_LUA}/complete.lua",
-        guard="if h[1] ~= d.token or not origin then",
-        instead="if not origin then",
+        guard="if h[1] ~= d.token then",
+        instead="if not h[1] then",
         breaks="A worker that slept past its lease ends the claim of the one that took over.",
         scene="a-worker-sleeps",
         oracle="doubled",
@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         name="a key that runs is claimed from its list",
         file=f"{_LUA}/claim.lua",
-        guard="      if not h[3] then return id, h end",
-        instead="      if true then return id, h end",
+        guard="      if not h[3] then return id, h, text end",
+        instead="      if true then return id, h, text end",
         breaks="`rq requeue` of a running key runs it twice at once.",
         scene="strangers-meddle",
         oracle="doubled",
@@ -81,10 +81,10 @@ MUTANTS = (
         name="tokens follow the counter alone",
         file=f"{_LUA}/claim.lua",
         guard=(
-            "math.max(tonumber(call('GET', K.token) or 0),"
-            " tonumber(clock[1]) * 1e6 + tonumber(clock[2]))"
+            "local token = tonumber(clock[1]) * 1e6 + tonumber(clock[2])\n"
+            "local last = whole(call('GET', K.token))\n"
         ),
-        instead="tonumber(call('GET', K.token) or 0)",
+        instead="local last = whole(call('GET', K.token))\nlocal token = last or 0\n",
         breaks="After a lost log tail a token is given out twice, and a lost claim ends another.",
         scene="redis-loses-its-last-second",
         oracle="doubled",
@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         name="a hash that says queued is believed",
         file=f"{_LUA}/adding.lua",
-        guard="if stands(q, id, tonumber(h[4] or '')) then return 'duplicate' end",
+        guard="if stands(q, id, whole(h[4])) then return 'duplicate' end",
         instead="if true then return 'duplicate' end",
         breaks="A key whose list was deleted is a duplicate for ever.",
         scene="strangers-meddle",
