@@ -15,7 +15,7 @@ from common.model.key import WorkKey
 from common.queue.contract import HELD, Entry, Lane
 from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
-from common.state.readable import count_of, failure_of, text_of, unix_of
+from common.state.readable import STOCK_WORKER, count_of, failure_of, text_of, unix_of
 from common.state.scripts import Scripts
 
 _STATES = {"queued": "queued", "started": "running", "scheduled": "delayed", "failed": "parked"}
@@ -55,7 +55,7 @@ def dead_by_reason(scripts: Scripts) -> dict[str, int]:
             pipe.hget(f"{RQ}:job:{job}", "exc_info")
         found = pipe.execute()
     reasons = (failure_of(value)[0] for value in found)
-    return dict(Counter(reason or "Unknown" for reason in reasons).most_common())
+    return dict(Counter(reason or STOCK_WORKER for reason in reasons).most_common())
 
 
 def _ids(scripts: Scripts, kind: str, limit: int) -> dict[str, Place]:
@@ -116,6 +116,8 @@ def _entry(
     state = "running" if texts["s_token"] else _STATES.get(texts["status"], texts["status"])
     word, _, what = texts["s_why"].partition(" ") if state in dues else ("", "", "")
     reason, message = failure_of(fields["exc_info"])
+    if state == "parked":
+        reason = reason or STOCK_WORKER
     if word == "after":  # it failed before, and waits for something else now
         reason, message = what, ""
     return Entry(

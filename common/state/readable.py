@@ -10,7 +10,7 @@ import contextlib
 import zlib
 from datetime import datetime
 
-# The reason of a key that rq's own worker took and failed.
+# The reason of a parked key without one of ours: rq's own worker, or its maintenance, failed it.
 STOCK_WORKER = "StockWorker"
 
 
@@ -33,11 +33,8 @@ def unix_of(value: bytes | None) -> float:
 
 
 def failure_of(value: bytes | None) -> tuple[str, str]:
-    """Return reason and message of a job's last failure. rq keeps its tracebacks compressed."""
-    try:
-        trace = zlib.decompress(value or b"")
-    except zlib.error:
-        reason, _, message = text_of(value).partition(": ")
-        return reason, message
-    lines = text_of(trace).strip().splitlines()
-    return STOCK_WORKER, lines[-1] if lines else ""
+    """Return reason and message of a job's last failure; rq compresses what it writes there."""
+    with contextlib.suppress(zlib.error):
+        value = zlib.decompress(value or b"")
+    reason, _, message = text_of(value).partition(": ")
+    return reason, message
