@@ -284,7 +284,7 @@ def test_retry_after_is_slept_out_in_one_request(follower: Follower) -> None:
     follower.until(Op.SYNCED)
     first, second = [seen.at for seen in follower.api.seen if seen.verb == "sync"]
     assert second - first >= 2.0
-    assert follower.tally.failures[0][0] == "RateLimited"
+    assert follower.tally.failures[0][0] == "ApiThrottled"
 
 
 def test_silence_is_noticed_and_the_watch_resumed(follower: Follower) -> None:
