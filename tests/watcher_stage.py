@@ -116,7 +116,9 @@ class Stage:
                 cluster=self.cluster,
                 work=self.tables,
                 ledger=self.tables,
-                lead=LeadPorts(fences=self.tables, epochs=self.tables, lives=self.tables),
+                lead=LeadPorts(
+                    fences=self.tables, epochs=self.tables, lives=self.tables, seen=self.tables
+                ),
                 rounds=rounds,
                 tally=FeedMetrics(self.registry),
                 pulse=pulse,

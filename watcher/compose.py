@@ -24,6 +24,7 @@ from common.state.fence import FenceTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
+from common.state.seen import SeenTable
 from common.state.settled import SettledTable
 from watcher.decide import glob
 from watcher.decide.predicate import selection
@@ -101,7 +102,10 @@ def compose(
             work=work,
             ledger=ledger,
             lead=LeadPorts(
-                fences=FenceTable(redis, names), epochs=EpochTable(redis, names), lives=control
+                fences=FenceTable(redis, names),
+                epochs=EpochTable(redis, names),
+                lives=control,
+                seen=SeenTable(redis, names),
             ),
             rounds=rounds,
             tally=FeedMetrics(registry),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,16 @@ class Epochs(Protocol):
         """Publish a generation and return its number; raises StaleFenceError."""
 
 
+class Seen(Protocol):
+    """How far the leader has read the cluster; raises TransientError."""
+
+    def read(self) -> dict[str, int]:
+        """Return the version by stream."""
+
+    def record(self, versions: Mapping[str, int], *, whole: bool = False, fence: int) -> None:
+        """Remember versions; raises StaleFenceError."""
+
+
 class Lives(Protocol):
     """Tells one life of Redis from another; raises TransientError."""
 
@@ -42,6 +52,7 @@ class LeadPorts:
     fences: Fences
     epochs: Epochs
     lives: Lives
+    seen: Seen
 
 
 class Lead:

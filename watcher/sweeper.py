@@ -170,9 +170,15 @@ class Sweep:
             self.tally.stored += len(rows)
 
     def _forget_settled(self, keys: Sequence[WorkKey]) -> None:
-        """Forget what settled and vanished while nobody watched; its clean-up may wait already."""
+        """Forget what settled and vanished while nobody watched; its clean-up may wait already.
+
+        Or have ended between the two reads: then nothing of it is settled any more.
+        """
         gone = sweep.gone([key for key in keys if isinstance(key, WorkloadKey)], self._ports.known)
-        self._forget(gone, waiting=self._waiting(gone))
+        waiting = self._waiting(gone)
+        lost = [key for key in gone if key not in waiting]
+        if lost:
+            self._forget(list(self._ports.settled.get_many(lost)), waiting=())
 
     def _forget(self, keys: Sequence[WorkloadKey], *, waiting: Collection[WorkloadKey]) -> None:
         gone = sweep.gone(keys, self._ports.known, waiting=waiting)

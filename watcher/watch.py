@@ -23,15 +23,17 @@ import structlog
 
 from common.model.errors import DefectError, StaleFenceError, TransientError
 from common.model.facts import Fact
-from watcher.feed import Feed, Tally, retry_delay_s
+from watcher.feed import Feed, Tally
 from watcher.fold.cluster import Cluster
 from watcher.fold.delta import FoldFact, Unreadable
 from watcher.inbox import BATCH_CHANGES, take_batch
-from watcher.lead import Lead, LeadPorts
+from watcher.lead import LeadPorts
+from watcher.position import Announced, Position
 from watcher.pulse import Pulse
 from watcher.rounds import Ledger, Rounds
 from watcher.standby import Standby
 from watcher.stream.change import Change, Op
+from watcher.succession import Succession
 from watcher.sweeper import Queue
 from watcher.term import Term
 
@@ -98,10 +100,13 @@ class Watcher:
         self._parts = parts
         self._monotonic = parts.pulse.monotonic
         self._standby = Standby(parts.lead.epochs)
+        self._position = Position(parts.expected)
+        self._succession = Succession(
+            parts.lead, parts.cluster, self._position, digest=parts.digest, pulse=parts.pulse
+        )
         self._term: Term | None = None  # None: we stand by
         self._missing = set(parts.expected)
-        self._next_tick_s = self._next_try_s = _NEVER
-        self._failures = 0  # to begin a term, in a row
+        self._next_tick_s = _NEVER
         self._beat_at_s = self._monotonic()
         self._ready = False
         self._led_last = False
@@ -193,9 +198,8 @@ class Watcher:
         now_s, draw = self._monotonic(), self._parts.pulse.draw()
         if self._term is not None:
             self._term.work(facts, self._parts.cluster, now_s=now_s, draw=draw)
-        elif number and caught_up and now_s >= self._next_try_s:
-            # With a fold that lags behind, the first sweep would ask for what was done already.
-            self._try_to_begin(number)
+        elif number and caught_up:
+            self._begin(number)
         if self._monotonic() >= self._next_tick_s:
             self._next_tick_s = self._monotonic() + _TICK_S
             self._tick()
@@ -216,23 +220,20 @@ class Watcher:
 
     # --- terms ----------------------------------------------------------------------------------
 
-    def _try_to_begin(self, number: int) -> None:
-        """Take fence and epoch; when Redis is away, try again after a wait."""
+    def _begin(self, number: int) -> None:
+        """Begin a term, unless Redis is away or our fold lags behind."""
         parts, at_s = self._parts, self._monotonic()
-        try:
-            lead = Lead(
-                parts.lead, digest=parts.digest, highest_stamp=lambda: _highest(parts.cluster)
-            )
-        except TransientError as exc:
-            self._failures += 1
-            if self._failures == 1:
-                _log.warning("redis does not answer yet", reason=exc.reason, error=str(exc))
-            wait_s = retry_delay_s(self._failures, draw=parts.pulse.draw())
-            self._next_try_s = self._monotonic() + wait_s
+        lead = self._succession.lead(number)
+        if lead is None:
             return
-        self._failures = 0
+        try:
+            queue = Announced(parts.work, parts.lead.seen, self._position, fence=lead.fence)
+        except TransientError as exc:
+            self._succession.failed(exc)
+            return
+        self._succession.done()
         parts.seat.reached_redis(at_s)
-        feed = Feed(parts.work, parts.cluster, parts.tally, fence=lead.fence)
+        feed = Feed(queue, parts.cluster, parts.tally, fence=lead.fence)
         self._term = Term(number, lead, feed=feed, rounds=parts.rounds, ledger=parts.ledger)
         self._standby.end()
         self._ready = self._led_last = True
@@ -240,6 +241,7 @@ class Watcher:
 
     def _end_term(self, why: str) -> None:
         self._term = None
+        self._succession.done()
         _log.warning("standing by", why=why, leader=self._parts.seat.other)
 
     # --- small things ---------------------------------------------------------------------------
@@ -258,6 +260,7 @@ class Watcher:
         return changes
 
     def _note_streams(self, changes: Sequence[Change]) -> None:
+        self._position.note(changes)
         for change in changes:
             if change.op in {Op.SYNCED, Op.RELISTED}:
                 self._missing.discard((change.resource, change.key))
@@ -275,8 +278,3 @@ class Watcher:
         """Tell the ledger, unless another watcher leads, who tells the same."""
         if self._term is not None:
             self._term.note(fact)
-
-
-def _highest(cluster: Cluster) -> int:
-    """Return the highest epoch in any report's stamp."""
-    return max((report.epoch for report in cluster.reports), default=0)

@@ -68,6 +68,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one per workload; deleted when the workload is gone",
     ),
     Bound(
+        name="sluice:<c>:seen",
+        owner="watcher, fenced",
+        holds="how far the leading watcher has read each resource",
+        bound="one field per followed resource and target namespace",
+    ),
+    Bound(
         name="sluice:<c>:settled",
         owner="completion script",
         holds="what the last converged run of a key settled",

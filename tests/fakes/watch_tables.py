@@ -28,6 +28,7 @@ class FakeTables:
     fence: int = 0
     epoch: int = 0
     digest: str = ""
+    seen: dict[str, int] = field(default_factory=dict)
     requested: int = 0
     swept: int = 0
     life: str = "life-1"
@@ -102,6 +103,14 @@ class FakeTables:
         self.digest = digest
         return self.epoch
 
+    def read(self) -> dict[str, int]:
+        self._call()
+        return dict(self.seen)
+
+    def record(self, versions: Mapping[str, int], *, whole: bool = False, fence: int) -> None:
+        self._call(fence)
+        self.seen = {**({} if whole else self.seen), **versions}
+
     def sweep_requested(self) -> int:
         self._call()
         return self.requested
@@ -148,6 +157,7 @@ class FakeTables:
         self.stored.clear()
         self.settled_rows.clear()
         self.epoch, self.digest, self.fence = 0, "", 0
+        self.seen.clear()
         self.requested = self.swept = 0
 
     def go_away(self) -> None:

@@ -30,6 +30,7 @@ from common.state.control import Control
 from common.state.epoch import EpochTable
 from common.state.fence import FenceTable
 from common.state.names import Names
+from common.state.seen import SeenTable
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.sentinel import Sentinels
@@ -335,7 +336,9 @@ def test_the_watcher_notices_another_life_of_redis_and_leads_on(doomed: Doomed) 
     """Run id, epoch and fence: a sweep is demanded once, and the watcher's writes still count."""
     client, names = doomed.field.client, doomed.field.names
     fences, epochs = FenceTable(client, names), EpochTable(client, names)
-    ports = LeadPorts(fences=fences, epochs=epochs, lives=Control(client, names))
+    ports = LeadPorts(
+        fences=fences, epochs=epochs, lives=Control(client, names), seen=SeenTable(client, names)
+    )
     doomed.field.queue.add([Add(key=workload("before"))])
     doomed.cut()
     lead = Lead(ports, digest="d", highest_stamp=lambda: 0)  # fence and epoch will be lost

@@ -19,6 +19,7 @@ from common.state.fence import FenceTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
+from common.state.seen import SeenTable
 from common.state.settled import SettledTable
 from tests.queue_values import LEASE_S, converged, parked, row, workload, workloads
 
@@ -273,6 +274,34 @@ def test_without_an_answer_nobody_stands_back() -> None:
         raise SourceUnavailableError("Redis: gone")
 
     assert Generation(gone, "a").stands()
+
+
+# --- seen
+
+
+def test_how_far_a_leader_has_read_is_known_to_the_next(
+    redis_client: Redis, names: Names, fence: int
+) -> None:
+    """Numbers of etcd's size; a stream that nobody follows any more is forgotten."""
+    table = SeenTable(redis_client, names)
+    assert table.read() == {}
+    table.record({"pods": 2**60 + 1, "jobs/shop": 7}, fence=fence)
+    table.record({"jobs/shop": 8}, fence=fence)
+    assert table.read() == {"pods": 2**60 + 1, "jobs/shop": 8}
+    table.record({"pods": 5}, whole=True, fence=fence)
+    assert table.read() == {"pods": 5}
+
+
+def test_a_deposed_watcher_does_not_tell_how_far_it_has_read(
+    redis_client: Redis, names: Names
+) -> None:
+    """Trap 24. It may have read more than the one that leads, and written none of it."""
+    table, fences = SeenTable(redis_client, names), FenceTable(redis_client, names)
+    old, new = fences.take(), fences.take()
+    table.record({"pods": 5}, fence=new)
+    with pytest.raises(StaleFenceError):
+        table.record({"pods": 9}, fence=old)
+    assert table.read() == {"pods": 5}
 
 
 # --- control

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from msgspec.structs import replace
 
+from common.kube.wire import version_number
 from watcher.stream.change import Change, Op
 from watcher.stream.phases import PAGE_LIMIT, Memory
 from watcher.stream.signals import Item, Note, Output
@@ -62,14 +63,15 @@ def _nameless(memory: Memory) -> Change:
 
 
 def swept(
-    memory: Memory, seen: AbstractSet[str], *, blind: bool
+    memory: Memory, seen: AbstractSet[str], *, blind: bool, version: str
 ) -> tuple[Memory, tuple[Output, ...]]:
-    """End a reading: what is known and was not seen is gone."""
+    """End a reading of everything as it was at a version: what was not seen is gone."""
     missing = set() if blind else memory.known.keys() - seen
     deletes = [_gone(memory, key, memory.known.pop(key), 0) for key in sorted(missing)]
     end = Change(
         resource=memory.resource,
         op=Op.RELISTED if memory.synced else Op.SYNCED,
         key=memory.scope,
+        version=version_number(version),
     )
     return replace(memory, synced=True, page_limit=PAGE_LIMIT, stuck=0), (*deletes, end)

@@ -165,7 +165,9 @@ def _marked(state: State, mark: Marked) -> Step:
             moved = replace(phase, resource_version=mark.resource_version)
             return State(moved, state.memory), ()
         case Syncing() as phase if mark.ends_initial and mark.resource_version:
-            memory, outputs = swept(state.memory, phase.seen, blind=phase.blind)
+            memory, outputs = swept(
+                state.memory, phase.seen, blind=phase.blind, version=mark.resource_version
+            )
             # The reading was progress: an end soon after it is no short watch.
             now = Watching(resource_version=mark.resource_version, opened_at=mark.at.now, events=1)
             return State(now, memory), outputs
@@ -191,6 +193,6 @@ def _page(state: State, page: Page) -> Step:
     if not page.resource_version:
         after, wait = failed(memory, page.at, "NoVersion")
         return State(Waiting(resource_version=None), after), (*outputs, wait)
-    memory, said = swept(memory, phase.seen, blind=blind)
+    memory, said = swept(memory, phase.seen, blind=blind, version=page.resource_version)
     resumed, opened = resume(memory, page.resource_version, page.at)
     return resumed, (*outputs, *said, *opened)
