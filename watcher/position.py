@@ -23,13 +23,18 @@ class Position:
             (resource, namespace): f"{resource}/{namespace}" if namespace else resource
             for resource, namespace in streams
         }
-        self._versions: dict[str, int] = {}
+        self._read_to: dict[str, int] = {}
+        self._newest: dict[str, int] = {}
         self._news: set[str] = set()
 
     @property
-    def versions(self) -> Mapping[str, int]:
-        """The version by stream, of those that have one; for reading only."""
-        return self._versions
+    def newest(self) -> Mapping[str, int]:
+        """The version of the newest object by stream, where there is one; for reading only.
+
+        That is what another can be asked to reach. A reading of everything is of the whole server's
+        version, which a stream where nothing happens never shows.
+        """
+        return self._newest
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take in that these changes were folded."""
@@ -41,9 +46,10 @@ class Position:
                 name = self._names.get((change.resource, ""))
             if name is None or not change.version:
                 continue
-            # A reading of everything may begin anew at a lower one: etcd was restored.
-            if ends_reading or change.version > self._versions.get(name, 0):
-                self._versions[name] = change.version
+            if ends_reading:
+                self._end_reading(name, change.version)
+            elif change.version > self._newest.get(name, 0):
+                self._newest[name] = change.version
                 self._news.add(name)
 
     def lacking(self, wanted: Mapping[str, int]) -> list[str]:
@@ -52,14 +58,20 @@ class Position:
         return [
             name
             for name, version in wanted.items()
-            if name in ours and self._versions.get(name, 0) < version
+            if name in ours and version > max(self._read_to.get(name, 0), self._newest.get(name, 0))
         ]
 
     def take_news(self) -> dict[str, int]:
         """Return what moved since this was asked last."""
-        news = {name: self._versions[name] for name in self._news}
+        news = {name: self._newest[name] for name in self._news}
         self._news.clear()
         return news
+
+    def _end_reading(self, name: str, version: int) -> None:
+        self._read_to[name] = version
+        if self._newest.get(name, 0) > version:  # etcd was restored, and counts from before
+            del self._newest[name]
+            self._news.discard(name)
 
 
 class Queue(Protocol):
@@ -92,7 +104,7 @@ class Announced:
         self._seen = seen
         self._position = position
         self._fence = fence
-        seen.record(position.versions, whole=True, fence=fence)
+        seen.record(position.newest, whole=True, fence=fence)
         position.take_news()
         self._untold: dict[str, int] = {}
 
