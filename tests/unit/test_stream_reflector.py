@@ -173,6 +173,17 @@ class TestFirstReading:
         assert ops(said) == [("UPSERT", "d/a"), ("UPSERT", "d/b"), ("SYNCED", "")]
         assert machine.state.memory.synced
 
+    def test_the_end_says_as_of_which_version_everything_was_read(self, machine: Machine) -> None:
+        """Whoever follows another's work must know how far it has read, by marks and by pages."""
+        *_, end = machine.sync(pod("a", 1), version="100")
+        assert isinstance(end, Change)
+        assert end.version == 100
+        other = Machine()
+        other.start()
+        other.refuse(422)
+        (end,) = (each for each in other.page(version="300") if isinstance(each, Change))
+        assert end.version == 300
+
     def test_the_end_mark_gives_the_version_to_resume_from(self, machine: Machine) -> None:
         """Initial events are in no order: an event's version would skip others."""
         machine.sync(pod("a", 900), version="100")
