@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 from common.ops.socket_paths import short_enough
+from common.state.names import Names
 from sandbox.controlplane import ControlPlane
+from sandbox.valkey import Valkey
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -110,8 +113,8 @@ def start(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Start]:
         "TRIVY_DB_REPOSITORY": "127.0.0.1:1/aqua/trivy-db:2",
     }
 
-    def one(*words: str) -> Sluice:
-        made = Sluice(environ, *words)
+    def one(*words: str, **more: str) -> Sluice:
+        made = Sluice({**environ, **more}, *words)
         running.append(made)
         return made
 
@@ -188,6 +191,37 @@ def test_a_second_run_over_the_same_data_is_refused(start: Start) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PDEATHSIG is Linux's")
+def test_of_two_runs_over_one_redis_one_watches_and_both_work(
+    start: Start, valkey: Valkey, names: Names, namespace: str, tmp_path: Path
+) -> None:
+    """They must not depose each other; the second adds workers, and takes over when it is alone."""
+    shared = {
+        "SLUICE_REDIS_URL": valkey.url,
+        "SLUICE_CLUSTER": names.cluster,
+        "OPERATOR_NAMESPACE": namespace,
+        "OPERATOR_TARGET_NAMESPACES": namespace,
+    }
+
+    def begin(number: int) -> tuple[Sluice, str]:
+        """Start a run; return it with the URL of its metrics."""
+        folder = str(tmp_path / f"data-{number}")
+        sluice = start("--yes", "--workers", "1", **shared, SLUICE_DATA_DIR=folder)
+        assert f"{namespace}/kube-sluice-{names.cluster}" in sluice.line("lease")
+        words = sluice.line("Ready.").split()
+        return sluice, next(word for word in words if word.endswith("/metrics"))
+
+    def leads(metrics: str) -> bool:
+        return 'sluice_watcher_leader{process="watcher"} 1.0' in page(metrics)
+
+    first, metrics = begin(1)
+    assert leads(metrics)
+    second, others = begin(2)
+    assert (leads(metrics), leads(others)) == (True, False)
+    assert first.end() == 0
+    assert eventually(lambda: leads(others))
+    assert second.end() == 0
+
+
 def test_nothing_outlives_a_run_that_was_killed(start: Start, tmp_path: Path) -> None:
     """A Valkey that stays behind would keep the data folder from the next run."""
     sluice = start("--yes", "--workers", "1")
