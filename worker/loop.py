@@ -90,15 +90,14 @@ class Loop:
 
     def run(self) -> None:
         """Work until `stop`; Redis may come and go meanwhile."""
-        while not self._stopping.is_set():
-            if not self._ports.may_work():
-                self._stand_back()
-                continue
-            claims = self._claim()
+        claims: list[Claim] = []
+        while claims or not self._stopping.is_set():
             if claims:
-                self._work(claims)
+                claims = self._work(claims)
+            elif not self._ports.may_work():
+                self._stand_back()
             else:
-                self._idle()
+                claims = self._claim() or self._idle()
 
     def _claim(self) -> list[Claim]:
         """Claim, holding nothing; what is on record for us all the same is given back first."""
@@ -116,10 +115,14 @@ class Loop:
                     return []
                 continue
             self._outage.over()
-            self._lease.renewed(began_s)
-            if claims:
-                self._ports.hooks.claimed(self._pool, len(claims))
+            self._note_claims(claims, began_s)
             return claims
+
+    def _note_claims(self, claims: Sequence[Claim], began_s: float) -> None:
+        """Note what a call that began then has claimed: it renewed the lease."""
+        self._lease.renewed(began_s)
+        if claims:
+            self._ports.hooks.claimed(self._pool, len(claims))
 
     def _compare(self) -> None:
         """Once a lease, give back what is on record for us: it is nothing that we hold.
@@ -150,33 +153,37 @@ class Loop:
         while not self._ports.may_work() and not self._stopping.wait(self._settings.idle_s):
             pass
 
-    def _idle(self) -> None:
-        """Sleep until work may be there."""
-        if self._stopping.is_set():
-            return
-        try:
-            self._queue.wait(self._pool, self._settings.idle_s)
-        except SluiceError as error:
-            self._doubt()
-            self._outage.again(error)
+    def _idle(self) -> list[Claim]:
+        """Sleep until work may be there; return no claims."""
+        if not self._stopping.is_set():
+            try:
+                self._queue.wait(self._pool, self._settings.idle_s)
+            except SluiceError as error:
+                self._doubt()
+                self._outage.again(error)
+        return []
 
-    def _work(self, claims: list[Claim]) -> None:
-        """Run a batch. A lease that ends, or an end that is refused, makes the rest others'."""
+    def _work(self, claims: list[Claim]) -> list[Claim]:
+        """Run a batch, and return the next one, if it came with the last report.
+
+        A lease that ends, or an end that is refused, makes the rest others'.
+        """
         done = _Done()
         for index, claim in enumerate(claims):
             if self._stopping.is_set() or not self._ports.may_work():
-                self._report(done, running=None)
+                self._report(done)
                 self._release(claims[index:])
-                return
+                return []
             if done.refused or not self._lease.held():
-                self._report(done, running=None)
+                self._report(done)
                 self._log.warning("claims lost", keys=len(claims) - index)
                 self._give_back()
-                return
+                return []
             self._step(claim, done, claims[index + 1 : index + 2])
+        return self._report(done, last=True)
 
     def _step(self, claim: Claim, done: _Done, following: Sequence[Claim]) -> None:
-        """Run one claim, and report when it was slow, or old results wait, or it was the last."""
+        """Run one claim; unless it was the last, report when it was slow, or old results wait."""
         began_s = self._ports.monotonic_s()
         if not done.runs:
             done.since_s = began_s
@@ -187,9 +194,8 @@ class Loop:
         took_s = now_s - began_s
         self._mean_s = took_s if self._mean_s is None else (3 * self._mean_s + took_s) / 4
         self._note(claim, finished.outcome, took_s)
-        if following and not done.marked and now_s - done.since_s < FLUSH_S:
-            return
-        self._report(done, running=following[0] if following and took_s >= FLUSH_S else None)
+        if following and (done.marked or now_s - done.since_s >= FLUSH_S):
+            self._report(done, running=following[0] if took_s >= FLUSH_S else None)
 
     def _run(self, claim: Claim) -> Finished:
         """Reconcile; an exception becomes what its class's policy says."""
@@ -212,16 +218,23 @@ class Loop:
         )
         return replace(outcome, image=ImageUpdate(failure=failure))
 
-    def _report(self, done: _Done, *, running: Claim | None) -> None:
-        """Complete what ended; repeat while Redis is away, until the stop."""
+    def _report(
+        self, done: _Done, *, running: Claim | None = None, last: bool = False
+    ) -> list[Claim]:
+        """Complete what ended; repeat while Redis is away, until the stop.
+
+        With the last of a batch the next ones are claimed in the same step, and returned.
+        """
         if not done.runs:
-            return
+            return []
+        claims: list[Claim] = []
         resent = False
         while True:
+            began_s = self._ports.monotonic_s()
+            # A call that is sent again claims nothing: the first one may have, so compare first.
+            take = last and not resent and self._goes_on(began_s)
             try:
-                valid = self._queue.complete(
-                    self._settings.worker, done.runs, done.facts, running=running, resent=resent
-                )
+                valid, claims = self._complete(done, running=running, resent=resent, take=take)
             except TransientError as error:
                 self._doubt()
                 resent = True
@@ -239,10 +252,34 @@ class Loop:
                 self._doubt()
             if done.refused and not resent:
                 self._ports.hooks.refused(self._pool, valid.count(False))
+            if take:
+                self._note_claims(claims, began_s)
             break
         done.runs.clear()
         done.facts.clear()
         done.marked = running is not None
+        return claims
+
+    def _goes_on(self, now_s: float) -> bool:
+        return not self._stopping.is_set() and self._ports.may_work() and now_s < self._compare_at_s
+
+    def _complete(
+        self, done: _Done, *, running: Claim | None, resent: bool, take: bool
+    ) -> tuple[list[bool], list[Claim]]:
+        worker = self._settings.worker
+        if not take:
+            valid = self._queue.complete(
+                worker, done.runs, done.facts, running=running, resent=resent
+            )
+            return valid, []
+        return self._queue.complete_and_claim(
+            worker,
+            done.runs,
+            done.facts,
+            pool=self._pool,
+            limit=self._limit(),
+            lease_s=self._lease.length_s,
+        )
 
     def _release(self, claims: Sequence[Claim]) -> None:
         try:

@@ -28,6 +28,18 @@ class Queue(Protocol):
     ) -> list[bool]:
         """End claims; False: the token was not valid any more."""
 
+    def complete_and_claim(  # noqa: PLR0913 # two calls in one
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        pool: str,
+        limit: int,
+        lease_s: float,
+    ) -> tuple[list[bool], list[Claim]]:
+        """End claims, and claim the next keys in the same step, unless an end was refused."""
+
     def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
         """Give back claims that were not started."""
 

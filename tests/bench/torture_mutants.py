@@ -61,9 +61,9 @@ MUTANTS = (
     ),
     Mutant(
         name="a key that runs is claimed from its list",
-        file=f"{_LUA}/claim.lua",
-        guard="      if not h[3] then return id, h, text end",
-        instead="      if true then return id, h, text end",
+        file=f"{_LUA}/claiming.lua",
+        guard="        if not h[3] then return id, h, text end",
+        instead="        if true then return id, h, text end",
         breaks="`rq requeue` of a running key runs it twice at once.",
         scene="strangers-meddle",
         oracle="doubled",
@@ -79,12 +79,12 @@ MUTANTS = (
     ),
     Mutant(
         name="tokens follow the counter alone",
-        file=f"{_LUA}/claim.lua",
+        file=f"{_LUA}/claiming.lua",
         guard=(
-            "local token = tonumber(clock[1]) * 1e6 + tonumber(clock[2])\n"
-            "local last = whole(call('GET', K.token))\n"
+            "  local token = tonumber(clock[1]) * 1e6 + tonumber(clock[2])\n"
+            "  local last = whole(call('GET', K.token))\n"
         ),
-        instead="local last = whole(call('GET', K.token))\nlocal token = last or 0\n",
+        instead="  local last = whole(call('GET', K.token))\n  local token = last or 0\n",
         breaks="After a lost log tail a token is given out twice, and a lost claim ends another.",
         scene="redis-loses-its-last-second",
         oracle="doubled",

@@ -11,7 +11,8 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,11 +61,14 @@ class NotingQueue(WorkQueue):
 
     def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
         claims = super().claim(pool, worker, limit=limit, lease_s=lease_s)
+        self._note_claims(worker, claims)
+        return claims
+
+    def _note_claims(self, worker: str, claims: Sequence[Claim]) -> None:
         for claim in claims:
             self.diary.note("claimed", key=named(claim), token=claim.token, worker=worker)
         for claim in claims:
             self.diary.pass_gate("claim", named(claim))
-        return claims
 
     def complete(
         self,
@@ -75,20 +79,48 @@ class NotingQueue(WorkQueue):
         running: Claim | None = None,
         resent: bool = False,
     ) -> list[bool]:
-        claims = [claim for claim, _ in done]
-        for claim in claims:
+        with self._noting(done):
+            valid = super().complete(worker, done, facts, running=running, resent=resent)
+        self._note_ends(done, valid, resent=resent)
+        return valid
+
+    def complete_and_claim(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        pool: str,
+        limit: int,
+        lease_s: float,
+    ) -> tuple[list[bool], list[Claim]]:
+        with self._noting(done):
+            valid, claims = super().complete_and_claim(
+                worker, done, facts, pool=pool, limit=limit, lease_s=lease_s
+            )
+        self._note_ends(done, valid, resent=False)
+        self._note_claims(worker, claims)
+        return valid, claims
+
+    @contextmanager
+    def _noting(self, done: Sequence[tuple[Claim, Outcome]]) -> Iterator[None]:
+        """Say what is about to end, and when nobody knows whether it did."""
+        for claim, _ in done:
             self.diary.note("completing", key=named(claim), token=claim.token)
         try:
-            valid = super().complete(worker, done, facts, running=running, resent=resent)
+            yield
         except SluiceError:
-            for claim in claims:
+            for claim, _ in done:
                 self.diary.note("unknown", key=named(claim), token=claim.token)
             raise
-        for claim, ended in zip(claims, valid, strict=True):
+
+    def _note_ends(
+        self, done: Sequence[tuple[Claim, Outcome]], valid: Sequence[bool], *, resent: bool
+    ) -> None:
+        for (claim, _), ended in zip(done, valid, strict=True):
             # A refusal of what was sent before may only say that the first try was accepted.
             verdict: Kind = "accepted" if ended else "unknown" if resent else "refused"
             self.diary.note(verdict, key=named(claim), token=claim.token)
-        return valid
 
 
 Run = Callable[[Claim], Outcome | Finished]

@@ -76,6 +76,20 @@ class FakeWorkQueue:
         ]
         return ended
 
+    def complete_and_claim(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        *,
+        pool: str,
+        limit: int,
+        lease_s: float,
+    ) -> tuple[list[bool], list[Claim]]:
+        valid = self.complete(worker, done, facts)
+        claims = self.claim(pool, worker, limit=limit, lease_s=lease_s) if all(valid) else []
+        return valid, claims
+
     def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
         released: list[bool] = self._do(Release(worker=worker, claims=tuple(claims)))
         return released

@@ -131,6 +131,11 @@ class QueueMachine(RuleBasedStateMachine):
     def take(self, pool: str, worker: str, *, limit: int, lost: bool) -> None:
         real = self.queue.claim(pool, worker, limit=limit, lease_s=LEASE_S)
         expected = self.model(Take(pool=pool, worker=worker, limit=limit, lease_s=LEASE_S))
+        self.note_claims(worker, real, expected, lost=lost)
+
+    def note_claims(
+        self, worker: str, real: list[Claim], expected: list[Claim], *, lost: bool
+    ) -> None:
         assert [_plain(claim) for claim in real] == [_plain(claim) for claim in expected]
         tokens = [claim.token for claim, _, _ in self.held]
         assert all(claim.token not in tokens for claim in real)
@@ -168,6 +173,31 @@ class QueueMachine(RuleBasedStateMachine):
         if resent:
             self.complete(worker, mine, outcome, resent=True)
         self.drop_held(worker)
+
+    @precondition(lambda self: self.held)
+    @rule(at=st.integers(0, 63), outcome=outcomes, limit=st.sampled_from([1, 16]), lost=often)
+    def end_and_claim(self, at: int, outcome: Outcome, limit: int, *, lost: bool) -> None:
+        """End one claim and take the next ones in one step, as the loop does after a batch."""
+        ended = self.held[at % len(self.held)]
+        worker = ended[2]
+        valid, real = self.queue.complete_and_claim(
+            worker,
+            [(ended[0], outcome)],
+            [Fact(kind="written", key="k")],
+            pool="reconcile",
+            limit=limit,
+            lease_s=LEASE_S,
+        )
+        done = ((ended[1], outcome),)
+        assert valid == self.model(End(worker=worker, done=done, running=None))
+        self.facts += 1
+        self.refused += valid.count(False)
+        self.held.remove(ended)
+        expected = []
+        if all(valid):
+            take = Take(pool="reconcile", worker=worker, limit=limit, lease_s=LEASE_S)
+            expected = self.model(take)
+        self.note_claims(worker, real, expected, lost=not lost)
 
     def complete(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -66,6 +67,8 @@ class Watched(FakeWorkQueue):
         self.released: list[WorkKey] = []
         self.resent: list[bool] = []
         self.recoveries = 0
+        self.together = 0
+        self.lose_reply = False  # of the next end that claims
         self.idle: Callable[[], None] = lambda: None
 
     def claim(self, pool: str, worker: str, *, limit: int, lease_s: float) -> list[Claim]:
@@ -86,6 +89,20 @@ class Watched(FakeWorkQueue):
         self.reports.append((keys, running.key if running else None))
         self.resent.append(resent)
         return ended
+
+    def complete_and_claim(
+        self,
+        worker: str,
+        done: Sequence[tuple[Claim, Outcome]],
+        facts: Sequence[Fact] = (),
+        **how: Any,
+    ) -> tuple[list[bool], list[Claim]]:
+        self.together += 1
+        both = super().complete_and_claim(worker, done, facts, **how)
+        if self.lose_reply:
+            self.lose_reply = False
+            raise SourceUnavailableError("the reply was lost")
+        return both
 
     def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
         self.released += [claim.key for claim in claims]
@@ -320,6 +337,62 @@ def test_results_do_not_wait_for_the_batch(bench: Bench) -> None:
     assert max(len(done) for done, _ in bench.queue.reports) == 2
 
 
+# --- the next claims come with the last report
+
+
+def test_the_next_keys_come_with_the_last_report(bench: Bench) -> None:
+    """A run of 100 ms costs one round trip, not two; the first claim of all is one of its own."""
+    bench.add(*workloads(3))
+
+    def reconcile(_: Claim) -> Outcome:
+        bench.clock.advance(0.1)
+        return converged()
+
+    bench.run(reconcile)
+    assert bench.queue.together == 3
+    assert len(bench.queue.limits) == 3 + 2  # and one before the first, one before the sleep
+    assert bench.hooks.claims == 3
+
+
+def test_an_end_that_was_refused_claims_nothing(bench: Bench) -> None:
+    """Its worker was taken for dead: it compares what is on record before it claims again."""
+    bench.add(*workloads(2))
+
+    def reconcile(claim: Claim) -> Outcome:
+        if not bench.queue.recoveries > 1:
+            bench.queue.reap(9, dead=WORKER)
+        return converged()
+
+    bench.run(reconcile)
+    assert bench.hooks.refusals == 1
+    assert bench.queue.recoveries == 2
+    assert len(bench.ran) == 3
+    assert bench.left == set()
+
+
+def test_the_record_is_compared_once_a_lease_all_the_same(bench: Bench) -> None:
+    """A claim whose reply was lost stays on record while we live, however busy we are."""
+    bench.add(*workloads(40))
+
+    def reconcile(_: Claim) -> Outcome:
+        bench.clock.advance(1.0)
+        return converged()
+
+    bench.run(reconcile)
+    assert bench.queue.recoveries == 3  # at the start, and in each 15 of 40 s
+
+
+def test_what_came_with_a_report_whose_reply_was_lost_is_given_back(bench: Bench) -> None:
+    """The claims are on record, and nobody knows of them: the next claim compares first."""
+    keys = workloads(2)
+    bench.add(*keys)
+    bench.queue.lose_reply = True
+    bench.run(lambda _: converged())
+    assert bench.queue.resent == [False, True, False]
+    assert bench.ran == keys
+    assert bench.left == set()
+
+
 # --- stop
 
 
@@ -344,6 +417,27 @@ def test_a_stop_ends_the_running_key_and_gives_back_the_others(bench: Bench) -> 
     )
 
 
+def test_a_stop_while_the_last_report_is_on_its_way_gives_back_what_came_with_it(
+    bench: Bench,
+) -> None:
+    """The claims are ours although nothing of them was begun."""
+    keys = workloads(2)
+    bench.add(*keys)
+    loop = bench.loop(lambda _: converged())
+    plain = bench.queue.complete_and_claim
+
+    def stopped(*told: Any, **how: Any) -> Any:
+        both = plain(*told, **how)
+        loop.stop()
+        return both
+
+    bench.queue.complete_and_claim = stopped  # type: ignore[method-assign]
+    loop.run()
+    assert bench.ran == keys[:1]
+    assert bench.queue.released == keys[1:]
+    assert {job.state for job in bench.queue.state.jobs.values()} == {"queued"}
+
+
 def test_a_loop_that_is_stopped_claims_nothing(bench: Bench) -> None:
     """A claim after the stop would only be given back."""
     bench.add(workload())
@@ -359,7 +453,7 @@ def test_a_loop_that_is_stopped_claims_nothing(bench: Bench) -> None:
 def test_a_worker_of_another_generation_claims_nothing(bench: Bench) -> None:
     """Trap 25. It would write old content; and it must not swallow the wake-ups of the others."""
     bench.add(workload())
-    answers = iter([False, False, False, True, True, True, True])
+    answers = chain(repeat(object=False, times=3), repeat(object=True))
     bench.may_work = lambda: next(answers)
     loop = bench.loop(lambda _: converged(), idle_s=0.001)
     with capture_logs() as lines:

@@ -1,6 +1,7 @@
--- COMPLETE: end claims; store what they learned; wake who waits. Runs at maxmemory: it frees memory.
--- Needs    adding.lua, claims.lua
--- ARGV[2]  {worker, running, resent, done, facts}
+-- COMPLETE: end claims; store what they learned; wake who waits; claim the next ones, if asked to.
+-- Runs at maxmemory: it frees memory.
+-- Needs    adding.lua, claims.lua, claiming.lua
+-- ARGV[2]  {worker, running, resent, done, facts, take}
 --            running  id of the claim that starts next ('': none, or not worth a mark)
 --            resent   the reply of the same call was lost: an old token is no news
 --            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
@@ -11,8 +12,11 @@
 --                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
 --                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
 --            facts    list of {kind, key, data JSON}
+--            take     false, or what to claim when all ends were valid (see claiming.lua): a worker
+--                     whose end was refused must first find out what it holds
 -- ARGV[3..] compressed inventories and matches
--- Result   list of 1 (done) or 0 (the token is not the current one: nothing was changed)
+-- Result   {list of 1 (done) or 0 (the token is not the current one: nothing was changed), claims as
+--          `take` returns them}
 
 local function store_image(text, image, settles)
   local key = C.own .. 'image:' .. text
@@ -163,12 +167,13 @@ if is_news() then
   for _, f in ipairs(P.facts) do fact(f[1], f[2], f[3]) end
 end
 
-local out, succeeded, failed = {}, 0, 0
+local out, succeeded, failed, refused = {}, 0, 0, 0
 for i, d in ipairs(P.done) do
   local h = fields(d.id, 's_token', 's_dirty', 'origin', 'status')
   local origin = home(d.key, h[3]) or place(pool_of(d.key), 0)
   if h[1] ~= d.token then
     out[i] = 0
+    refused = refused + 1
     forget_claim(P.worker, d.id, d.token, origin)
     if not P.resent then
       fact('refused', d.key, string.format('{"what":"completion","worker":%s,"token":%s}', json(P.worker), d.token),
@@ -190,5 +195,10 @@ end
 in_parts('HSET', settled)
 mark(P.worker, P.running)
 tell_rq(P.worker, nil, succeeded, failed)
+local found = ''
+if P.take and refused == 0 then
+  write_down() -- a key that is queued again may be claimed again: its old claim must be off the record
+  found = take(P.worker, P.take)
+end
 finish()
-return out
+return { out, found }

@@ -247,11 +247,16 @@ local function bury()
   resting = {}
 end
 
-local function finish()
+local function write_down()
   flush_tails()
   bury()
   in_parts('HDEL', unclaimed)
   in_parts('ZREM', ended)
+  unclaimed, ended = {}, {}
+end
+
+local function finish()
+  write_down()
   for name in pairs(moved) do call('HSET', K.heads, name, heads[name]) end
   for queue in pairs(touched) do call('SADD', K.queues, queue) end
   for pool in pairs(woken) do
