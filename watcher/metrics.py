@@ -39,6 +39,13 @@ class StreamMetrics:
             "What was unusual in a stream; `relist`: its version was dropped.",
             labels={**known, "note": tuple(note.value for note in Note)},
         )
+        self._fallbacks = metrics.counter(
+            registry,
+            "sluice_watch_fallbacks_total",
+            "Times that a server could not do what was asked for (protobuf, metadata alone, a list "
+            "in a watch), so that the next best was used: it pays more for that.",
+            labels=known,
+        )
         self._failures = metrics.counter(
             registry,
             "sluice_watcher_stream_failures_total",
@@ -54,6 +61,8 @@ class StreamMetrics:
     def noted(self, resource: str, note: Note) -> None:
         """Count something unusual."""
         self._notes.labels(resource, note.value).inc()
+        if note is Note.FALLBACK:
+            self._fallbacks.labels(resource).inc()
 
     def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
         """Count a failed try; say the first of a row, an API server may be away for an hour."""

@@ -111,7 +111,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.state: State = initial("pods", offers=1)
+        self.state: State = initial("pods", offers=3)
         self.now = 1000.0
         self.view: dict[str, str] = {}  # key -> uid, as folds see it
         self.synced = False
@@ -245,7 +245,7 @@ faults = st.builds(
     Fault,
     kind=st.sampled_from(("none", "none", "refuse", "error", "tear", "end", "silence", "break")),
     after=st.integers(0, 5),
-    code=st.sampled_from((400, 401, 403, 410, 410, 422, 429, 500, 503, 504)),
+    code=st.sampled_from((400, 401, 403, 406, 410, 410, 415, 422, 429, 500, 503, 504)),
 )
 schedules = st.lists(st.tuples(writes, faults), max_size=12)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from common.kube.wire import ObjectMeta, Pod
@@ -496,7 +498,7 @@ class TestTrouble:
         assert isinstance(action, OpenWatch)
         assert action.resource_version is None
 
-    def test_a_refused_encoding_is_replaced_at_once_and_for_good(self, watching: Machine) -> None:
+    def test_a_refused_encoding_is_replaced_at_once(self, watching: Machine) -> None:
         """The server said no to the words, not to us."""
         said = watching.refuse(406)
         assert said == [Note.FALLBACK, OpenWatch(resource_version="100", timeout_s=300, offer=1)]
@@ -512,6 +514,56 @@ class TestTrouble:
         machine.start()
         said = machine.refuse(406)
         assert said == [Note.FALLBACK, OpenWatch(resource_version=None, timeout_s=300, offer=1)]
+
+    def test_a_refusal_outlives_what_the_same_server_does(self, watching: Machine) -> None:
+        """A watch that ends at its time, a wait that it asks for, a version that it forgot."""
+        watching.refuse(406)
+        watching.feed(Opened(at=watching.at))
+        watching.now += 300
+        for trouble in (
+            Ended(at=watching.at),
+            Refused(code=429, reason="TooManyRequests", at=watching.at),
+            Refused(code=410, reason="Expired", at=watching.at),
+        ):
+            wait = wait_in(watching.feed(trouble))
+            action = watching.due(wait.seconds)
+            assert isinstance(action, OpenWatch)
+            assert action.offer == 1
+
+    @pytest.mark.parametrize(
+        ("trouble", "after_s"),
+        [
+            (Broken(reason="SourceUnavailable", at=At(0.0, 0.0)), 0.0),
+            (Silent(at=At(0.0, 0.0)), 150.0),
+            (Ended(at=At(0.0, 0.0)), 299.0),
+        ],
+        ids=["broken", "silent", "ended early"],
+    )
+    def test_a_server_that_went_away_is_asked_for_the_best_again(
+        self, watching: Machine, trouble: Broken | Silent | Ended, after_s: float
+    ) -> None:
+        """What comes back may be a newer version, or another one behind the same address."""
+        watching.refuse(406)
+        watching.feed(Opened(at=watching.at))
+        watching.now += after_s
+        said = watching.feed(replace(trouble, at=watching.at))
+        action = said[-1]
+        if isinstance(action, Wait):
+            action = watching.due(action.seconds)
+        assert isinstance(action, OpenWatch)
+        assert (action.offer, action.resource_version) == (0, "100")
+
+    def test_a_reading_that_the_server_ends_is_begun_with_the_best_encoding(
+        self, machine: Machine
+    ) -> None:
+        """A server that goes away in mid-reading says no end bookmark."""
+        machine.start()
+        machine.refuse(406)
+        machine.feed(Opened(at=machine.at), Added(pod("a", 1)))
+        wait = wait_in(machine.feed(Ended(at=machine.at)))
+        action = machine.due(wait.seconds)
+        assert isinstance(action, OpenWatch)
+        assert (action.offer, action.resource_version) == (0, None)
 
     def test_a_clean_end_is_resumed_almost_at_once(self, watching: Machine) -> None:
         """Servers end watches after some minutes, and all of them when they restart."""

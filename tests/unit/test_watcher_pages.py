@@ -251,11 +251,14 @@ def test_streams_are_counted_by_resource() -> None:
     assert value("sluice_watcher_stream_notes_total", relists) == 0
     counted.received("pods", events=3, size_bytes=100)
     counted.noted("pods", Note.RELIST)
+    assert value("sluice_watch_fallbacks_total", {"resource": "pods"}) == 0
+    counted.noted("pods", Note.FALLBACK)
     with structlog.testing.capture_logs() as lines:
         for failures in (1, 2, 3):
             counted.failing("pods", "Forbidden", failures=failures, wait_s=1.0)
     assert value("sluice_watcher_events_total", {"resource": "pods"}) == 3
     assert value("sluice_watcher_received_bytes_total", {"resource": "pods"}) == 100
     assert value("sluice_watcher_stream_notes_total", relists) == 1
+    assert value("sluice_watch_fallbacks_total", {"resource": "pods"}) == 1
     assert value("sluice_watcher_stream_failures_total", {"resource": "pods"}) == 3
     assert [line["event"] for line in lines] == ["stream failed"], "the first of a row only"
