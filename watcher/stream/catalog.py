@@ -25,6 +25,11 @@ class Row:
     namespaced: bool = True
     metadata_only: bool = False
 
+    @property
+    def message(self) -> str:
+        """The name of what we read in protobuf; metadata alone has one name for all kinds."""
+        return "PartialObjectMetadata" if self.metadata_only else self.kind
+
     def path(self, namespace: str | None) -> str:
         """Return the collection's path: of one namespace, or of the whole cluster (None)."""
         inside = namespace if namespace is not None and self.namespaced else ""
