@@ -24,7 +24,8 @@ from watcher.stream.change import Change
 from watcher.stream.decode import Decoder, GarbledError
 from watcher.stream.lines import LineSplitter, LineTooLongError
 from watcher.stream.meter import Meter, NoMeter
-from watcher.stream.phases import Listing, Syncing, initial
+from watcher.stream.pace import Pace
+from watcher.stream.phases import Listing, Syncing, Watching, initial
 from watcher.stream.reflector import advance
 from watcher.stream.signals import (
     Action,
@@ -249,17 +250,22 @@ class Informer:
         return stream
 
     def _watch(self, action: OpenWatch, offer: Offer) -> Generator[Signal]:
-        splitter = LineSplitter()
+        splitter, pace = LineSplitter(), Pace()
         with self._open(watch_query(action), offer.watch, self._idle_timeout_s) as stream:
             yield Opened(at=_at())
+            asked_s = time.monotonic()
             for chunk in stream:
+                at = _at()
+                rest_s = pace.after(len(chunk), waited_s=at.now - asked_s)
                 lines = splitter.feed(chunk)
                 self._outlet.meter.received(self.resource, events=len(lines), size_bytes=len(chunk))
-                at = _at()
                 self._heard_at_s = at.now
                 for line in lines:
                     if line and line != b"\n":
                         yield self._decoder.event(line, at)
+                if rest_s and isinstance(self._state.phase, Watching):
+                    self._stop.wait(rest_s)
+                asked_s = time.monotonic()
         if splitter.unfinished_bytes:
             yield Broken(reason="TornLine", at=_at())
         else:
