@@ -294,4 +294,4 @@ class Watcher:
 
 def _highest(cluster: Cluster) -> int:
     """Return the highest epoch in any report's stamp."""
-    return max((report.epoch for report in cluster.reports), default=0)
+    return max((report.gist.epoch for report in cluster.reports), default=0)

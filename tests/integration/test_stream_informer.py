@@ -101,7 +101,10 @@ class Follower:
             case Op.UPSERT:
                 self.view[change.key] = change.uid
             case Op.DELETE:
-                self.view.pop(change.key)
+                self.view.pop(change.key, None)
+            case Op.SYNCED | Op.RELISTED:
+                assert change.seen is not None
+                self.view = {key: uid for key, uid in self.view.items() if key in change.seen}
             case _:
                 pass
         return change

@@ -78,9 +78,9 @@ class Decoder:
             return self.event(pruned(line), at)
         kind = event.type
         if kind in ("MODIFIED", "ADDED"):
-            return Added(_item(event.object))
+            return Added(_item(event.object), at)
         if kind == "DELETED":
-            return Removed(_item(event.object))
+            return Removed(_item(event.object), at)
         if kind == "BOOKMARK":
             return _marked(event.object.metadata, at)
         return self._odd_event(line, at)
@@ -107,9 +107,9 @@ class Decoder:
             raise GarbledError(str(exc)) from exc
         match event.type:
             case "ADDED" | "MODIFIED":
-                return Added(_undecodable(event.object))
+                return Added(_undecodable(event.object), at)
             case "DELETED":
-                return Removed(_undecodable(event.object))
+                return Removed(_undecodable(event.object), at)
             case "BOOKMARK":
                 version = _undecodable(event.object).resource_version
                 return Marked(resource_version=version, ends_initial=False, at=at)
