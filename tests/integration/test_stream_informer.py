@@ -287,7 +287,7 @@ def test_retry_after_is_slept_out_in_one_request(follower: Follower) -> None:
     follower.until(Op.SYNCED)
     first, second = [seen.at for seen in follower.api.seen if seen.verb == "sync"]
     assert second - first >= 2.0
-    assert follower.tally.failures[0][0] == "RateLimited"
+    assert follower.tally.failures[0][0] == "ApiThrottled"
 
 
 def test_silence_is_noticed_and_the_watch_resumed(follower: Follower) -> None:
@@ -327,7 +327,7 @@ def test_odd_lines_are_counted_and_the_stream_goes_on(follower: Follower) -> Non
     store = follower.api.store
     store.inject(PODS, b"\n")
     store.inject(PODS, orjson.dumps({"type": "RESHARDED", "object": {}}) + b"\n")
-    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": "5"}
+    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": str(store.version)}
     odd = {"type": "ADDED", "object": {"metadata": meta, "spec": {"nodeName": 1}}}
     store.inject(PODS, orjson.dumps(odd) + b"\n")
     store.create(PODS, pod("c"))

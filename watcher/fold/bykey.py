@@ -71,6 +71,10 @@ class ByKey(MutableMapping[WorkloadKey, V]):
             if listed == kind and namespace in ("", inside):
                 yield from ((inside, name) for name in table)
 
+    def count(self, kind: str) -> int:
+        """Return how many there are of a kind; safe while another thread changes the mapping."""
+        return sum(len(table) for place, table in list(self._tables.items()) if place[0] == kind)
+
     def __iter__(self) -> Iterator[WorkloadKey]:
         for (kind, namespace), table in self._tables.items():
             for name in table:

@@ -21,7 +21,7 @@ from watcher.fold.reports import ReportFact, Reports
 from watcher.fold.rows import Standing, build_row, is_idle
 from watcher.fold.tables import Options, Tables
 from watcher.fold.touched import Touched
-from watcher.fold.unseen import unseen
+from watcher.fold.unseen import count, unseen
 from watcher.stream.change import Change
 
 # A finished Pod of these has still run something; of other owners it says nothing about now.
@@ -50,6 +50,10 @@ class Cluster:
     def unreadable(self) -> frozenset[WorkloadKey]:
         """Workloads that may exist although no row can be built for them."""
         return frozenset(key for key, _ in self._tables.unreadable.values() if key is not None)
+
+    def objects(self, resource: str) -> int:
+        """Return how many objects of a resource are known; any thread may ask."""
+        return count(self._tables, resource)
 
     def uid_of(self, key: WorkloadKey) -> str:
         """Return the uid of the living workload of that name; empty: there is none."""

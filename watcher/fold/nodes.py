@@ -43,6 +43,9 @@ class Nodes:
         if len(self._deleted) > REMEMBERED_DELETED:
             del self._deleted[next(iter(self._deleted))]
 
+    def __len__(self) -> int:
+        return len(self._live)
+
     def names(self) -> Iterator[str]:
         """Yield the name of every node that is there."""
         return iter(self._live)

@@ -75,6 +75,10 @@ class Pods:
         found = self._owned.of(name_of(controller, namespace))
         return [pod for pod in found if pod.controller == controller]
 
+    def __len__(self) -> int:
+        """Return how many there are; safe while another thread folds."""
+        return sum(len(pods) for pods in list(self._by_name.values()))
+
     def __iter__(self) -> Iterator[PodFact]:
         for pods in self._by_name.values():
             yield from pods.values()

@@ -182,12 +182,12 @@ class Reports:
             for reports in list(namespaces.values()):
                 yield from list(reports.values())
 
+    def count(self, kind: str) -> int:
+        """Return how many there are of a kind; safe while another thread folds."""
+        return sum(len(reports) for reports in list(self._by_name.get(kind, {}).values()))
+
     def __len__(self) -> int:
-        return sum(
-            len(reports)
-            for namespaces in list(self._by_name.values())
-            for reports in list(namespaces.values())
-        )
+        return sum(self.count(kind) for kind in list(self._by_name))
 
     def _sharing(self, report: ReportFact, siblings: tuple[ReportFact, ...]) -> ReportFact:
         """Return an equal report whose parts are those of the others of its workload, and image."""

@@ -1,4 +1,4 @@
-"""What a reading of everything has not seen is gone: as deletions, one by one. Pure."""
+"""All objects of a resource: how many there are, and which of them a reading has not seen. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,20 @@ def unseen(tables: Tables, reading: Change) -> Iterator[Change]:
     missing = {key for key in known if key not in seen} | (_unreadable(tables, reading) - seen)
     for key in sorted(missing):
         yield Change(resource=reading.resource, op=Op.DELETE, key=key)
+
+
+def count(tables: Tables, resource: str) -> int:
+    """Return how many objects of a resource are known; safe while another thread folds."""
+    kind = BY_RESOURCE[resource].kind
+    match kind:
+        case "Node":
+            return len(tables.nodes)
+        case "Pod":
+            return len(tables.pods)
+        case _ if kind == "Deployment" or kind in WORKLOAD_KINDS:
+            return tables.workloads.count(kind)
+        case _:
+            return tables.reports.count(kind)
 
 
 def _names(tables: Tables, reading: Change) -> Iterator[tuple[str, str]]:

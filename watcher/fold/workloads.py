@@ -76,6 +76,12 @@ class Workloads:
             if namespace in ("", inside):
                 yield from ((inside, name) for name in deployments)
 
+    def count(self, kind: str) -> int:
+        """Return how many there are of a kind; safe while another thread folds."""
+        if kind != "Deployment":
+            return self._by_key.count(kind)
+        return sum(len(deployments) for deployments in list(self._deployments.values()))
+
     def owner(self, named: Controller, namespace: str) -> Controller:
         """Return the one object by which a controller is known here; else what was given."""
         known: DeploymentFact | WorkloadFact | None

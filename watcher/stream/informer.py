@@ -115,11 +115,6 @@ class Informer:
         """When the server said anything last (monotonic); before that, when this was made."""
         return self._heard_at_s
 
-    @property
-    def objects(self) -> int:
-        """How many objects exist, as far as is known."""
-        return len(self._state.memory.known)
-
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
