@@ -58,8 +58,12 @@ class Changed:
     digests: dict[int, str] = field(default_factory=dict)  # container → what its image name runs
     untold: set[int] = field(default_factory=set)  # Pods whose kubelet has told nothing yet
     labels: dict[str, str] = field(default_factory=dict)
+    account: str = "app"
     pods: int = 0  # how often its Pods were replaced by others
     reports: dict[str, int] = field(default_factory=dict)  # `Kind/container` → generation; 0: gone
+
+
+_UNCHANGED = Changed()
 
 
 class Cluster:
@@ -68,6 +72,8 @@ class Cluster:
     def __init__(self, workloads: int) -> None:
         self.workloads = workloads
         self.version = 10_000_000  # of the last change; what exists from the beginning has less
+        self.live = False  # True: every event is newer than the last change
+        self.database = 0  # how often the vulnerability database was updated
         self.changed: dict[int, Changed] = {}
 
     def change(self, number: int) -> Changed:
@@ -150,7 +156,7 @@ class Cluster:
     def workload(self, number: int, event: str = "MODIFIED", *, noise: int = 0) -> Line:
         """Return an event about workload `number`; `noise` is what changes for no reason."""
         kind, name = self.kind(number), self.name(number)
-        changed = self.changed.get(number, Changed())
+        changed = self.changed.get(number, _UNCHANGED)
         meta = self._meta(number, name, kind, labels=_labels(number) | changed.labels)
         if kind == "ReplicaSet":
             meta["annotations"] = {"deployment.kubernetes.io/revision": "1"}
@@ -164,7 +170,7 @@ class Cluster:
     def pod(self, number: int, place: int, event: str = "MODIFIED", *, noise: int = 0) -> Line:
         """Return an event about a Pod of workload `number`."""
         kind, owner = self.kind(number), self.name(number)
-        changed = self.changed.get(number, Changed())
+        changed = self.changed.get(number, _UNCHANGED)
         name = f"{owner}-{_hex(f'{owner}/{place}/{changed.pods}')[:5]}"
         meta = self._meta(number, name, "Pod", labels=_labels(number))
         meta["ownerReferences"] = [_owner(_API_VERSIONS[kind], kind, owner, _uid(kind, owner))]
@@ -195,9 +201,11 @@ class Cluster:
         if noise:
             labels["team"] = f"team-{noise}"
         meta = self._meta(number, name, kind, labels=labels)
-        changed = self.changed.get(number, Changed())
-        meta["generation"] = changed.reports.get(f"{kind}/{container}", 1)
-        meta["annotations"] = self._stamp(number, kind, container)
+        changed = self.changed.get(number, _UNCHANGED)
+        image = self._image(number, container)
+        written = 1 + self._findings(image)
+        meta["generation"] = changed.reports.get(f"{kind}/{container}", written)
+        meta["annotations"] = _stamp(kind, image, self.database, self._findings(image))
         reference = _owner(_API_VERSIONS[owner_kind], owner_kind, owner, _uid(owner_kind, owner))
         meta["ownerReferences"] = [reference]
         body = {"kind": "PartialObjectMetadata", "metadata": meta}
@@ -205,12 +213,18 @@ class Cluster:
 
     def content_hash(self, number: int, kind: str, container: int) -> str:
         """Return the hash that the stamp of a report holds: of the image, as bodies are."""
-        return _hex(f"{kind} {self._image(number, container)}")[:32]
+        image = self._image(number, container)
+        return _content_hash(kind, image, self._findings(image))
+
+    def _findings(self, image: str) -> int:
+        """Return how often the findings of an image changed: one in sixteen has any that do."""
+        return self.database if _hex(image)[0] == "7" else 0
 
     # --- parts ----------------------------------------------------------------------------------
 
     def _meta(self, number: int, name: str, kind: str, *, labels: dict[str, str]) -> Json:
-        version = self.version if number in self.changed else 1_000_000 + number
+        new = self.live or number in self.changed
+        version = self.version if new else 1_000_000 + number
         return {
             "name": name,
             "namespace": self.namespace(number),
@@ -234,10 +248,11 @@ class Cluster:
             {"name": _container(place), "image": self._image(number, place), "env": _ENVIRON}
             for place in range(self.containers(number))
         ]
-        return {"template": {"spec": {"containers": listed, "serviceAccountName": "app"}}}
+        account = self.changed.get(number, _UNCHANGED).account
+        return {"template": {"spec": {"containers": listed, "serviceAccountName": account}}}
 
     def _told(self, number: int, noise: int) -> list[Json]:
-        changed = self.changed.get(number, Changed())
+        changed = self.changed.get(number, _UNCHANGED)
         return [
             {
                 "name": _container(place),
@@ -252,9 +267,6 @@ class Cluster:
     def _digest(self, number: int, container: int, changed: Changed) -> str:
         return changed.digests.get(container) or _digest(self._image(number, container))
 
-    def _stamp(self, number: int, kind: str, container: int) -> dict[str, str]:
-        return _stamp(kind, self._image(number, container))
-
 
 def _container(place: int) -> str:
     return "proxy" if place else "app"
@@ -265,7 +277,7 @@ def _labels(number: int) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=20_000)
-def _stamp(kind: str, image: str) -> dict[str, str]:
+def _stamp(kind: str, image: str, database: int, findings: int) -> dict[str, str]:
     """Return the stamp of a report about an image."""
     digest = _digest(image)
     name, _, tag = image.partition(":")
@@ -274,15 +286,19 @@ def _stamp(kind: str, image: str) -> dict[str, str]:
         ("criticalCount", "highCount", "mediumCount", "lowCount", "unknownCount"), 3
     )
     stamp = Stamp(
-        content_hash=_hex(f"{kind} {image}")[:32],
+        content_hash=_content_hash(kind, image, findings),
         epoch=EPOCH,
-        generation=1,
+        generation=1 + findings,
         inputs=(StampInput(digest=digest, platform="linux-amd64", options="0" * 16),),
         summary=summary if kind != catalog.SBOM_REPORT else {"componentsCount": 120},
         artifact=StampArtifact(registry=registry, repository=repository, tag=tag, digest=digest),
-        db_version="2026-11-25T00:00:00Z",
+        db_version=f"2026-11-25T{database:02}:00:00Z",
     )
     return render(stamp)
+
+
+def _content_hash(kind: str, image: str, findings: int) -> str:
+    return _hex(f"{kind} {image} {findings}")[:32]
 
 
 def _owner(api_version: str, kind: str, name: str, uid: str) -> Json:

@@ -1,6 +1,6 @@
 """An API server that sends what a scripted cluster holds, and then what it is told to.
 
-Serves what a watcher asks for (initial events, watches, lists of one object) and nothing else, in
+Serves what one watcher asks for (initial events, watches, lists of one object) and nothing else, in
 plain HTTP: what it measures is neither TLS nor the API server. Objects are made while they are
 sent.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.bench.watch_objects import Cluster, Line
 
 _PIECE_BYTES = 64 * 1024
 _IDLE_S = 0.2
+_BACKLOG = 2_000  # events of one resource that wait to be sent
 
 
 class Server:
@@ -30,10 +32,11 @@ class Server:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.requests = 0
+        self.writes = 0  # requests that would change something: all are refused
         self.sent_bytes = 0
         self.ending = threading.Event()
         self.changed = threading.Condition()
-        self.lines: dict[str, list[bytes]] = {}
+        self.lines: dict[str, deque[bytes]] = {}
         self._http = _Http(self)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
 
@@ -64,12 +67,19 @@ class Server:
         path.write_text(json.dumps(parts))
         return path
 
-    def send(self, lines: Iterable[Line]) -> None:
-        """Send events to those who watch, in order."""
+    def send(self, lines: Iterable[Line]) -> int:
+        """Send events to the one who watches, as fast as they are taken; return how many."""
+        count = 0
         for line in lines:
+            count += 1
             with self.changed:
-                self.lines.setdefault(line.resource, []).append(line.data)
-                self.changed.notify_all()
+                waiting = self.lines.setdefault(line.resource, deque())
+                waiting.append(line.data)
+                if len(waiting) == 1:
+                    self.changed.notify_all()
+                while len(waiting) > _BACKLOG and not self.ending.is_set():
+                    self.changed.wait(_IDLE_S)
+        return count
 
 
 class _Http(ThreadingHTTPServer):
@@ -99,10 +109,15 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._watch(resource, initial="sendInitialEvents" in query)
 
+    def _refuse(self) -> None:
+        self.server.owner.writes += 1
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_error(405)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = _refuse  # noqa: N815 # the library's names
+
     def _watch(self, resource: str, *, initial: bool) -> None:
         owner = self.server.owner
-        with owner.changed:
-            place = len(owner.lines.setdefault(resource, []))
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -112,10 +127,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send([_initial_end(owner.cluster.version)])
         while not owner.ending.is_set():
             with owner.changed:
-                if len(owner.lines[resource]) == place:
+                waiting = owner.lines.setdefault(resource, deque())
+                if not waiting:
                     owner.changed.wait(_IDLE_S)
-                following = owner.lines[resource][place:]
-            place += len(following)
+                following = list(waiting)
+                waiting.clear()
+                owner.changed.notify_all()
             self._send(following)
 
     def _send(self, lines: Iterable[bytes]) -> None:
