@@ -49,10 +49,12 @@ class FakeKubeApi:
         initial_events: bool = True,
         protobuf: bool = False,
         compressed: bool = False,
+        instead_of: FakeKubeApi | None = None,
     ) -> None:
+        """`instead_of` has ended: this one has its objects, and listens where it did."""
         self.protobuf = protobuf
         self.compressed = compressed  # streams: each event is a gzip member of its own
-        self.store = Store()
+        self.store: Store = instead_of.store if instead_of else Store()
         self.seen: list[Seen] = []
         self.allowed = True  # what access reviews say
         self.tokens: set[str] | None = None  # bearer tokens that are accepted; None: everybody
@@ -61,7 +63,7 @@ class FakeKubeApi:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._watch_epoch = 0
-        self._server = _Server(self)
+        self._server = _Server(self, port=instead_of.port if instead_of else 0)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Self:
@@ -81,7 +83,12 @@ class FakeKubeApi:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port where it listens, or did."""
+        return int(self._server.server_address[1])
 
     def session(self) -> Session:
         """Return a session without credentials."""
@@ -243,10 +250,10 @@ class _Lines:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, api: FakeKubeApi) -> None:
+    def __init__(self, api: FakeKubeApi, *, port: int) -> None:
         self.api = api
         self._connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def close_connections(self) -> None:
         """End the handlers of connections that clients keep open."""

@@ -102,7 +102,10 @@ class Follower:
             case Op.UPSERT:
                 self.view[change.key] = change.uid
             case Op.DELETE:
-                self.view.pop(change.key)
+                self.view.pop(change.key, None)
+            case Op.SYNCED | Op.RELISTED:
+                assert change.seen is not None
+                self.view = {key: uid for key, uid in self.view.items() if key in change.seen}
             case _:
                 pass
         return change
@@ -353,7 +356,7 @@ def test_odd_lines_are_counted_and_the_stream_goes_on(follower: Follower) -> Non
     store = follower.api.store
     store.inject(PODS, b"\n")
     store.inject(PODS, orjson.dumps({"type": "RESHARDED", "object": {}}) + b"\n")
-    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": "5"}
+    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": str(store.version)}
     odd = {"type": "ADDED", "object": {"metadata": meta, "spec": {"nodeName": 1}}}
     store.inject(PODS, orjson.dumps(odd) + b"\n")
     store.create(PODS, pod("c"))

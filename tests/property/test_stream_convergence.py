@@ -137,12 +137,13 @@ class World:
     def _fold(self, change: Change) -> None:
         match change.op:
             case Op.UPSERT:
-                assert self.view.get(change.key, change.uid) == change.uid, "a new uid, no delete"
                 self.view[change.key] = change.uid
             case Op.DELETE:
-                assert self.view.pop(change.key) == change.uid, "deleted what was never said"
+                self.view.pop(change.key, None)
             case Op.SYNCED | Op.RELISTED:
                 assert (change.op is Op.RELISTED) == self.synced
+                assert change.seen is not None
+                self.view = {key: self.view[key] for key in change.seen if key in self.view}
                 self.synced = True
             case Op.UNDECODABLE:
                 raise AssertionError(change)

@@ -1,7 +1,8 @@
 """The resources that the watcher follows, a row each. Pure data.
 
 Metadata alone decides what a report means to us, so no body is asked for. Pods, nodes and workloads
-are read in part: status or spec matters. Adding a resource means a row here.
+are read in part: status or spec matters. Adding a resource means a row here. They are read in this
+order: owners first, so that what they own can share their names.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ def _report(kind: str) -> Row:
 
 ROWS: tuple[Row, ...] = (
     Row(resource="nodes", kind="Node", root="/api/v1", type=Node, namespaced=False),
-    Row(resource="pods", kind="Pod", root="/api/v1", type=Pod),
     Row(
         resource="replicationcontrollers",
         kind="ReplicationController",
@@ -65,6 +65,7 @@ ROWS: tuple[Row, ...] = (
     _apps("DaemonSet"),
     Row(resource="jobs", kind="Job", root="/apis/batch/v1", type=Workload),
     Row(resource="cronjobs", kind="CronJob", root="/apis/batch/v1", type=CronJob),
+    Row(resource="pods", kind="Pod", root="/api/v1", type=Pod),
     *(_report(kind) for kind in catalog.PRODUCED_KINDS),
 )
 

@@ -79,9 +79,9 @@ class Decoder:
             return self.event(pruned(line), at)
         kind = event.type
         if kind in ("MODIFIED", "ADDED"):
-            return Added(item_of(event.object))
+            return Added(item_of(event.object), at)
         if kind == "DELETED":
-            return Removed(item_of(event.object))
+            return Removed(item_of(event.object), at)
         if kind == "BOOKMARK":
             return marked(event.object.metadata, at)
         return self._odd_event(line, at)
@@ -108,9 +108,9 @@ class Decoder:
             raise GarbledError(str(exc)) from exc
         match event.type:
             case "ADDED" | "MODIFIED":
-                return Added(_undecodable(event.object))
+                return Added(_undecodable(event.object), at)
             case "DELETED":
-                return Removed(_undecodable(event.object))
+                return Removed(_undecodable(event.object), at)
             case "BOOKMARK":
                 version = _undecodable(event.object).resource_version
                 return Marked(resource_version=version, ends_initial=False, at=at)

@@ -38,9 +38,9 @@ class ProtobufDecoder:
         try:
             kind, found = open_event(frame)
             if kind in ("MODIFIED", "ADDED"):
-                return Added(self._wrapped(found))
+                return Added(self._wrapped(found), at)
             if kind == "DELETED":
-                return Removed(self._wrapped(found))
+                return Removed(self._wrapped(found), at)
             if kind == "BOOKMARK":
                 return _marked(found, at)
             if kind == "ERROR":

@@ -26,7 +26,8 @@ from watcher.stream.change import Change
 from watcher.stream.codec import TOO_LONG, EventDecoder, decoder_for, splitter_for
 from watcher.stream.decode import GarbledError
 from watcher.stream.meter import Meter, NoMeter
-from watcher.stream.phases import Listing, Syncing, initial
+from watcher.stream.pace import Pace
+from watcher.stream.phases import Listing, Syncing, Watching, initial
 from watcher.stream.reflector import advance
 from watcher.stream.signals import (
     Action,
@@ -117,11 +118,6 @@ class Informer:
     def heard_at_s(self) -> float:
         """When the server said anything last (monotonic); before that, when this was made."""
         return self._heard_at_s
-
-    @property
-    def objects(self) -> int:
-        """How many objects exist, as far as is known."""
-        return len(self._state.memory.known)
 
     def start(self) -> None:
         """Start the thread."""
@@ -253,20 +249,30 @@ class Informer:
         return stream
 
     def _watch(self, action: OpenWatch, offer: Offer) -> Generator[Signal]:
+        pace = Pace()
+        waited_s, size_bytes = 0.0, 0  # for and of the event that is being read
         with self._open(watch_query(action), offer.watch, self._idle_timeout_s) as stream:
             codec = codec_of(stream.content_type, asked=offer.codec)
             splitter, decoder = splitter_for(codec), self._decoder(codec)
             yield Opened(at=_at())
+            asked_s = time.monotonic()
             for chunk in stream:
+                at = _at()
+                self._heard_at_s = at.now
+                waited_s, size_bytes = waited_s + at.now - asked_s, size_bytes + len(chunk)
                 events = splitter.feed(chunk)
                 self._outlet.meter.received(
                     self.resource, events=len(events), size_bytes=len(chunk)
                 )
-                at = _at()
-                self._heard_at_s = at.now
                 for event in events:
                     if event and event != b"\n":
                         yield decoder.event(event, at)
+                if events:  # not in the middle of one: a frame comes in two chunks
+                    rest_s = pace.after(size_bytes, waited_s=waited_s)
+                    waited_s, size_bytes = 0.0, 0
+                    if rest_s and isinstance(self._state.phase, Watching):
+                        self._stop.wait(rest_s)
+                asked_s = time.monotonic()
         if splitter.unfinished_bytes:
             yield Broken(reason=splitter.torn, at=_at())
         else:

@@ -45,6 +45,13 @@ def failed(memory: Memory, at: At, reason: str, floor_s: float = 0.0) -> tuple[M
     return replace(memory, failures=failures + 1, failed_at=at.now), wait
 
 
+def relist(memory: Memory, at: At, reason: str, floor_s: float = 0.0) -> Step:
+    """Count a failure that costs the version: wait, then read everything again."""
+    memory, wait = failed(memory, at, reason, floor_s)
+    memory = replace(memory, stuck=0)
+    return State(Waiting(resource_version=None), memory), (Note.RELIST, wait)
+
+
 def _retry(state: State, at: At, reason: str, *, floor_s: float = 0.0, stuck: bool = False) -> Step:
     """Wait, then go on from the same version; `stuck`: unless it is the version that fails."""
     memory, wait = failed(state.memory, at, reason, floor_s)
@@ -139,9 +146,7 @@ def _expired(state: State, refused: Refused) -> Step:
     if isinstance(phase, Listing) and phase.cursor:
         limit = memory.page_limit * _PAGE_GROWTH
         memory = replace(memory, page_limit=limit if 0 < limit <= _PAGE_MAX else 0)
-    memory, wait = failed(memory, refused.at, refused.reason, refused.retry_after_s or 0.0)
-    memory = replace(memory, stuck=0)
-    return State(Waiting(resource_version=None), memory), (Note.RELIST, wait)
+    return relist(memory, refused.at, refused.reason, refused.retry_after_s or 0.0)
 
 
 def _next_offer(state: State, at: At) -> Step:
