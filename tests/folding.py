@@ -28,3 +28,19 @@ def only_row(cluster: Cluster) -> WorkloadRow:
     row = cluster.row(found)
     assert row is not None
     return row
+
+
+def whole_state(cluster: Cluster) -> dict[str, object]:
+    """Return everything that a fold knows, as values that can be compared."""
+    tables = cluster._tables
+    pods = {(pod.namespace, pod.name): pod for pod in tables.pods}
+    return {
+        "fingerprints": dict(cluster.prints),
+        "rows": {key.shown: cluster.row(key) for key in cluster.prints},
+        "pods": pods,
+        "workloads": {key.shown: tables.workloads.get(key) for key in tables.workloads},
+        "reports": {(one.kind, one.namespace, one.name): one for one in cluster.reports},
+        "platforms": {pod.node: tables.nodes.platform_of(pod.node) for pod in pods.values()},
+        "default platform": tables.nodes.default_platform,
+        "unreadable": dict(tables.unreadable),
+    }

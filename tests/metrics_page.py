@@ -83,7 +83,7 @@ def _watcher() -> Iterator[Row]:
     shown = WatchMetrics(registry)
     watcher: Any = SimpleNamespace(pending=0, leads=False, ready=False)
     show_watcher(shown, watcher, Cluster(fold_options(parse({}))))
-    fleet: Any = SimpleNamespace(age_s=_nothing, is_synced=_nothing, objects=_nothing)
+    fleet: Any = SimpleNamespace(age_s=_nothing, is_synced=_nothing)
     show_streams(shown, fleet, queue.Queue(), Pulse(monotonic=lambda: 0.0, draw=lambda: 0.0))
     yield from _rows(registry.collect(), "watcher")
 

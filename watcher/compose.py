@@ -45,9 +45,10 @@ from watcher.stream.fleet import Fleet
 from watcher.sweeper import Ports
 from watcher.watch import Parts, Watcher
 
-# Changes that informers may be ahead of the fold: a second of a very busy cluster. While it is full
-# the streams are not read, and the API server's own buffers and limits apply.
-_INBOX_CHANGES = 10_000
+# Changes that informers may be ahead of the fold: a second of a busy cluster, and 4 MB of decoded
+# objects. While it is full the streams are not read, and the API server's own buffers and limits
+# apply.
+_INBOX_CHANGES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

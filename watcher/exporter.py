@@ -44,7 +44,7 @@ def render(reports: Iterable[ReportFact], *, copied: Sequence[str], prefix: str)
     for family, text, kind, severities in _FAMILIES:
         yield f"# HELP {family} {text}\n# TYPE {family} gauge\n".encode()
         for report in listed:
-            if report.kind == kind and report.counts:
+            if report.kind == kind and report.gist.counts:
                 yield _samples(family, report, severities, names).encode()
 
 
@@ -60,20 +60,20 @@ def _samples(
     names: Sequence[tuple[str, str]],
 ) -> str:
     """Return a line per severity; one with a count of 0 is a line too."""
-    image, owner, labels = report.artifact, report.owner, dict(report.labels)
+    image, owner, labels = report.gist.artifact, report.owner, dict(report.gist.labels)
     fixed = _labels(
         namespace=report.namespace,
         name=report.name,
         resource_kind=owner.kind if owner else "",
         resource_name=owner.name if owner else "",
-        container_name=report.container,
+        container_name=report.gist.container,
         image_registry=image.registry,
         image_repository=image.repository,
         image_tag=image.tag,
         image_digest=image.digest,
     )
     tail = "".join(f",{name}={_quoted(labels.get(key, ''))}" for key, name in names)
-    counted = zip(severities, report.counts, strict=False)  # secrets have no unknown severity
+    counted = zip(severities, report.gist.counts, strict=False)  # secrets have no unknown severity
     return "".join(
         f'{family}{{{fixed},severity="{severity}"{tail}}} {count}\n' for severity, count in counted
     )

@@ -21,6 +21,7 @@ from common.model.key import WorkloadKey
 from common.model.workload import WorkloadRow
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide.affected import Forget, Living, Want, Wish
+from watcher.fold.bykey import ByKey
 
 _log = structlog.get_logger()
 
@@ -89,7 +90,7 @@ class Feed:
         self._tally = tally
         self._fence = fence
         self._pending: dict[WorkloadKey, Wish] = {}
-        self._sent: dict[WorkloadKey, str] = {}  # fingerprint of the last row sent
+        self._sent: ByKey[str] = ByKey()  # fingerprint of the last row sent
         self._outage = _Outage()
 
     @property

@@ -24,20 +24,29 @@ class StreamMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         known = {"resource": _RESOURCES}
-        self._events = metrics.counter(
+        events = metrics.counter(
             registry,
             "sluice_watcher_events_total",
             "Watch events and listed objects received.",
             labels=known,
         )
-        self._bytes = metrics.counter(
+        size = metrics.counter(
             registry, "sluice_watcher_received_bytes_total", "Bytes received.", labels=known
         )
+        # Looking a series up by its labels costs more than counting, and every event counts.
+        self._received = {name: (events.labels(name), size.labels(name)) for name in _RESOURCES}
         self._notes = metrics.counter(
             registry,
             "sluice_watcher_stream_notes_total",
             "What was unusual in a stream; `relist`: its version was dropped.",
             labels={**known, "note": tuple(note.value for note in Note)},
+        )
+        self._fallbacks = metrics.counter(
+            registry,
+            "sluice_watch_fallbacks_total",
+            "Times that a server could not do what was asked for (protobuf, metadata alone, a list "
+            "in a watch), so that the next best was used: it pays more for that.",
+            labels=known,
         )
         self._failures = metrics.counter(
             registry,
@@ -48,12 +57,15 @@ class StreamMetrics:
 
     def received(self, resource: str, *, events: int, size_bytes: int) -> None:
         """Count a piece of a stream, or a page."""
-        self._events.labels(resource).inc(events)
-        self._bytes.labels(resource).inc(size_bytes)
+        events_total, bytes_total = self._received[resource]
+        events_total.inc(events)
+        bytes_total.inc(size_bytes)
 
     def noted(self, resource: str, note: Note) -> None:
         """Count something unusual."""
         self._notes.labels(resource, note.value).inc()
+        if note is Note.FALLBACK:
+            self._fallbacks.labels(resource).inc()
 
     def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
         """Count a failed try; say the first of a row, an API server may be away for an hour."""

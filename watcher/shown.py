@@ -77,6 +77,9 @@ def show_watcher(metrics: WatchMetrics, watcher: Watcher, cluster: Cluster) -> N
         "sluice_watcher_workloads", "Workloads that have a row.", lambda: len(cluster.prints)
     )
     metrics.show("sluice_watcher_reports", "Reports seen.", lambda: len(cluster.reports))
+    metrics.show_each(
+        "sluice_watcher_objects", "Objects that exist, as far as is known.", cluster.objects
+    )
     metrics.show(
         "sluice_watcher_pending_keys",
         "Keys that Redis has not taken yet.",
@@ -99,12 +102,9 @@ def show_streams(
         "1 once everything of a resource was read, or where it is not followed.",
         lambda resource: float(fleet.is_synced(resource)),
     )
-    metrics.show_each(
-        "sluice_watcher_objects", "Objects that exist, as far as is known.", fleet.objects
-    )
     metrics.show(
         "sluice_watcher_inbox_changes",
-        "Changes that were received and not folded yet; at 10,000 the streams are not read.",
+        "Changes that were received and not folded yet; at 1,000 the streams are not read.",
         inbox.qsize,
     )
 

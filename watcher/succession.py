@@ -95,4 +95,4 @@ class Succession:
 
     def _highest_stamp(self) -> int:
         """Return the highest epoch in any report's stamp."""
-        return max((report.epoch for report in self._cluster.reports), default=0)
+        return max((report.gist.epoch for report in self._cluster.reports), default=0)

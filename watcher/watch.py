@@ -42,6 +42,9 @@ _log = structlog.get_logger()
 # How often other processes' requests and Redis' life are looked at, and a stop is noticed.
 _TICK_S = 1.0
 _IDLE_S = 0.2
+# After a batch, changes gather for the next one: waking for each, and calling Redis for each, would
+# cost more than the change itself. A lone change is taken at once.
+_REST_S = 0.05
 _LOADING_LOG_S = 15.0
 _NEVER = float("-inf")
 
@@ -156,7 +159,10 @@ class Watcher:
         """
         self._load(stop)
         while not stop.is_set():
-            self._turn()
+            began_s = self._monotonic()
+            taken = self._turn()
+            if 0 < taken < BATCH_CHANGES and not self._busy:
+                stop.wait(max(0.0, began_s + _REST_S - self._monotonic()))
 
     # --- loading --------------------------------------------------------------------------------
 
@@ -175,10 +181,18 @@ class Watcher:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        """Fold one batch; while we lead, send what it asks for; look around."""
-        parts, busy = self._parts, self._term is not None and self._term.busy
-        changes = self._take(0.0 if busy else _IDLE_S)
+    @property
+    def _busy(self) -> bool:
+        """Whether a sweep goes on, which must not wait for changes."""
+        return self._term is not None and self._term.busy
+
+    def _turn(self) -> int:
+        """Fold one batch; while we lead, send what it asks for; look around.
+
+        Return the number of changes in the batch.
+        """
+        parts = self._parts
+        changes = self._take(0.0 if self._busy else _IDLE_S)
         facts = parts.cluster.apply(changes)
         self._note_streams(changes)
         self._note_facts(facts)
@@ -192,6 +206,7 @@ class Watcher:
             if not parts.seat.resign(number):
                 raise
             self._end_term(str(exc))
+        return len(changes)
 
     def _act(self, number: int, facts: Sequence[FoldFact], *, caught_up: bool) -> None:
         """Do what a leader, or a standby, does after it folded a batch."""
@@ -255,7 +270,7 @@ class Watcher:
                 raise DefectError(f"{what}'s thread ended; see the traceback above it in the log")
 
     def _take(self, wait_s: float) -> list[Change]:
-        changes = take_batch(self._parts.inbox, wait_s=wait_s, monotonic=self._monotonic)
+        changes = take_batch(self._parts.inbox, wait_s=wait_s)
         self._beat_at_s = self._monotonic()
         return changes
 

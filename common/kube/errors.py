@@ -42,6 +42,7 @@ from common.model.errors import (
 # etcd refuses what the API server let through; it arrives as a 500 that no retry can help.
 _ETCD_LIMITS = ("request is too large", "trying to send message larger than max")
 _NAMESPACE_ENDS = "NamespaceTerminating"
+_PROTOBUF = b"k8s\x00"  # how all of Kubernetes' protobuf begins
 # Without a definition the path does not exist; while it is being removed, the resource does not.
 _KIND_MISSING = ("404 page not found", "the server could not find the requested resource")
 
@@ -139,7 +140,15 @@ _decoder = msgspec.json.Decoder(Status)
 
 
 def decode_status(body: bytes) -> Status:
-    """Return the Status in `body`; an empty one, with the text as its message, if there is none."""
+    """Return the Status in `body`; an empty one, with the text as its message, if there is none.
+
+    A request that accepts protobuf alone is refused in protobuf.
+    """
+    if body.startswith(_PROTOBUF):
+        # Only who asks for protobuf pays for its library: 3 MB.
+        from common.kube.protobuf.envelope import decode_status as decode  # noqa: PLC0415
+
+        return decode(body)
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError):

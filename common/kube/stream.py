@@ -28,6 +28,11 @@ class Stream:
         if sock is not None:  # None: the whole body came with the headers
             sock.settimeout(idle_timeout_s)
 
+    @property
+    def content_type(self) -> str:
+        """What the server says that the body is; empty: nothing."""
+        return str(self._response.headers.get("Content-Type", ""))
+
     def __enter__(self) -> Self:
         return self
 

@@ -14,9 +14,14 @@ import orjson
 import pytest
 
 from common.kube.cluster import Cluster
-from common.kube.errors import AlreadyExistsError, NotFoundError, VersionConflictError
+from common.kube.errors import (
+    AlreadyExistsError,
+    NotAcceptableError,
+    NotFoundError,
+    VersionConflictError,
+)
 from common.kube.lease import Lease, lease_place
-from common.kube.negotiate import METADATA, METADATA_LIST
+from common.kube.negotiate import METADATA, METADATA_LIST, PROTOBUF, offers
 from common.kube.paths import report_path
 from common.kube.resources import MERGE_PATCH, ReportMeta, Reports
 from common.kube.session import Session
@@ -27,11 +32,14 @@ from common.reports.crds import definitions
 from sandbox.controlplane import ControlPlane
 from tests.fakes.kube_api import FakeKubeApi
 from watcher.stream.decode import Decoder
+from watcher.stream.decode_protobuf import ProtobufDecoder
+from watcher.stream.frames import FrameSplitter
 from watcher.stream.signals import Added, At, Marked, Page, Removed
 
 KIND = "VulnerabilityReport"
 AT = At(0.0, 0.0)
 DECODER = Decoder(PartialObject)
+IN_PROTOBUF = ProtobufDecoder("PartialObjectMetadata")
 
 
 @dataclass(frozen=True)
@@ -323,18 +331,64 @@ class Leases:
         assert lease.read() is None
 
 
-class TestFakeServer(Writes, Reads, Leases):
+class Encodings:
+    """What can be asked for, and what comes."""
+
+    def test_reports_have_protobuf_for_their_metadata(self, server: Server) -> None:
+        """LIST, WATCH and both in one; custom resources included."""
+        before = server.page().resource_version
+        created = server.create("a", labels={"k": "v"})
+        best = offers(metadata_only=True, protobuf=True)[0]
+        path = report_path(KIND, server.namespace)
+        page = server.session.request("GET", path, accept=best.list)
+        assert page.headers["Content-Type"].startswith(PROTOBUF)
+        (listed,) = IN_PROTOBUF.page(page.body, AT).items
+        asked = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        for query in (asked, {"resourceVersion": before}):
+            splitter = FrameSplitter()
+            pairs = [("watch", "true"), ("allowWatchBookmarks", "true"), *query.items()]
+            stream = server.session.stream(
+                path, query=pairs, accept=best.watch, idle_timeout_s=30.0
+            )
+            assert stream.content_type.startswith(PROTOBUF)
+            with stream:
+                frames = (frame for chunk in stream for frame in splitter.feed(chunk))
+                signal = IN_PROTOBUF.event(next(frames), AT)
+            assert isinstance(signal, Added)
+            assert signal.item == listed
+        assert (listed.uid, listed.version) == (created.uid, created.version)
+        assert isinstance(listed.object, PartialObject)
+        assert listed.object.metadata.labels == {"k": "v"}
+
+    def test_a_body_of_a_report_has_none(self, server: Server) -> None:
+        """It has no schema in protobuf, so that JSON must be asked for."""
+        server.create("a")
+        path = report_path(KIND, server.namespace)
+        for verb_path in (path, f"{path}/a"):
+            with pytest.raises(NotAcceptableError):
+                server.session.request("GET", verb_path, accept=PROTOBUF)
+
+    def test_whoever_asks_for_protobuf_is_refused_in_it(self, server: Server) -> None:
+        """The message must not be lost: it tells a missing kind from a missing object."""
+        best = offers(metadata_only=True, protobuf=True)[0]
+        path = report_path(KIND, server.namespace, "nobody")
+        with pytest.raises(NotFoundError) as caught:
+            server.session.request("GET", path, accept=best.watch)
+        assert "nobody" in str(caught.value).removeprefix(f"GET {path}")
+
+
+class TestFakeServer(Writes, Reads, Leases, Encodings):
     """The fake."""
 
     @pytest.fixture
     def server(self) -> Iterator[Server]:
         """Give the fake."""
-        with FakeKubeApi() as api, contextlib.closing(api.session()) as session:
+        with FakeKubeApi(protobuf=True) as api, contextlib.closing(api.session()) as session:
             yield Server(session, "shop")
 
 
 @pytest.mark.integration
-class TestRealServer(Writes, Reads, Leases):
+class TestRealServer(Writes, Reads, Leases, Encodings):
     """A real kube-apiserver."""
 
     @pytest.fixture

@@ -6,7 +6,8 @@
         session = api.session()
 
 Verbs for `fail`: `list`, `sync` (a watch that asks for initial events), `watch`, `get`, `post`,
-`put`, `patch`, `delete`. Limits: see `kube_store`; no gzip and TLS either.
+`put`, `patch`, `delete`. It answers in JSON, whatever is asked for, unless it is told to speak
+protobuf, too. Limits: see `kube_store`; no TLS either.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from urllib.parse import parse_qsl, urlsplit
 from kubernetes.client.configuration import Configuration
 
 from common.kube.connect import Connector
+from common.kube.negotiate import PROTOBUF
+from common.kube.paths import REPORTS
 from common.kube.session import Session
-from tests.fakes.kube_faults import Act, Exchange, Fault, Seen, status
+from tests.fakes.kube_faults import NOT_ACCEPTABLE, Act, Exchange, Fault, Seen, status
 from tests.fakes.kube_store import Entry, Object, StatusError, Store
 
 INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
@@ -40,8 +43,18 @@ _REVIEW = "selfsubjectaccessreviews"
 class FakeKubeApi:
     """The server. A context manager; every thread and socket is gone after it."""
 
-    def __init__(self, *, initial_events: bool = True) -> None:
-        self.store = Store()
+    def __init__(
+        self,
+        *,
+        initial_events: bool = True,
+        protobuf: bool = False,
+        compressed: bool = False,
+        instead_of: FakeKubeApi | None = None,
+    ) -> None:
+        """`instead_of` has ended: this one has its objects, and listens where it did."""
+        self.protobuf = protobuf
+        self.compressed = compressed  # streams: each event is a gzip member of its own
+        self.store: Store = instead_of.store if instead_of else Store()
         self.seen: list[Seen] = []
         self.allowed = True  # what access reviews say
         self.tokens: set[str] | None = None  # bearer tokens that are accepted; None: everybody
@@ -50,7 +63,7 @@ class FakeKubeApi:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._watch_epoch = 0
-        self._server = _Server(self)
+        self._server = _Server(self, port=instead_of.port if instead_of else 0)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> Self:
@@ -70,7 +83,12 @@ class FakeKubeApi:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port where it listens, or did."""
+        return int(self._server.server_address[1])
 
     def session(self) -> Session:
         """Return a session without credentials."""
@@ -107,6 +125,7 @@ class FakeKubeApi:
             return
         try:
             self._check_token(seen)
+            self._check_encoding(seen)
             if seen.verb in ("sync", "watch"):
                 self._watch(exchange, fault)
             else:
@@ -126,6 +145,11 @@ class FakeKubeApi:
         given = seen.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if self.tokens is not None and given not in self.tokens:
             raise StatusError(401, "Unauthorized")
+
+    def _check_encoding(self, seen: Seen) -> None:
+        """Refuse what a real server refuses: bodies of custom resources have no protobuf."""
+        if self.protobuf and seen.accept == PROTOBUF and seen.path.startswith(REPORTS):
+            raise StatusError(NOT_ACCEPTABLE, "NotAcceptable")
 
     def _answer(self, seen: Seen) -> tuple[int, Object]:
         if seen.path == "/version":
@@ -226,10 +250,10 @@ class _Lines:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
-    def __init__(self, api: FakeKubeApi) -> None:
+    def __init__(self, api: FakeKubeApi, *, port: int) -> None:
         self.api = api
         self._connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
 
     def close_connections(self) -> None:
         """End the handlers of connections that clients keep open."""
@@ -267,7 +291,11 @@ class _Handler(BaseHTTPRequestHandler):
             at=time.monotonic(),
         )
         with contextlib.suppress(OSError):
-            self.server.api.serve(Exchange(self, seen, self.server.api._ending))
+            api = self.server.api
+            exchange = Exchange(
+                self, seen, api._ending, protobuf=api.protobuf, compressed=api.compressed
+            )
+            api.serve(exchange)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the library's names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import threading
@@ -11,7 +12,13 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from common.kube.negotiate import PROTOBUF
+from tests.fakes import kube_protobuf
 from tests.fakes.kube_store import Object
+from watcher.stream.catalog import BY_RESOURCE
+
+NOT_ACCEPTABLE = 406
+_SOME = {"type": "ADDED", "object": {"metadata": {"name": "torn"}}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +38,37 @@ class Exchange:
     """One request and the means to answer it, well or badly."""
 
     def __init__(
-        self, handler: BaseHTTPRequestHandler, seen: Seen, ending: threading.Event
+        self,
+        handler: BaseHTTPRequestHandler,
+        seen: Seen,
+        ending: threading.Event,
+        *,
+        protobuf: bool = False,
+        compressed: bool = False,
     ) -> None:
         self._handler = handler
         self.seen = seen
         self.ending = ending
+        self.protobuf = protobuf and seen.accept.startswith(PROTOBUF)
+        self._compressed = compressed
         self._started = False
 
+    @property
+    def _message(self) -> str:
+        """What the objects of this request are in protobuf."""
+        if "as=PartialObjectMetadata" in self.seen.accept:
+            return "PartialObjectMetadata"
+        row = next(BY_RESOURCE[part] for part in self.seen.path.split("/") if part in BY_RESOURCE)
+        return row.message
+
     def reply(self, code: int, body: Object, headers: Mapping[str, str] | None = None) -> None:
-        """Send one JSON body."""
-        data = json.dumps(body).encode()
+        """Send one body; a 406 is always in JSON."""
+        if self.protobuf and code != NOT_ACCEPTABLE:
+            content_type, data = PROTOBUF, self._encoded(body)
+        else:
+            content_type, data = "application/json", json.dumps(body).encode()
         self._handler.send_response(code)
-        self._handler.send_header("Content-Type", "application/json")
+        self._handler.send_header("Content-Type", content_type)
         self._handler.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self._handler.send_header(name, value)
@@ -55,14 +81,34 @@ class Exchange:
             return
         self._started = True
         self._handler.send_response(200)
-        self._handler.send_header("Content-Type", "application/json")
+        content_type = f"{PROTOBUF};stream=watch" if self.protobuf else "application/json"
+        self._handler.send_header("Content-Type", content_type)
+        if self._compressed:
+            self._handler.send_header("Content-Encoding", "gzip")
         self._handler.send_header("Transfer-Encoding", "chunked")
         self._handler.end_headers()
 
     def line(self, event: Object | bytes) -> None:
-        """Send one line as one chunk."""
-        data = event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n"
+        """Send one event as one chunk: a line, or a frame; one member, if compressed."""
+        data = event if isinstance(event, bytes) else self.event(event)
+        if self._compressed:
+            data = gzip.compress(data)
         self.raw(b"%x\r\n" % len(data) + data + b"\r\n")
+
+    def event(self, event: Object) -> bytes:
+        """Return an event as it stands in the stream."""
+        if not self.protobuf:
+            return json.dumps(event).encode() + b"\n"
+        kind = "Status" if event["type"] == "ERROR" else self._message
+        found = kube_protobuf.wrapped(kind, event["object"])
+        return kube_protobuf.framed(kube_protobuf.event(event["type"], found))
+
+    def _encoded(self, body: Object) -> bytes:
+        if body.get("kind") == "Status":
+            return kube_protobuf.wrapped("Status", body)
+        if "items" in body:
+            return kube_protobuf.page(self._message, body)
+        return kube_protobuf.wrapped(self._message, body)
 
     def raw(self, data: bytes) -> None:
         """Send bytes of a stream as they are."""
@@ -136,13 +182,13 @@ def send(line: bytes) -> Act:
 
 def cut_mid_line(exchange: Exchange) -> None:
     """Announce a long chunk, send the beginning of an event, and break the connection."""
-    exchange.raw(b'ffff\r\n{"type":"ADD')
+    exchange.raw(b"ffff\r\n" + exchange.event(_SOME)[:12])
     exchange.cut()
 
 
 def end_mid_line(exchange: Exchange) -> None:
     """End the body properly, in the middle of an event."""
-    exchange.line(b'{"type":"ADD')
+    exchange.line(exchange.event(_SOME)[:12])
     exchange.end()
 
 

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from common.kube.errors import Call, api_error
+from common.kube.negotiate import JSON, PROTOBUF
 from common.kube.session import Session
 from common.kube.wire import PartialObject, Pod, Status
 from tests.fakes.kube_api import FakeKubeApi
@@ -101,7 +102,10 @@ class Follower:
             case Op.UPSERT:
                 self.view[change.key] = change.uid
             case Op.DELETE:
-                self.view.pop(change.key)
+                self.view.pop(change.key, None)
+            case Op.SYNCED | Op.RELISTED:
+                assert change.seen is not None
+                self.view = {key: uid for key, uid in self.view.items() if key in change.seen}
             case _:
                 pass
         return change
@@ -133,10 +137,14 @@ class Follower:
             threading.Event().wait(0.01)
 
 
+# What an encoding can make a difference to is tested in each.
+IN_BOTH = pytest.mark.parametrize("api", [False, True], indirect=True, ids=["json", "protobuf"])
+
+
 @pytest.fixture
-def api() -> Iterator[FakeKubeApi]:
-    """Give a server with two pods."""
-    with FakeKubeApi() as fake:
+def api(request: pytest.FixtureRequest) -> Iterator[FakeKubeApi]:
+    """Give a server with two pods; it speaks protobuf if the parameter says so."""
+    with FakeKubeApi(protobuf=getattr(request, "param", False)) as fake:
         fake.store.create(PODS, pod("a"))
         fake.store.create(PODS, pod("b"))
         yield fake
@@ -169,6 +177,7 @@ def pod(name: str, namespace: str = "d", **labels: str) -> dict[str, Any]:
     }
 
 
+@IN_BOTH
 def test_what_exists_is_said_then_what_changes(follower: Follower) -> None:
     """The whole path: request, bytes, machine, queue."""
     informer = follower.follow()
@@ -185,6 +194,7 @@ def test_what_exists_is_said_then_what_changes(follower: Follower) -> None:
     assert follower.tally.size_bytes > 500
 
 
+@IN_BOTH
 def test_a_watch_that_ends_is_resumed_and_misses_nothing(follower: Follower) -> None:
     """Every API server restart and every time-out looks like this."""
     follower.follow()
@@ -198,6 +208,7 @@ def test_a_watch_that_ends_is_resumed_and_misses_nothing(follower: Follower) -> 
     assert follower.tally.notes == []
 
 
+@IN_BOTH
 @pytest.mark.parametrize(
     "act",
     [refuse(410, "Expired"), error_event(410, "Expired")],
@@ -238,13 +249,14 @@ FAULTS: dict[str, Act] = {
 }
 
 
+@pytest.mark.parametrize("protobuf", [False, True], ids=["json", "protobuf"])
 @pytest.mark.parametrize("verb", ["sync", "watch"])
-def test_one_fault_costs_one_wait_and_no_object(verb: str) -> None:
+def test_one_fault_costs_one_wait_and_no_object(verb: str, *, protobuf: bool) -> None:
     """The common faults, before and after the first reading; all at once, because each waits."""
     with contextlib.ExitStack() as stack:
         followers: list[Follower] = []
         for act in FAULTS.values():
-            api = stack.enter_context(FakeKubeApi())
+            api = stack.enter_context(FakeKubeApi(protobuf=protobuf))
             api.store.create(PODS, pod("a"))
             api.store.create(PODS, pod("b"))
             api.fail(verb, act)
@@ -263,9 +275,10 @@ def test_one_fault_costs_one_wait_and_no_object(verb: str) -> None:
             assert len(follower.api.seen) <= 6, name
             assert follower.tally.notes == [], name
         torn = followers[list(FAULTS).index("torn end")]
-        assert torn.tally.failures[0][0] == "TornLine"
+        assert torn.tally.failures[0][0] == ("TornFrame" if protobuf else "TornLine")
 
 
+@IN_BOTH
 def test_a_reading_that_breaks_in_the_middle_starts_over(follower: Follower) -> None:
     """Half of the initial events came; what they said is true, what they did not say is open."""
     follower.api.fail("sync", cut_mid_line, after=1)
@@ -277,6 +290,7 @@ def test_a_reading_that_breaks_in_the_middle_starts_over(follower: Follower) -> 
     assert follower.api.count("watch") == 0
 
 
+@IN_BOTH
 def test_retry_after_is_slept_out_in_one_request(follower: Follower) -> None:
     """The HTTP library must not sleep and retry by itself: nothing could interrupt it."""
     follower.api.fail("sync", refuse(429, "TooManyRequests", headers={"Retry-After": "2"}))
@@ -299,9 +313,10 @@ def test_silence_is_noticed_and_the_watch_resumed(follower: Follower) -> None:
     assert follower.tally.failures == []
 
 
-def test_a_server_without_initial_events_is_paged(session: Session) -> None:
+@pytest.mark.parametrize("protobuf", [False, True], ids=["json", "protobuf"])
+def test_a_server_without_initial_events_is_paged(*, protobuf: bool) -> None:
     """1,001 objects are three pages; the watch begins at the list's version."""
-    with FakeKubeApi(initial_events=False) as api:
+    with FakeKubeApi(initial_events=False, protobuf=protobuf) as api:
         for number in range(1001):
             api.store.create(PODS, pod(f"p{number:04}"))
         session = api.session()
@@ -317,6 +332,23 @@ def test_a_server_without_initial_events_is_paged(session: Session) -> None:
         session.close()
 
 
+@pytest.mark.parametrize("protobuf", [False, True], ids=["json", "protobuf"])
+def test_a_stream_of_many_gzip_members_is_read_to_its_end(*, protobuf: bool) -> None:
+    """A server of 1.37, or a proxy, compresses each flush by itself; some clients read but one."""
+    with FakeKubeApi(protobuf=protobuf, compressed=True) as api:
+        for number in range(50):
+            api.store.create(PODS, pod(f"p{number}"))
+        with contextlib.closing(api.session()) as session:
+            follower = Follower(api, session)
+            informer = follower.follow()
+            follower.until(Op.SYNCED)
+            assert follower.view == follower.truth()
+            api.store.create(PODS, pod("new"))
+            follower.until(Op.UPSERT, "d/new")
+            assert follower.tally.failures == []
+            assert informer.stop()
+
+
 def test_odd_lines_are_counted_and_the_stream_goes_on(follower: Follower) -> None:
     """Trap 23, on the wire: blank lines, unknown events, and one object that nobody can decode."""
     follower.follow()
@@ -324,7 +356,7 @@ def test_odd_lines_are_counted_and_the_stream_goes_on(follower: Follower) -> Non
     store = follower.api.store
     store.inject(PODS, b"\n")
     store.inject(PODS, orjson.dumps({"type": "RESHARDED", "object": {}}) + b"\n")
-    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": "5"}
+    meta = {"name": "odd", "namespace": "d", "uid": "u", "resourceVersion": str(store.version)}
     odd = {"type": "ADDED", "object": {"metadata": meta, "spec": {"nodeName": 1}}}
     store.inject(PODS, orjson.dumps(odd) + b"\n")
     store.create(PODS, pod("c"))
@@ -334,6 +366,7 @@ def test_odd_lines_are_counted_and_the_stream_goes_on(follower: Follower) -> Non
     assert len(follower.api.seen) == 1
 
 
+@IN_BOTH
 def test_reports_are_asked_for_by_metadata_alone(follower: Follower) -> None:
     """A body of megabytes must not come to the watcher."""
     body = {"metadata": {"name": "r", "namespace": "d"}, "report": {"big": "x" * 10000}}
@@ -347,17 +380,55 @@ def test_reports_are_asked_for_by_metadata_alone(follower: Follower) -> None:
     assert follower.tally.size_bytes < 2000
 
 
-def test_a_server_that_cannot_give_metadata_alone_gives_all_of_it(follower: Follower) -> None:
-    """Aggregated API servers may not know the conversion; the refusal is remembered."""
+def test_each_refused_encoding_is_followed_by_the_next_and_the_last_is_kept(
+    follower: Follower,
+) -> None:
+    """Aggregated API servers may know neither protobuf nor metadata alone."""
     follower.api.store.create(REPORTS, {"metadata": {"name": "r", "namespace": "d"}})
     follower.api.fail("sync", refuse(406, "NotAcceptable"))
+    follower.api.fail("sync", refuse(415, "UnsupportedMediaType"))
+    follower.api.fail("sync", error_event(410, "Expired"))
     follower.follow("vulnerabilityreports")
     follower.until(Op.UPSERT, "d/r")
     follower.until(Op.SYNCED)
+    asked = [seen.accept for seen in follower.api.seen]
+    assert [each.partition(";")[0] for each in asked] == [PROTOBUF, JSON, JSON, JSON]
+    assert ["as=PartialObjectMetadata" in each for each in asked] == [True, True, False, False]
+    assert follower.tally.notes == [Note.FALLBACK, Note.FALLBACK, Note.RELIST]
+
+
+def test_a_refusal_is_that_resources_alone(follower: Follower) -> None:
+    """Where custom resources are served by another server, Pods still come in protobuf."""
+    follower.api.fail("sync", refuse(406, "NotAcceptable"))
+    follower.follow("vulnerabilityreports")
+    follower.until(Op.SYNCED)
+    follower.follow("pods")
+    follower.until(Op.SYNCED)
+    assert follower.api.seen[-1].path == PODS
+    assert follower.api.seen[-1].accept == PROTOBUF
+
+
+def test_after_the_server_went_away_the_refused_encoding_is_asked_for_again(
+    follower: Follower,
+) -> None:
+    """What comes back may be a newer version, which can do it."""
+    follower.api.fail("sync", refuse(406, "NotAcceptable"))
+    follower.follow("pods")
+    follower.until(Op.SYNCED)
     follower.api.end_watches()
     follower.await_requests("watch", 1)
-    assert [seen.accept for seen in follower.api.seen[1:]] == ["application/json"] * 2
-    assert follower.tally.notes == [Note.FALLBACK]
+    assert [seen.accept for seen in follower.api.seen] == [PROTOBUF, JSON, PROTOBUF]
+    follower.api.store.create(PODS, pod("c"))
+    follower.until(Op.UPSERT, "d/c")
+
+
+def test_an_answer_in_json_is_read_whatever_was_asked_for(follower: Follower) -> None:
+    """A server that knows no protobuf may say 200 all the same; its header says what came."""
+    follower.follow("pods")
+    follower.until(Op.SYNCED)
+    assert follower.api.seen[0].accept == PROTOBUF
+    assert follower.view == follower.truth()
+    assert follower.tally.notes == []
 
 
 def test_a_scope_is_asked_of_the_server(follower: Follower) -> None:
@@ -403,6 +474,8 @@ def test_a_full_queue_holds_the_stream_and_loses_nothing(
 
 class Opening:
     """A source that something happens to while it opens a stream, which is silent until closed."""
+
+    content_type = "application/json"
 
     def __init__(self) -> None:
         self.closed = threading.Event()

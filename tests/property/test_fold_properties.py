@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from common.model.workload import WorkloadRow
 from tests import builders as b
 from tests.folding import empty
 from watcher.fold.cluster import Cluster
 from watcher.fold.delta import RowChanged, RowGone
-from watcher.stream.change import Change
+from watcher.stream.catalog import ROWS
+from watcher.stream.change import Change, Op
 
 # A small world, so that objects meet: two Deployments with three revisions each, a CronJob with two
 # Jobs, a workflow, three nodes, and Pods that belong to any of them.
@@ -172,3 +174,45 @@ class TestAListSaidAgainChangesNothing:
         again = cluster.apply(shuffled)
         assert [fact for fact in again if isinstance(fact, RowChanged | RowGone)] == []
         assert dict(_folded(shuffled).prints) == before
+
+
+class TestAReadingOfEverythingIsTheTruth:
+    """Deletions that nobody told are found by what a reading has not seen."""
+
+    @given(changes, changes)
+    def test_whatever_was_missed(self, known: list[Change], sequence: list[Change]) -> None:
+        """A version was lost, and everything is read again: as if nothing else had ever been."""
+        latest: dict[tuple[str, str], Change] = {}
+        for change in sequence:
+            latest.pop((change.resource, change.key), None)
+            if change.object is not None:
+                latest[(change.resource, change.key)] = change
+        cluster = _folded(known)
+        cluster.apply([*latest.values(), *_ends(latest)])
+        truth = _rows(_folded(list(latest.values())))
+        assert _without_platforms(_rows(cluster)) == _without_platforms(truth)
+
+
+def _ends(latest: dict[tuple[str, str], Change]) -> list[Change]:
+    return [
+        Change(
+            resource=row.resource,
+            op=Op.RELISTED,
+            seen=frozenset(key for listed, key in latest if listed == row.resource),
+        )
+        for row in ROWS
+    ]
+
+
+def _without_platforms(rows: dict[str, WorkloadRow]) -> dict[str, object]:
+    """Leave out what is remembered on purpose: the platforms of nodes that are gone."""
+    return {
+        shown: replace(
+            row,
+            containers=tuple(
+                replace(one, running=tuple(dict.fromkeys(told.digest for told in one.running)))
+                for one in row.containers
+            ),
+        )
+        for shown, row in rows.items()
+    }

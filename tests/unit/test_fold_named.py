@@ -59,7 +59,7 @@ def _read(report: PartialObject, *replaced: str, **changes: dict[str, str]) -> R
 def test_what_a_worker_writes_is_labelled(written: PartialObject) -> None:
     """The producer's rules and ours are the same: otherwise every report came back for ever."""
     found = _read(written)
-    assert found.labelled
+    assert found.gist.labelled
     assert found.claimed is None
 
 
@@ -73,7 +73,7 @@ def test_a_label_that_somebody_removed_is_missed(name: str, missing: str) -> Non
     labels = {
         key: value for key, value in (written.metadata.labels or {}).items() if key != missing
     }
-    assert not _read(written, labels=labels).labelled
+    assert not _read(written, labels=labels).gist.labelled
 
 
 def test_the_hash_of_a_long_name_and_the_annotation_that_spells_it_are_compared() -> None:
@@ -82,19 +82,19 @@ def test_the_hash_of_a_long_name_and_the_annotation_that_spells_it_are_compared(
     meta = written.metadata
     assert not _read(
         written, labels={**(meta.labels or {}), names.RESOURCE_NAME_HASH: "4"}
-    ).labelled
+    ).gist.labelled
     renamed = _read(written, annotations={**(meta.annotations or {}), names.RESOURCE_NAME: "web"})
-    assert (renamed.labelled, renamed.claimed) == (False, b.key("ReplicaSet", "web"))
+    assert (renamed.gist.labelled, renamed.claimed) == (False, b.key("ReplicaSet", "web"))
     plain = _written()
     spelled = {**(plain.metadata.annotations or {}), names.RESOURCE_NAME: "zz"}
-    assert not _read(plain, annotations=spelled).labelled, "a name too many"
+    assert not _read(plain, annotations=spelled).gist.labelled, "a name too many"
 
 
 def test_a_report_of_another_owner_is_claimed_by_the_one_that_its_labels_name() -> None:
     """A ConfigMap got it: the labels lead back to the workload."""
     given = b.report(KIND, "r", b.about("ReplicaSet", "web"), b.controlled_by("ConfigMap", "c"))
     found = _read(given)
-    assert (found.labelled, found.claimed) == (False, b.key("ReplicaSet", "web"))
+    assert (found.gist.labelled, found.claimed) == (False, b.key("ReplicaSet", "web"))
     assert found.workload == b.key("ConfigMap", "c")
 
 
@@ -102,10 +102,10 @@ def test_labels_that_the_settings_fill_are_not_judged() -> None:
     """They may replace the container's and the manager's, never the owner's."""
     replaced = {names.CONTAINER_NAME: "x", names.MANAGED_BY: "Helm", names.RESOURCE_NAME: "y"}
     written = _written(additional=replaced)
-    assert not _read(written).labelled
-    assert _read(written, *replaced).labelled
+    assert not _read(written).gist.labelled
+    assert _read(written, *replaced).gist.labelled
     labels = {**(written.metadata.labels or {}), names.RESOURCE_NAME: "y"}
-    assert not _read(written, *replaced, labels=labels).labelled
+    assert not _read(written, *replaced, labels=labels).gist.labelled
 
 
 def test_copied_and_additional_labels_are_those_that_the_settings_fill() -> None:

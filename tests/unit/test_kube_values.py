@@ -9,7 +9,7 @@ import pytest
 
 from common.kube.credentials import PullSecret
 from common.kube.events import MESSAGE_LIMIT, Event, Subject, event_body
-from common.kube.negotiate import offers
+from common.kube.negotiate import codec_of, offers
 from common.kube.paths import object_path, report_path
 from common.kube.resources import report_meta
 from common.kube.retry_after import parse_retry_after
@@ -30,14 +30,45 @@ def test_paths_follow_the_api() -> None:
     )
 
 
-def test_metadata_falls_back_to_the_full_object_and_a_full_object_to_nothing() -> None:
+def test_metadata_falls_back_to_the_full_object_and_protobuf_to_json() -> None:
     """The last offer must be one that every server can give."""
-    assert [offer.watch for offer in offers(metadata_only=True)] == [
-        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+    metadata = ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    assert [offer.watch for offer in offers(metadata_only=True, protobuf=True)] == [
+        f"application/vnd.kubernetes.protobuf{metadata}",
+        f"application/json{metadata}",
         "application/json",
     ]
-    assert "PartialObjectMetadataList" in offers(metadata_only=True)[0].list
-    assert [offer.watch for offer in offers(metadata_only=False)] == ["application/json"]
+    assert [offer.watch for offer in offers(metadata_only=False, protobuf=True)] == [
+        "application/vnd.kubernetes.protobuf",
+        "application/json",
+    ]
+    for offer in offers(metadata_only=True, protobuf=True)[:2]:
+        assert offer.list == offer.watch.replace("Metadata;", "MetadataList;")
+
+
+def test_what_we_cannot_read_in_protobuf_is_not_asked_for_in_it() -> None:
+    """Bodies of custom resources, and everything where the parser is slow."""
+    for metadata_only in (True, False):
+        found = offers(metadata_only=metadata_only, protobuf=False)
+        assert {offer.codec for offer in found} == {"json"}
+        assert found[-1].list == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "codec"),
+    [
+        ("application/json", "json"),
+        ("application/json;stream=watch", "json"),
+        ("application/vnd.kubernetes.protobuf;stream=watch", "protobuf"),
+        ("APPLICATION/VND.KUBERNETES.PROTOBUF ; stream=watch", "protobuf"),
+        ("", "asked"),
+        ("text/html", "asked"),
+    ],
+)
+def test_an_answer_is_read_as_what_it_says_that_it_is(content_type: str, codec: str) -> None:
+    """A server may give JSON to whoever asks for protobuf, and need not say that it did not."""
+    for asked in ("json", "protobuf"):
+        assert codec_of(content_type, asked=asked) == (asked if codec == "asked" else codec)
 
 
 @pytest.mark.parametrize(

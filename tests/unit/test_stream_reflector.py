@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
 import pytest
 
 from common.kube.wire import ObjectMeta, Pod
@@ -33,6 +36,8 @@ from watcher.stream.signals import (
     Stop,
     Wait,
 )
+
+ENDS = {Op.SYNCED, Op.RELISTED}
 
 
 class Machine:
@@ -69,8 +74,16 @@ class Machine:
 
     def read(self, *items: Item, version: str = "100") -> list[Output]:
         """Take in initial events and their end."""
-        events = [Added(item) for item in items]
+        events = [self.added(item) for item in items]
         return self.feed(Opened(at=self.at), *events, self.mark(version, ends=True))
+
+    def added(self, item: Item) -> Added:
+        """Return the event that an object is there."""
+        return Added(item, self.at)
+
+    def removed(self, item: Item) -> Removed:
+        """Return the event that an object is gone."""
+        return Removed(item, self.at)
 
     def mark(self, version: str, *, ends: bool = False) -> Marked:
         """Return a bookmark."""
@@ -117,6 +130,12 @@ def strange(name: str, version: int = 0) -> Item:
 def ops(outputs: list[Output]) -> list[tuple[str, str]]:
     """Return what was said about objects."""
     return [(each.op.name, each.key) for each in outputs if isinstance(each, Change)]
+
+
+def seen(outputs: list[Output]) -> AbstractSet[str] | None:
+    """Return what the end of a reading says to exist."""
+    (change,) = [one for one in outputs if isinstance(one, Change) and one.op in ENDS]
+    return change.seen
 
 
 def notes(outputs: list[Output]) -> list[Note]:
@@ -196,30 +215,22 @@ class TestFirstReading:
     def test_an_end_before_the_end_mark_starts_over(self, machine: Machine) -> None:
         """Half a reading proves nothing about the other half."""
         machine.start()
-        machine.feed(Opened(at=machine.at), Added(pod("a", 900)))
+        machine.feed(Opened(at=machine.at), machine.added(pod("a", 900)))
         machine.now += 60
         wait = wait_in(machine.feed(Ended(at=machine.at)))
         assert wait.failures == 1
         action = machine.due(wait.seconds)
         assert isinstance(action, OpenWatch)
         assert action.resource_version is None
-        assert ops(machine.read(pod("b", 2))) == [
-            ("UPSERT", "d/b"),
-            ("DELETE", "d/a"),
-            ("SYNCED", ""),
-        ]
+        said = machine.read(pod("b", 2))
+        assert ops(said) == [("UPSERT", "d/b"), ("SYNCED", "")]
+        assert seen(said) == {"d/b"}
 
     def test_an_object_deleted_meanwhile_is_not_missing_at_the_end(self, machine: Machine) -> None:
         """Real events come between the initial ones."""
         machine.start()
-        machine.feed(Added(pod("a", 1)))
-        assert ops(machine.feed(Removed(pod("a", 101)))) == [("DELETE", "d/a")]
-        assert ops(machine.feed(machine.mark("102", ends=True))) == [("SYNCED", "")]
-
-    def test_a_late_delete_of_a_predecessor_hides_nothing(self, machine: Machine) -> None:
-        """The successor was seen: it must not be missing at the end."""
-        machine.start()
-        machine.feed(Added(pod("a", 101, uid="u-new")), Removed(pod("a", 102, uid="u-old")))
+        machine.feed(machine.added(pod("a", 1)))
+        assert ops(machine.feed(machine.removed(pod("a", 101)))) == [("DELETE", "d/a")]
         assert ops(machine.feed(machine.mark("102", ends=True))) == [("SYNCED", "")]
 
     @pytest.mark.parametrize("code", [400, 422])
@@ -237,7 +248,7 @@ class TestFirstReading:
     def test_a_mark_that_ends_nothing_betrays_an_old_server(self, machine: Machine) -> None:
         """Servers before 1.27 ignore the parameter and never send the end mark."""
         machine.start()
-        said = machine.feed(Added(pod("a", 1)), machine.mark("100"))
+        said = machine.feed(machine.added(pod("a", 1)), machine.mark("100"))
         assert said[-1] == OpenList(limit=500, cursor="", offer=0)
 
     def test_silence_instead_of_the_end_mark_is_listed(self, machine: Machine) -> None:
@@ -298,11 +309,9 @@ class TestPages:
         said = listing.feed(Broken(reason="TornStream", at=listing.at))
         action = listing.due(wait_in(said).seconds)
         assert action == OpenList(limit=500, cursor="", offer=0)
-        assert ops(listing.page(pod("b", 2))) == [
-            ("UPSERT", "d/b"),
-            ("DELETE", "d/a"),
-            ("SYNCED", ""),
-        ]
+        said = listing.page(pod("b", 2))
+        assert ops(said) == [("UPSERT", "d/b"), ("SYNCED", "")]
+        assert seen(said) == {"d/b"}
 
     def test_a_list_without_version_is_a_failure_and_deletes_nothing(
         self, watching: Machine
@@ -321,10 +330,10 @@ class TestEvents:
 
     def test_an_event_moves_the_version(self, watching: Machine) -> None:
         """A reconnect must not replay what was said."""
-        assert ops(watching.feed(Added(pod("c", 101)))) == [("UPSERT", "d/c")]
+        assert ops(watching.feed(watching.added(pod("c", 101)))) == [("UPSERT", "d/c")]
         assert isinstance(watching.state.phase, Watching)
         assert watching.state.phase.resource_version == "101"
-        watching.feed(Removed(pod("c", 102)))
+        watching.feed(watching.removed(pod("c", 102)))
         assert watching.state.phase.resource_version == "102"
 
     def test_a_bookmark_moves_the_version(self, watching: Machine) -> None:
@@ -333,40 +342,44 @@ class TestEvents:
         assert isinstance(watching.state.phase, Watching)
         assert watching.state.phase.resource_version == "500"
 
-    def test_what_was_said_is_not_said_again(self, watching: Machine) -> None:
-        """Replays after a reconnect cost nothing behind the informer."""
-        assert ops(watching.feed(Added(pod("a", 1)))) == []
+    def test_what_the_server_says_again_is_said_again(self, watching: Machine) -> None:
+        """The machine remembers no object; the folds know what is news."""
+        again = watching.added(pod("c", 101))
+        assert ops(watching.feed(again, again)) == [("UPSERT", "d/c")] * 2
 
-    def test_an_older_version_is_said_too(self, watching: Machine) -> None:
-        """The server is right, also when it was restored from a backup; folds compare versions."""
-        watching.feed(Added(pod("a", 50)))
-        assert ops(watching.feed(Added(pod("a", 40)))) == [("UPSERT", "d/a")]
+    @pytest.mark.parametrize("deleted", [False, True], ids=["update", "delete"])
+    def test_an_event_that_comes_too_late_is_not_believed(
+        self, watching: Machine, *, deleted: bool
+    ) -> None:
+        """Trap 13. The name may have a newer state, or a successor: everything is read again."""
+        watching.feed(watching.added(pod("a", 103, uid="u-new")))
+        old = pod("a", 102, uid="u-a")
+        said = watching.feed(watching.removed(old) if deleted else watching.added(old))
+        assert ops(said) == []
+        assert notes(said) == [Note.OUT_OF_ORDER, Note.RELIST]
+        action = watching.due(wait_in(said).seconds)
+        assert isinstance(action, OpenWatch)
+        assert action.resource_version is None
+
+    def test_a_lower_version_is_believed_when_everything_is_read(self, watching: Machine) -> None:
+        """The server is right, also when it was restored from a backup."""
+        watching.due(wait_in(watching.refuse(410)).seconds)
+        assert ops(watching.read(pod("a", 1), version="50")) == [
+            ("UPSERT", "d/a"),
+            ("RELISTED", ""),
+        ]
+        assert ops(watching.feed(watching.added(pod("a", 51)))) == [("UPSERT", "d/a")]
 
     def test_objects_without_comparable_versions_are_always_said(self, watching: Machine) -> None:
         """Versions are opaque by contract: a server of another make may use letters."""
         opaque = Item(key="d/o", uid="u", resource_version="abc", object=Pod())
-        assert len(ops(watching.feed(Added(opaque), Added(opaque)))) == 2
+        assert len(ops(watching.feed(watching.added(opaque), watching.added(opaque)))) == 2
 
-    def test_another_uid_is_another_object(self, watching: Machine) -> None:
-        """Deleted and made again between two readings: the reports of the old one are not its."""
-        said = watching.feed(Added(pod("a", 101, uid="u-new")))
-        assert ops(said) == [("DELETE", "d/a"), ("UPSERT", "d/a")]
-        assert [each.uid for each in said if isinstance(each, Change)] == ["u-a", "u-new"]
-
-    def test_a_delete_carries_the_uid_and_the_newest_version(self, watching: Machine) -> None:
-        """A late update of the dead object must lose against it."""
-        (change,) = watching.feed(Removed(pod("a", 101)))
+    def test_a_delete_carries_uid_and_version(self, watching: Machine) -> None:
+        """What is told of one object can be told from what is told of its successor."""
+        (change,) = watching.feed(watching.removed(pod("a", 101)))
         assert isinstance(change, Change)
         assert (change.op, change.uid, change.version) == (Op.DELETE, "u-a", 101)
-
-    def test_a_delete_of_what_nobody_knew_is_silent(self, watching: Machine) -> None:
-        """A selector that stops matching sends deletes for objects that were never said."""
-        assert watching.feed(Removed(pod("zz", 101))) == []
-
-    def test_a_late_delete_does_not_hit_the_successor(self, watching: Machine) -> None:
-        """The name lives on with another uid."""
-        watching.feed(Added(pod("a", 101, uid="u-new")))
-        assert watching.feed(Removed(pod("a", 102, uid="u-a"))) == [Note.STALE_DELETE]
 
     def test_an_unknown_event_is_counted_and_changes_nothing(self, watching: Machine) -> None:
         """A newer server may send more kinds of events."""
@@ -380,7 +393,7 @@ class TestUndecodable:
 
     def test_counted_key_enqueued_stream_goes_on(self, watching: Machine) -> None:
         """Trap 23. One object that cannot be decoded must not stop the stream at its version."""
-        said = watching.feed(Added(strange("s", 101)), Added(pod("c", 102)))
+        said = watching.feed(watching.added(strange("s", 101)), watching.added(pod("c", 102)))
         assert ops(said) == [("UNDECODABLE", "d/s"), ("UPSERT", "d/c")]
         assert notes(said) == [Note.UNDECODABLE]
         assert isinstance(watching.state.phase, Watching)
@@ -388,18 +401,18 @@ class TestUndecodable:
 
     def test_an_undecodable_object_is_deleted_by_name(self, watching: Machine) -> None:
         """Its workload is gone all the same."""
-        watching.feed(Added(strange("s", 101)))
-        assert ops(watching.feed(Removed(strange("s", 102)))) == [("DELETE", "d/s")]
+        watching.feed(watching.added(strange("s", 101)))
+        assert ops(watching.feed(watching.removed(strange("s", 102)))) == [("DELETE", "d/s")]
 
     def test_an_object_that_becomes_decodable_is_an_upsert(self, watching: Machine) -> None:
         """The user repaired it."""
-        watching.feed(Added(strange("a", 101)))
+        watching.feed(watching.added(strange("a", 101)))
         item = pod("a", 102, uid="u-s")
-        assert ops(watching.feed(Added(item))) == [("UPSERT", "d/a")]
+        assert ops(watching.feed(watching.added(item))) == [("UPSERT", "d/a")]
 
     def test_a_nameless_object_is_counted_and_keeps_the_version(self, watching: Machine) -> None:
         """Without metadata there is no version to move to."""
-        said = watching.feed(Added(Item(key="")), Removed(Item(key="")))
+        said = watching.feed(watching.added(Item(key="")), watching.removed(Item(key="")))
         assert ops(said) == [("UNDECODABLE", ""), ("UNDECODABLE", "")]
         assert notes(said) == [Note.UNDECODABLE] * 2
         assert isinstance(watching.state.phase, Watching)
@@ -409,24 +422,26 @@ class TestUndecodable:
         """The nameless one may be any of those that seem to be missing."""
         watching.due(wait_in(watching.refuse(410)).seconds)
         said = watching.read(strange(""), pod("a", 1))
-        assert ops(said) == [("UNDECODABLE", ""), ("RELISTED", "")]
-        assert "d/b" in watching.state.memory.known
+        assert ops(said) == [("UNDECODABLE", ""), ("UPSERT", "d/a"), ("RELISTED", "")]
+        assert seen(said) is None
 
     def test_a_list_with_a_nameless_object_deletes_nothing(self, watching: Machine) -> None:
         """The same for pages, whichever page it stands on."""
         watching.due(wait_in(watching.refuse(410)).seconds)
         watching.refuse(422)
         watching.page(strange(""), cursor="t1")
-        assert ops(watching.page(pod("a", 1))) == [("RELISTED", "")]
+        said = watching.page(pod("a", 1))
+        assert ops(said) == [("UPSERT", "d/a"), ("RELISTED", "")]
+        assert seen(said) is None
 
 
 class TestGone:
     """410: the version is older than what the server remembers."""
 
-    def test_the_version_is_dropped_after_a_wait_and_deletes_are_made_up(
+    def test_the_version_is_dropped_after_a_wait_and_the_end_says_what_was_seen(
         self, watching: Machine
     ) -> None:
-        """Deletes that happened meanwhile were missed: the comparison says them."""
+        """Deletes that happened meanwhile were missed: d/b, which the folds know, was not seen."""
         said = watching.refuse(410)
         assert notes(said) == [Note.RELIST]
         wait = wait_in(said)
@@ -435,7 +450,8 @@ class TestGone:
         assert isinstance(action, OpenWatch)
         assert action.resource_version is None
         said = watching.read(pod("a", 1), pod("c", 150), version="200")
-        assert ops(said) == [("UPSERT", "d/c"), ("DELETE", "d/b"), ("RELISTED", "")]
+        assert ops(said) == [("UPSERT", "d/a"), ("UPSERT", "d/c"), ("RELISTED", "")]
+        assert seen(said) == {"d/a", "d/c"}
 
     def test_a_server_that_always_says_so_is_asked_ever_less_often(self, watching: Machine) -> None:
         """The official informer made 1,066 full lists in three seconds here."""
@@ -507,7 +523,7 @@ class TestTrouble:
         assert isinstance(action, OpenWatch)
         assert action.resource_version is None
 
-    def test_a_refused_encoding_is_replaced_at_once_and_for_good(self, watching: Machine) -> None:
+    def test_a_refused_encoding_is_replaced_at_once(self, watching: Machine) -> None:
         """The server said no to the words, not to us."""
         said = watching.refuse(406)
         assert said == [Note.FALLBACK, OpenWatch(resource_version="100", timeout_s=300, offer=1)]
@@ -523,6 +539,56 @@ class TestTrouble:
         machine.start()
         said = machine.refuse(406)
         assert said == [Note.FALLBACK, OpenWatch(resource_version=None, timeout_s=300, offer=1)]
+
+    def test_a_refusal_outlives_what_the_same_server_does(self, watching: Machine) -> None:
+        """A watch that ends at its time, a wait that it asks for, a version that it forgot."""
+        watching.refuse(406)
+        watching.feed(Opened(at=watching.at))
+        watching.now += 300
+        for trouble in (
+            Ended(at=watching.at),
+            Refused(code=429, reason="TooManyRequests", at=watching.at),
+            Refused(code=410, reason="Expired", at=watching.at),
+        ):
+            wait = wait_in(watching.feed(trouble))
+            action = watching.due(wait.seconds)
+            assert isinstance(action, OpenWatch)
+            assert action.offer == 1
+
+    @pytest.mark.parametrize(
+        ("trouble", "after_s"),
+        [
+            (Broken(reason="SourceUnavailable", at=At(0.0, 0.0)), 0.0),
+            (Silent(at=At(0.0, 0.0)), 150.0),
+            (Ended(at=At(0.0, 0.0)), 299.0),
+        ],
+        ids=["broken", "silent", "ended early"],
+    )
+    def test_a_server_that_went_away_is_asked_for_the_best_again(
+        self, watching: Machine, trouble: Broken | Silent | Ended, after_s: float
+    ) -> None:
+        """What comes back may be a newer version, or another one behind the same address."""
+        watching.refuse(406)
+        watching.feed(Opened(at=watching.at))
+        watching.now += after_s
+        said = watching.feed(replace(trouble, at=watching.at))
+        action = said[-1]
+        if isinstance(action, Wait):
+            action = watching.due(action.seconds)
+        assert isinstance(action, OpenWatch)
+        assert (action.offer, action.resource_version) == (0, "100")
+
+    def test_a_reading_that_the_server_ends_is_begun_with_the_best_encoding(
+        self, machine: Machine
+    ) -> None:
+        """A server that goes away in mid-reading says no end bookmark."""
+        machine.start()
+        machine.refuse(406)
+        machine.feed(Opened(at=machine.at), Added(pod("a", 1), machine.at))
+        wait = wait_in(machine.feed(Ended(at=machine.at)))
+        action = machine.due(wait.seconds)
+        assert isinstance(action, OpenWatch)
+        assert (action.offer, action.resource_version) == (0, None)
 
     def test_a_clean_end_is_resumed_almost_at_once(self, watching: Machine) -> None:
         """Servers end watches after some minutes, and all of them when they restart."""
@@ -548,7 +614,7 @@ class TestTrouble:
 
     def test_a_short_watch_with_an_event_is_none(self, watching: Machine) -> None:
         """It made progress."""
-        watching.feed(Added(pod("a", 101)))
+        watching.feed(watching.added(pod("a", 101)))
         assert wait_in(watching.feed(Ended(at=watching.at))).failures == 0
 
     def test_a_short_bookmark_only_watch_is_a_failure(self, watching: Machine) -> None:
@@ -558,7 +624,7 @@ class TestTrouble:
 
     def test_a_torn_line_is_asked_for_again_from_the_same_version(self, watching: Machine) -> None:
         """Events are idempotent; the torn one comes again."""
-        watching.feed(Opened(at=watching.at), Added(pod("c", 101)))
+        watching.feed(Opened(at=watching.at), watching.added(pod("c", 101)))
         wait = wait_in(watching.feed(Broken(reason="TornLine", at=watching.at)))
         assert wait.failures == 1
         action = watching.due(wait.seconds)
@@ -581,7 +647,7 @@ class TestTrouble:
     def test_progress_between_breaks_keeps_the_version(self, watching: Machine) -> None:
         """A bad network is no reason to read everything again."""
         for number in range(20):
-            watching.feed(Opened(at=watching.at), Added(pod("c", 101 + number)))
+            watching.feed(Opened(at=watching.at), watching.added(pod("c", 101 + number)))
             said = watching.feed(Broken(reason="TornLine", at=watching.at))
             assert notes(said) == []
             watching.due(wait_in(said).seconds)
@@ -622,8 +688,8 @@ class TestEveryPhase:
             Started(at=at),
             Due(at=at),
             Opened(at=at),
-            Added(pod("z", 1)),
-            Removed(pod("a", 1)),
+            Added(pod("z", 1), at),
+            Removed(pod("a", 1), at),
             watching.mark("7", ends=True),
             Page(items=(pod("z", 1),), resource_version="7", cursor="", at=at),
             Ended(at=at),
@@ -645,8 +711,8 @@ class TestEveryPhase:
         waiting = watching.state
         assert isinstance(waiting.phase, Waiting)
         late: list[Signal] = [
-            Added(pod("z", 1)),
-            Removed(pod("a", 1)),
+            Added(pod("z", 1), at),
+            Removed(pod("a", 1), at),
             watching.mark("7"),
             Ended(at=at),
             Refused(code=410, reason="Expired", at=at),

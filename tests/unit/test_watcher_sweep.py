@@ -210,7 +210,7 @@ class _Stage:
         return Lead(
             ports,
             digest=digest,
-            highest_stamp=lambda: max((one.epoch for one in self.cluster.reports), default=0),
+            highest_stamp=lambda: max((one.gist.epoch for one in self.cluster.reports), default=0),
         )
 
     def go_round(self) -> None:

@@ -17,12 +17,12 @@ def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:
         return "Edited"
     if report.owner is None or report.owner.uid != owner_uid:
         return "ForeignOwner"
-    if report.epoch > epoch:
+    if report.gist.epoch > epoch:
         return "NewerEpoch"
     # Below the epoch: a worker leaves what a later version wrote, so nothing would put it right.
     if report.unreadable:
         return "NoStamp"
-    return "" if report.labelled else "Mislabelled"
+    return "" if report.gist.labelled else "Mislabelled"
 
 
 def restamped(report: ReportFact, before: ReportFact) -> bool:
@@ -33,6 +33,6 @@ def restamped(report: ReportFact, before: ReportFact) -> bool:
     return (
         report.stamped
         and before.stamped
-        and report.generation == before.generation
-        and report.content_hash != before.content_hash
+        and report.gist.generation == before.gist.generation
+        and report.gist.content_hash != before.gist.content_hash
     )

@@ -182,4 +182,4 @@ def _difference(report: ReportFact | None, content_hash: str, *, uid: str, epoch
     problem = fault(report, owner_uid=uid, epoch=epoch)
     if problem == "NewerEpoch":
         return ""
-    return problem or ("" if report.content_hash == content_hash else "Changed")
+    return problem or ("" if report.gist.content_hash == content_hash else "Changed")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
+from watcher.fold.bykey import ByKey
 from watcher.fold.delta import FoldFact, RowChanged, RowGone
 from watcher.fold.facts import PodFact, WorkloadFact
 from watcher.fold.pods import Seen, see
@@ -20,6 +21,7 @@ from watcher.fold.reports import ReportFact, Reports
 from watcher.fold.rows import Standing, build_row, is_idle
 from watcher.fold.tables import Options, Tables
 from watcher.fold.touched import Touched
+from watcher.fold.unseen import count, unseen
 from watcher.stream.change import Change
 
 # A finished Pod of these has still run something; of other owners it says nothing about now.
@@ -32,7 +34,7 @@ class Cluster:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._tables = Tables(options)
-        self._prints: dict[WorkloadKey, Fingerprint] = {}
+        self._prints: ByKey[Fingerprint] = ByKey()
 
     @property
     def prints(self) -> Mapping[WorkloadKey, Fingerprint]:
@@ -47,7 +49,11 @@ class Cluster:
     @property
     def unreadable(self) -> frozenset[WorkloadKey]:
         """Workloads that may exist although no row can be built for them."""
-        return frozenset(key for key in self._tables.unreadable.values() if key is not None)
+        return frozenset(key for key, _ in self._tables.unreadable.values() if key is not None)
+
+    def objects(self, resource: str) -> int:
+        """Return how many objects of a resource are known; any thread may ask."""
+        return count(self._tables, resource)
 
     def uid_of(self, key: WorkloadKey) -> str:
         """Return the uid of the living workload of that name; empty: there is none."""
@@ -61,7 +67,7 @@ class Cluster:
     def load(self, changes: Iterable[Change]) -> None:
         """Take changes in without a look at what they touch; `settle` must follow."""
         touched = Touched()
-        for change in changes:
+        for change in self._each(changes):
             self._tables.take(change, touched)
 
     def settle(self) -> list[FoldFact]:
@@ -71,10 +77,18 @@ class Cluster:
     def apply(self, changes: Iterable[Change]) -> list[FoldFact]:
         """Take changes in, in order; return what changed for somebody, each row at most once."""
         touched = Touched()
-        taken = [self._tables.take(change, touched) for change in changes]
+        taken = [self._tables.take(change, touched) for change in self._each(changes)]
         facts = [fact for fact in taken if fact is not None]
         keys = touched.expand(self._tables.workloads, known=self._prints)
         return [*facts, *self._rebuild(keys)]
+
+    def _each(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Yield the changes, with a deletion for what a reading of everything has not seen."""
+        for change in changes:
+            if change.seen is None:
+                yield change
+            else:
+                yield from unseen(self._tables, change)
 
     def row(self, key: WorkloadKey) -> WorkloadRow | None:
         """Return the row of a workload; None: no such workload, or nothing to do for it ever."""
@@ -105,9 +119,16 @@ class Cluster:
                 continue
             now = fingerprint(row)
             if self._prints.get(key) != now:
-                self._prints[key] = now
+                self._remember(key, now)
                 facts.append(RowChanged(key=key, spread=spread))
         return facts
+
+    def _remember(self, key: WorkloadKey, now: Fingerprint) -> None:
+        """Keep a row's fingerprint under the name that its fact holds."""
+        fact = self._tables.workloads.get(key)
+        name = key.name if fact is None else fact.name
+        self._prints.pop(key, None)
+        self._prints.put(key.kind, key.namespace, name, now)
 
     def _see(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Seen:
         return see(
@@ -125,7 +146,7 @@ class Cluster:
             return
         owners = self._tables.workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
         for owner in owners:
-            yield from pods.of(owner.as_controller, owner.namespace)
+            yield from pods.of(owner.me, owner.namespace)
 
     def _standing(self, fact: WorkloadFact) -> Standing:
         workloads = self._tables.workloads

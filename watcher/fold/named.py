@@ -23,7 +23,7 @@ def named_by_labels(meta: ObjectMeta) -> Controller | None:
     name = labels.get(names.RESOURCE_NAME) or annotations.get(names.RESOURCE_NAME)
     if not kind or not name:
         return None
-    return Controller(kind=sys.intern(kind), name=sys.intern(name), uid="")
+    return Controller(kind=sys.intern(kind), name=name, uid="")
 
 
 def is_labelled(meta: ObjectMeta, owner: Controller, *, replaced: Collection[str]) -> bool:

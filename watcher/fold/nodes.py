@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 DEFAULT_PLATFORM = "linux-amd64"  # a cluster without a node that says otherwise
 # A node that is deleted may have Pods for a while (the Pod garbage collector waits 40 s for it to
@@ -41,6 +42,13 @@ class Nodes:
         self._deleted[name] = platform
         if len(self._deleted) > REMEMBERED_DELETED:
             del self._deleted[next(iter(self._deleted))]
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every node that is there."""
+        return iter(self._live)
 
     def platform_of(self, node: str) -> str:
         """Return the platform of a node; the default one where it is not known."""

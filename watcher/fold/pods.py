@@ -34,6 +34,17 @@ class Pods:
         """Return the Pod, or None."""
         return self._by_name.get(namespace, {}).get(name)
 
+    def keys(self, namespace: str) -> Iterator[tuple[str, str]]:
+        """Yield namespace and name of every Pod, in one namespace or (empty) in all."""
+        for inside, pods in self._by_name.items():
+            if namespace in ("", inside):
+                yield from ((inside, name) for name in pods)
+
+    def owner(self, named: Controller, namespace: str) -> Controller:
+        """Return the one object by which its Pods know a controller; else what was given."""
+        pods = self._owned.of(name_of(named, namespace))
+        return next((one.controller for one in pods if one.controller == named), None) or named
+
     def put(self, pod: PodFact) -> PodFact | None:
         """Take a Pod in; return what was known of it before, None for a new one."""
         before = self.get(pod.namespace, pod.name)
@@ -63,6 +74,10 @@ class Pods:
         """
         found = self._owned.of(name_of(controller, namespace))
         return [pod for pod in found if pod.controller == controller]
+
+    def __len__(self) -> int:
+        """Return how many there are; safe while another thread folds."""
+        return sum(len(pods) for pods in list(self._by_name.values()))
 
     def __iter__(self) -> Iterator[PodFact]:
         for pods in self._by_name.values():

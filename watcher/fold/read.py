@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from common.kube.wire import (
     ContainerStatus,
@@ -37,6 +38,9 @@ DEPLOYER_ANNOTATION = "openshift.io/deployment-config.name"
 # Groups of the kinds that we watch. A controller of another group that borrows a name (Volcano's
 # `Job`) is not one of them.
 _NATIVE_GROUPS = frozenset({"", "apps", "batch"})
+# So many different values are looked up when equal ones come, to keep one of them. Where there are
+# more, less is shared, and nothing else happens.
+_SHARED = 8192
 _FINISHED = frozenset({"Succeeded", "Failed"})
 # Source: kubelet, pkg/kubelet/images/types.go. A pull that fails alternates between the error and
 # the back-off every few seconds, so all that the kubelet tries again carry one name.
@@ -69,7 +73,9 @@ def read_pod(pod: Pod) -> PodFact:
         created_at=seconds(meta.creation_timestamp),
         finished=pod.status.phase in _FINISHED,
         node=sys.intern(pod.spec.node_name),
-        told=tuple(_told(status) for _, status in pod.status.by_role() if _tells(status)),
+        told=_shared_told(
+            tuple(_told(status) for _, status in pod.status.by_role() if _tells(status))
+        ),
     )
 
 
@@ -79,7 +85,7 @@ def read_controller(owner: Owner | None) -> Controller | None:
         return None
     group = owner.api_version.rpartition("/")[0]
     kind = owner.kind if group in _NATIVE_GROUPS else f"{owner.kind}.{group}"
-    return Controller(kind=sys.intern(kind), name=sys.intern(owner.name), uid=sys.intern(owner.uid))
+    return Controller(kind=sys.intern(kind), name=owner.name, uid=owner.uid)
 
 
 def read_workload(
@@ -93,10 +99,8 @@ def read_workload(
     spec = owned.spec if isinstance(owned, Pod) else owned.template.spec
     labels = meta.labels or {}
     return WorkloadFact(
-        kind=kind,
         namespace=sys.intern(meta.namespace),
-        name=sys.intern(meta.name),
-        uid=sys.intern(meta.uid),
+        me=Controller(kind=sys.intern(kind), name=meta.name, uid=meta.uid),
         created_at=seconds(meta.creation_timestamp),
         containers=_containers(spec),
         service_account=sys.intern(spec.service_account_name or "default"),
@@ -110,7 +114,8 @@ def read_workload(
 
 def read_deployment(meta: ObjectMeta) -> DeploymentFact:
     """Return what a Deployment says about its ReplicaSets."""
-    return DeploymentFact(uid=sys.intern(meta.uid), revision=_revision(meta))
+    me = Controller(kind="Deployment", name=meta.name, uid=meta.uid)
+    return DeploymentFact(me=me, revision=_revision(meta))
 
 
 def is_deployer(meta: ObjectMeta) -> bool:
@@ -124,10 +129,24 @@ def seconds(moment: datetime | None) -> int:
 
 
 def _containers(spec: PodSpec) -> tuple[ContainerFact, ...]:
-    return tuple(
-        ContainerFact(name=sys.intern(one.name), role=role, image=sys.intern(one.image))
-        for role, one in spec.by_role()
+    return _shared_containers(
+        tuple(
+            ContainerFact(name=sys.intern(one.name), role=role, image=sys.intern(one.image))
+            for role, one in spec.by_role()
+        )
     )
+
+
+@lru_cache(maxsize=_SHARED)
+def _shared_containers(containers: tuple[ContainerFact, ...]) -> tuple[ContainerFact, ...]:
+    """Return one object for all equal ones: the same application runs for many tenants."""
+    return containers
+
+
+@lru_cache(maxsize=_SHARED)
+def _shared_told(told: tuple[Told, ...]) -> tuple[Told, ...]:
+    """Return one object for all equal ones: Pods of one owner tell the same."""
+    return told
 
 
 def _revision(meta: ObjectMeta) -> int | None:

@@ -8,35 +8,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator
-from functools import lru_cache
 
 from common.kube.wire import ObjectMeta
 from common.model.key import WorkloadKey
 from common.reports import labels as names
 from common.reports import stamp
 from common.reports.stamp import Stamp, StampArtifact
+from watcher.fold.bykey import ByKey
 from watcher.fold.facts import Controller, Fact
 from watcher.fold.named import is_labelled, named_by_labels
+from watcher.fold.pool import Pool
 from watcher.fold.read import read_controller
 
 # The severities of a summary, in the order in which `ReportFact.counts` holds them.
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
-# Images whose names are shared between reports; a cluster with more shares less, nothing else.
-_SHARED_ARTIFACTS = 8192
 
 
-class ReportFact(Fact, frozen=True):
-    """What is known about one stored report."""
+class ReportGist(Fact, frozen=True):
+    """What many reports say alike: all about one image, one container's name, one settings."""
 
     kind: str
-    namespace: str
-    name: str
-    version: int  # resourceVersion; the higher is the newer. 0: not a number
-    generation: int
-    owner: Controller | None  # None: neither an owner reference nor labels name one
-    named: Controller | None  # by the labels, where that is not the owner; None: it is, or none
-    labelled: bool  # the labels say what they must: owner, namespace, container, manager
     container: str
+    generation: int
+    labelled: bool  # the labels say what they must: owner, namespace, container, manager
+    named: Controller | None  # by the labels, where that is not the owner; None: it is, or none
     content_hash: str  # empty: no stamp that can be read, so the body is not known to be ours
     epoch: int  # of the stamp; 0 without
     stamped_generation: int  # that the write was to give; 0 without
@@ -44,10 +39,24 @@ class ReportFact(Fact, frozen=True):
     counts: tuple[int, ...]  # by SEVERITIES; empty: none in the stamp
     labels: tuple[tuple[str, str], ...]  # the copied ones, for metrics
 
+
+class ReportFact(Fact, frozen=True):
+    """What is known about one stored report."""
+
+    namespace: str
+    name: str
+    owner: Controller | None  # None: neither an owner reference nor labels name one
+    gist: ReportGist
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return self.gist.kind
+
     @property
     def stamped(self) -> bool:
         """Whether it carries a stamp that can be read."""
-        return bool(self.content_hash)
+        return bool(self.gist.content_hash)
 
     @property
     def edited(self) -> bool:
@@ -55,12 +64,12 @@ class ReportFact(Fact, frozen=True):
 
         Any change of a body raises the generation; our own write stamped the one it would give.
         """
-        return self.stamped and self.generation != self.stamped_generation
+        return self.stamped and self.gist.generation != self.gist.stamped_generation
 
     @property
     def unreadable(self) -> bool:
         """Whether the stamped hash is of another form: garbage, or another version's."""
-        return self.content_hash.startswith(stamp.UNREADABLE)
+        return self.gist.content_hash.startswith(stamp.UNREADABLE)
 
     @property
     def workload(self) -> WorkloadKey | None:
@@ -70,7 +79,7 @@ class ReportFact(Fact, frozen=True):
     @property
     def claimed(self) -> WorkloadKey | None:
         """The key of another workload that the labels name; None: they name no other."""
-        return self._key(self.named)
+        return self._key(self.gist.named)
 
     def _key(self, owner: Controller | None) -> WorkloadKey | None:
         if owner is None:
@@ -89,22 +98,24 @@ def read_report(
     known = stamp.parse(meta.annotations or {})
     named = named_by_labels(meta)
     owner = _controller(meta) or named
-    return ReportFact(
-        kind=kind,
-        namespace=sys.intern(meta.namespace),
-        name=sys.intern(meta.name),
-        version=meta.version,
-        generation=meta.generation,
-        owner=owner,
-        named=None if _same(named, owner) else named,
-        labelled=owner is not None and is_labelled(meta, owner, replaced=replaced),
+    gist = ReportGist(
+        kind=sys.intern(kind),
         container=sys.intern(labels.get(names.CONTAINER_NAME, "")),
+        generation=meta.generation,
+        labelled=owner is not None and is_labelled(meta, owner, replaced=replaced),
+        named=None if _same(named, owner) else named,
         content_hash=known.content_hash if known else "",
         epoch=known.epoch if known else 0,
         stamped_generation=known.generation if known else 0,
-        artifact=_shared(known.artifact) if known else _NOTHING,
+        artifact=known.artifact if known else _NOTHING,
         counts=_counts(known) if known else (),
         labels=tuple(sorted((key, labels[key]) for key in copied if key in labels)),
+    )
+    return ReportFact(
+        namespace=sys.intern(meta.namespace),
+        name=meta.name,
+        owner=owner,
+        gist=gist,
     )
 
 
@@ -113,7 +124,8 @@ class Reports:
 
     def __init__(self) -> None:
         self._by_name: dict[str, dict[str, dict[str, ReportFact]]] = {}  # kind, namespace, name
-        self._by_owner: dict[WorkloadKey, tuple[ReportFact, ...]] = {}
+        self._by_owner: ByKey[tuple[ReportFact, ...]] = ByKey()
+        self._gists: Pool[ReportGist] = Pool()
 
     def get(self, kind: str, namespace: str, name: str) -> ReportFact | None:
         """Return the report, or None."""
@@ -126,34 +138,43 @@ class Reports:
         return self.get(kind, namespace, name)
 
     def put(self, report: ReportFact) -> bool:
-        """Take a report in; return False for one that is older than what is known.
-
-        A write of ours comes back as an event when it pleases; the higher version wins. A cluster
-        that was restored from a backup counts from lower versions: restart the watcher then.
-        """
+        """Take a report in; return False for one of which all that matters is known."""
         before = self.get(report.kind, report.namespace, report.name)
+        if before == report:
+            return False
         if before is not None:
-            if report.version < before.version:
-                return False
-            self._disown(before)
-        self._by_name.setdefault(report.kind, {}).setdefault(report.namespace, {})[report.name] = (
-            report
-        )
+            self._drop(before)
         key = report.workload
-        if key is not None:
-            self._by_owner[key] = (*self._by_owner.get(key, ()), report)
+        siblings = () if key is None else self.of(key)
+        kept = self._sharing(report, siblings)
+        names = self._by_name.setdefault(kept.kind, {}).setdefault(kept.namespace, {})
+        names[kept.name] = kept
+        if kept.owner is not None:
+            owner = kept.owner
+            self._by_owner.put(owner.kind, kept.namespace, owner.name, (*siblings, kept))
         return True
 
     def remove(self, kind: str, namespace: str, name: str) -> ReportFact | None:
         """Drop a report; return what was known of it."""
-        found = self._by_name.get(kind, {}).get(namespace, {}).pop(name, None)
+        found = self.get(kind, namespace, name)
         if found is not None:
-            self._disown(found)
+            self._drop(found)
         return found
+
+    def names(self, kind: str, namespace: str) -> Iterator[tuple[str, str]]:
+        """Yield namespace and name of all of a kind, in one namespace or (empty) in all."""
+        for inside, reports in self._by_name.get(kind, {}).items():
+            if namespace in ("", inside):
+                yield from ((inside, name) for name in reports)
 
     def of(self, workload: WorkloadKey) -> tuple[ReportFact, ...]:
         """Return the reports about a workload of that name, whatever uid they name."""
         return self._by_owner.get(workload, ())
+
+    def owner(self, named: Controller, namespace: str) -> Controller:
+        """Return the one object by which its reports know an owner; else what was given."""
+        about = self._by_owner.find(named.kind, namespace, named.name) or ()
+        return next((one.owner for one in about if one.owner == named), None) or named
 
     def __iter__(self) -> Iterator[ReportFact]:
         """Yield every report; safe while another thread folds, each table is copied first."""
@@ -161,14 +182,29 @@ class Reports:
             for reports in list(namespaces.values()):
                 yield from list(reports.values())
 
+    def count(self, kind: str) -> int:
+        """Return how many there are of a kind; safe while another thread folds."""
+        return sum(len(reports) for reports in list(self._by_name.get(kind, {}).values()))
+
     def __len__(self) -> int:
-        return sum(
-            len(reports)
-            for namespaces in list(self._by_name.values())
-            for reports in list(namespaces.values())
+        return sum(self.count(kind) for kind in list(self._by_name))
+
+    def _sharing(self, report: ReportFact, siblings: tuple[ReportFact, ...]) -> ReportFact:
+        """Return an equal report whose parts are those of the others of its workload, and image."""
+        name, owner = report.name, report.owner
+        for one in siblings:
+            name = one.name if one.name == name else name
+            owner = one.owner if one.owner == owner else owner
+        return ReportFact(
+            namespace=report.namespace,
+            name=name,
+            owner=owner,
+            gist=self._gists.take(report.gist),
         )
 
-    def _disown(self, report: ReportFact) -> None:
+    def _drop(self, report: ReportFact) -> None:
+        del self._by_name[report.kind][report.namespace][report.name]
+        self._gists.give_back(report.gist)
         key = report.workload
         if key is None:
             return
@@ -182,23 +218,12 @@ class Reports:
 _NOTHING = StampArtifact()
 
 
-@lru_cache(maxsize=_SHARED_ARTIFACTS)
-def _shared(artifact: StampArtifact) -> StampArtifact:
-    """Return one object for all equal artifacts: reports and workloads share images."""
-    return artifact
-
-
-@lru_cache(maxsize=_SHARED_ARTIFACTS)
-def _shared_counts(counts: tuple[int, ...]) -> tuple[int, ...]:
-    return counts
-
-
 def _counts(known: Stamp) -> tuple[int, ...]:
     """Return the summary by severity; empty for kinds whose summary counts something else."""
     summary = known.summary
     if "criticalCount" not in summary:
         return ()
-    return _shared_counts(tuple(summary.get(f"{name}Count", 0) for name in SEVERITIES))
+    return tuple(summary.get(f"{name}Count", 0) for name in SEVERITIES)
 
 
 def _controller(meta: ObjectMeta) -> Controller | None:

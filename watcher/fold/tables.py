@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, overload
 
 import msgspec
+from msgspec.structs import replace
 
 from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from watcher.fold import read
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, Unreadable
-from watcher.fold.facts import WorkloadFact
+from watcher.fold.facts import Controller, WorkloadFact
 from watcher.fold.nodes import DEFAULT_PLATFORM, Nodes
 from watcher.fold.pods import Pods
 from watcher.fold.reports import Reports, read_report
@@ -50,7 +51,8 @@ class Tables:
         self.pods = Pods()
         self.workloads = Workloads()
         self.reports = Reports()
-        self.unreadable: dict[tuple[str, str], WorkloadKey | None] = {}  # by resource and name
+        # By resource and name: what it most likely touches, and at which version it was told.
+        self.unreadable: dict[tuple[str, str], tuple[WorkloadKey | None, int]] = {}
 
     def take(self, change: Change, touched: Touched) -> FoldFact | None:
         """Take a change in; return what it says by itself, apart from the rows that it touches.
@@ -58,9 +60,7 @@ class Tables:
         A list's end says nothing here: what it no longer shows was told as deletions before.
         """
         if change.op is Op.UNDECODABLE:
-            key = self._likely_key(change)
-            self.unreadable[(change.resource, change.key)] = key
-            return Unreadable(resource=change.resource, name=change.key, key=key)
+            return self._note_unreadable(change)
         if change.op not in {Op.UPSERT, Op.DELETE}:
             return None
         self.unreadable.pop((change.resource, change.key), None)
@@ -79,6 +79,15 @@ class Tables:
             case Workload() | CronJob() as owner:
                 self._put_workload(kind, owner, touched)
         return None
+
+    def _note_unreadable(self, change: Change) -> FoldFact | None:
+        """Note an object that cannot be read; None: that it cannot was said of this version."""
+        place, version = (change.resource, change.key), change.version
+        if version and self.unreadable.get(place, (None, 0))[1] == version:
+            return None
+        key = self._likely_key(change)
+        self.unreadable[place] = (key, version)
+        return Unreadable(resource=change.resource, name=change.key, key=key)
 
     def _remove(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
         namespace, name = change.namespace, change.name
@@ -103,7 +112,8 @@ class Tables:
         meta = pod.metadata
         if not self._options.selection.covers(meta.namespace):
             return
-        fact = read.read_pod(pod)
+        read_fact = read.read_pod(pod)
+        fact = replace(read_fact, controller=self._shared(read_fact.controller, meta.namespace))
         before = self.pods.put(fact)
         if before != fact:
             touched.pod(fact)
@@ -121,7 +131,12 @@ class Tables:
             self._remove_workload(kind, meta.namespace, meta.name, touched)
             return
         skip = self._options.selection.refusal(kind, meta.namespace, meta.labels or {})
-        fact = read.read_workload(kind, owner, copied=self._options.copied_labels, skip=skip)
+        read_fact = read.read_workload(kind, owner, copied=self._options.copied_labels, skip=skip)
+        fact = replace(
+            read_fact,
+            me=self._shared(read_fact.me, meta.namespace),
+            controller=self._shared(read_fact.controller, meta.namespace),
+        )
         before = self.workloads.put(fact)
         if before != fact:
             self._touch(fact, touched)
@@ -146,7 +161,9 @@ class Tables:
 
     def _put_deployment(self, owner: Workload, touched: Touched) -> None:
         meta = owner.metadata
-        if self.workloads.put_deployment(meta.namespace, meta.name, read.read_deployment(meta)):
+        read_fact = read.read_deployment(meta)
+        fact = replace(read_fact, me=self._shared(read_fact.me, meta.namespace))
+        if self.workloads.put_deployment(meta.namespace, meta.name, fact):
             touched.workloads(self.workloads.children("Deployment", meta.namespace, meta.name))
 
     def _move_node(self, name: str, platform: str | None, touched: Touched) -> None:
@@ -166,12 +183,13 @@ class Tables:
 
     def _put_report(self, kind: str, report: PartialObject, touched: Touched) -> FoldFact | None:
         options = self._options
-        fact = read_report(
+        read_fact = read_report(
             kind,
             report.metadata,
             copied=options.copied_labels,
             replaced=options.replaced_labels,
         )
+        fact = replace(read_fact, owner=self._shared(read_fact.owner, read_fact.namespace))
         before = self.reports.get(kind, fact.namespace, fact.name)
         owners = (fact.workload, before.workload if before is not None else None)
         had = {key: bool(self.reports.of(key)) for key in owners if key is not None}
@@ -190,6 +208,22 @@ class Tables:
         if key is not None and not self.reports.of(key):
             touched.key(key)
         return ReportGone(report=gone)
+
+    @overload
+    def _shared(self, named: Controller, namespace: str) -> Controller: ...
+    @overload
+    def _shared(self, named: Controller | None, namespace: str) -> Controller | None: ...
+    def _shared(self, named: Controller | None, namespace: str) -> Controller | None:
+        """Return the one object by which everything here knows an owner, in whatever order it came.
+
+        A name and a uid take 200 bytes; Pods and reports name theirs eight times over.
+        """
+        if named is None:
+            return None
+        found = self.workloads.owner(named, namespace)
+        if found is named:
+            found = self.pods.owner(named, namespace)
+        return self.reports.owner(named, namespace) if found is named else found
 
     def _likely_key(self, change: Change) -> WorkloadKey | None:
         """Return the workload that an object which cannot be read most likely touches."""

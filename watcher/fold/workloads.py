@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from common.model.key import WorkloadKey
-from watcher.fold.facts import DeploymentFact, WorkloadFact
+from watcher.fold.bykey import ByKey
+from watcher.fold.facts import Controller, DeploymentFact, WorkloadFact
 from watcher.fold.owned import Owned, OwnerName
 
 # Kinds whose Pods are told by the owner's row and have none of their own.
@@ -21,9 +22,9 @@ class Workloads:
     """Fold of every object that may own reports, found by key and by controller in O(1)."""
 
     def __init__(self) -> None:
-        self._by_key: dict[WorkloadKey, WorkloadFact] = {}
+        self._by_key: ByKey[WorkloadFact] = ByKey()
         self._owned: Owned[WorkloadFact] = Owned()
-        self._deployments: dict[tuple[str, str], DeploymentFact] = {}
+        self._deployments: dict[str, dict[str, DeploymentFact]] = {}  # by namespace and name
 
     def get(self, key: WorkloadKey) -> WorkloadFact | None:
         """Return what is known of the object, or None."""
@@ -34,13 +35,13 @@ class Workloads:
 
     def put(self, fact: WorkloadFact) -> WorkloadFact | None:
         """Take an object in; return what was known of it before, None for a new one."""
-        key = fact.key
-        before = self._by_key.get(key)
+        before = self._by_key.get(fact.key)
         if before == fact:
             return before
         if before is not None:
             self._owned.drop(before)
-        self._by_key[key] = fact
+            del self._by_key[fact.key]  # its name is the key, and leaves with it
+        self._by_key.put(fact.kind, fact.namespace, fact.name, fact)
         self._owned.add(fact)
         return before
 
@@ -53,13 +54,45 @@ class Workloads:
 
     def put_deployment(self, namespace: str, name: str, fact: DeploymentFact) -> bool:
         """Take a Deployment in; return whether its facts are new."""
-        before = self._deployments.get((namespace, name))
-        self._deployments[(namespace, name)] = fact
+        deployments = self._deployments.setdefault(namespace, {})
+        before = deployments.pop(name, None)
+        deployments[fact.me.name] = fact
         return before != fact
 
     def remove_deployment(self, namespace: str, name: str) -> bool:
         """Drop a Deployment; return whether it was known."""
-        return self._deployments.pop((namespace, name), None) is not None
+        deployments = self._deployments.get(namespace, {})
+        found = deployments.pop(name, None) is not None
+        if found and not deployments:
+            del self._deployments[namespace]
+        return found
+
+    def names(self, kind: str, namespace: str) -> Iterator[tuple[str, str]]:
+        """Yield namespace and name of all of a kind, in one namespace or (empty) in all."""
+        if kind != "Deployment":
+            yield from self._by_key.names(kind, namespace)
+            return
+        for inside, deployments in self._deployments.items():
+            if namespace in ("", inside):
+                yield from ((inside, name) for name in deployments)
+
+    def count(self, kind: str) -> int:
+        """Return how many there are of a kind; safe while another thread folds."""
+        if kind != "Deployment":
+            return self._by_key.count(kind)
+        return sum(len(deployments) for deployments in list(self._deployments.values()))
+
+    def owner(self, named: Controller, namespace: str) -> Controller:
+        """Return the one object by which a controller is known here; else what was given."""
+        known: DeploymentFact | WorkloadFact | None
+        if named.kind == "Deployment":
+            known = self._deployments.get(namespace, {}).get(named.name)
+        else:
+            known = self._by_key.find(named.kind, namespace, named.name)
+        if known is not None and known.me == named:
+            return known.me
+        owned = self.children(named.kind, namespace, named.name)
+        return next((one.controller for one in owned if one.controller == named), None) or named
 
     def children(self, kind: str, namespace: str, name: str) -> list[WorkloadFact]:
         """Return what an owner of that name controls, whatever uid it has."""
@@ -115,7 +148,7 @@ class Workloads:
     def jobs_of(self, cron_job: WorkloadFact) -> list[WorkloadFact]:
         """Return the Jobs that this very CronJob made."""
         jobs = self.children("CronJob", cron_job.namespace, cron_job.name)
-        return [job for job in jobs if job.controller == cron_job.as_controller]
+        return [job for job in jobs if job.controller == cron_job.me]
 
     def cron_job_of(self, fact: WorkloadFact) -> WorkloadKey | None:
         """Return the key of the CronJob that made a Job, None for any other object."""
@@ -129,8 +162,8 @@ class Workloads:
         controller = fact.controller
         if fact.kind != "ReplicaSet" or controller is None or controller.kind != "Deployment":
             return None
-        deployment = self._deployments.get((fact.namespace, controller.name))
-        return deployment if deployment and deployment.uid == controller.uid else None
+        deployment = self._deployments.get(fact.namespace, {}).get(controller.name)
+        return deployment if deployment and deployment.me == controller else None
 
 
 def _oldest_first(fact: WorkloadFact) -> tuple[int, str]:

@@ -1,7 +1,8 @@
 """The resources that the watcher follows, a row each. Pure data.
 
 Metadata alone decides what a report means to us, so no body is asked for. Pods, nodes and workloads
-are read in part: status or spec matters. Adding a resource means a row here.
+are read in part: status or spec matters. Adding a resource means a row here. They are read in this
+order: owners first, so that what they own can share their names.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ class Row:
     namespaced: bool = True
     metadata_only: bool = False
 
+    @property
+    def message(self) -> str:
+        """The name of what we read in protobuf; metadata alone has one name for all kinds."""
+        return "PartialObjectMetadata" if self.metadata_only else self.kind
+
     def path(self, namespace: str | None) -> str:
         """Return the collection's path: of one namespace, or of the whole cluster (None)."""
         inside = namespace if namespace is not None and self.namespaced else ""
@@ -47,7 +53,6 @@ def _report(kind: str) -> Row:
 
 ROWS: tuple[Row, ...] = (
     Row(resource="nodes", kind="Node", root="/api/v1", type=Node, namespaced=False),
-    Row(resource="pods", kind="Pod", root="/api/v1", type=Pod),
     Row(
         resource="replicationcontrollers",
         kind="ReplicationController",
@@ -60,6 +65,7 @@ ROWS: tuple[Row, ...] = (
     _apps("DaemonSet"),
     Row(resource="jobs", kind="Job", root="/apis/batch/v1", type=Workload),
     Row(resource="cronjobs", kind="CronJob", root="/apis/batch/v1", type=CronJob),
+    Row(resource="pods", kind="Pod", root="/api/v1", type=Pod),
     *(_report(kind) for kind in catalog.PRODUCED_KINDS),
 )
 

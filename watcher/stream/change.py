@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 import msgspec
@@ -15,9 +16,9 @@ Decoded: TypeAlias = Pod | Node | Workload | CronJob | PartialObject
 class Op(enum.Enum):
     """What happened."""
 
-    UPSERT = "upsert"  # it is there, as `object` says; said again only if its version changed
-    DELETE = "delete"  # it is gone, or another of the same name (another uid) takes its place
-    SYNCED = "synced"  # everything that existed has been said: absence now means absence
+    UPSERT = "upsert"  # it is there, as `object` says; it may be said again
+    DELETE = "delete"  # it is gone, if it was there
+    SYNCED = "synced"  # everything that exists has been said: what is not in `seen` is gone
     RELISTED = "relisted"  # the same, after events may have been missed
     UNDECODABLE = "undecodable"  # it is there, and we cannot read it
 
@@ -33,6 +34,9 @@ class Change(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     uid: str = ""
     version: int = 0  # the resourceVersion; higher is newer. 0: unknown, or not a number
     object: Decoded | None = None  # UPSERT only
+    # SYNCED, RELISTED: the keys of everything that exists. None: a name could not be read, so
+    # absence proves nothing.
+    seen: AbstractSet[str] | None = None
 
     @property
     def namespace(self) -> str:

@@ -1,7 +1,8 @@
-"""Bytes of one resource to signals. Pure and total: what cannot be decoded is a value too.
+"""JSON of one resource to signals. Pure and total: what cannot be decoded is a value too.
 
 The fast path decodes a line in one go. A line that does not fit is taken apart: the envelope, then
 the metadata, then the name alone, so that one strange object costs its own key and not the stream.
+`decode_protobuf` keeps the same promises for protobuf, and says things by the functions below.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _INITIAL_END = "k8s.io/initial-events-end"
 
 
 class GarbledError(ValueError):
-    """Not the JSON that was asked for: the line or page is torn, or no API server sent it."""
+    """Not what was asked for: the event or page is torn, or no API server sent it."""
 
 
 class _NameMeta(Wire, frozen=True):
@@ -78,11 +79,11 @@ class Decoder:
             return self.event(pruned(line), at)
         kind = event.type
         if kind in ("MODIFIED", "ADDED"):
-            return Added(_item(event.object))
+            return Added(item_of(event.object), at)
         if kind == "DELETED":
-            return Removed(_item(event.object))
+            return Removed(item_of(event.object), at)
         if kind == "BOOKMARK":
-            return _marked(event.object.metadata, at)
+            return marked(event.object.metadata, at)
         return self._odd_event(line, at)
 
     def page(self, body: bytes, at: At) -> Page:
@@ -95,21 +96,21 @@ class Decoder:
             raise GarbledError(str(exc)) from exc
         except RecursionError:
             return self.page(pruned(body), at)
-        return _page(page.metadata, tuple(_item(each) for each in page.items or ()), at)
+        return page_of(page.metadata, tuple(item_of(each) for each in page.items or ()), at)
 
     def _odd_event(self, line: bytes, at: At) -> Event:
         """Take a line apart that holds no object, or one that does not fit."""
         try:
             event = _raw_event.decode(line)
             if event.type == "ERROR":
-                return _refused(_status_event.decode(line).object, at)
+                return refused(_status_event.decode(line).object, at)
         except msgspec.DecodeError as exc:
             raise GarbledError(str(exc)) from exc
         match event.type:
             case "ADDED" | "MODIFIED":
-                return Added(_undecodable(event.object))
+                return Added(_undecodable(event.object), at)
             case "DELETED":
-                return Removed(_undecodable(event.object))
+                return Removed(_undecodable(event.object), at)
             case "BOOKMARK":
                 version = _undecodable(event.object).resource_version
                 return Marked(resource_version=version, ends_initial=False, at=at)
@@ -122,16 +123,17 @@ class Decoder:
             page = _raw_list.decode(body)
         except msgspec.DecodeError as exc:
             raise GarbledError(str(exc)) from exc
-        return _page(page.metadata, tuple(self._try(each) for each in page.items or ()), at)
+        return page_of(page.metadata, tuple(self._try(each) for each in page.items or ()), at)
 
     def _try(self, raw: msgspec.Raw) -> Item:
         try:
-            return _item(self._object.decode(raw))
+            return item_of(self._object.decode(raw))
         except msgspec.ValidationError:
             return _undecodable(raw)
 
 
-def _item(found: Decoded) -> Item:
+def item_of(found: Decoded) -> Item:
+    """Return an object that was decoded, as the machine takes it."""
     meta = found.metadata
     return Item(
         key=meta.key,
@@ -149,27 +151,35 @@ def _undecodable(raw: msgspec.Raw) -> Item:
             meta = decoder.decode(raw).metadata
         except msgspec.ValidationError:
             continue
-        known = ObjectMeta(
-            name=meta.name,
-            namespace=meta.namespace,
-            uid=meta.uid,
-            resource_version=meta.resource_version,
-        )
-        return Item(
-            key=known.key,
-            uid=known.uid,
-            resource_version=known.resource_version,
-            version=known.version,
+        return named_item(
+            ObjectMeta(
+                name=meta.name,
+                namespace=meta.namespace,
+                uid=meta.uid,
+                resource_version=meta.resource_version,
+            )
         )
     return Item(key="")
 
 
-def _marked(meta: ObjectMeta, at: At) -> Marked:
+def named_item(known: ObjectMeta) -> Item:
+    """Return an object of which only this could be read."""
+    return Item(
+        key=known.key,
+        uid=known.uid,
+        resource_version=known.resource_version,
+        version=known.version,
+    )
+
+
+def marked(meta: ObjectMeta, at: At) -> Marked:
+    """Return what a bookmark says; an annotation tells the one that ends the first reading."""
     ends = (meta.annotations or {}).get(_INITIAL_END) == "true"
     return Marked(resource_version=meta.resource_version, ends_initial=ends, at=at)
 
 
-def _page(meta: ListMeta, items: tuple[Item, ...], at: At) -> Page:
+def page_of(meta: ListMeta, items: tuple[Item, ...], at: At) -> Page:
+    """Return a page."""
     return Page(
         items=items,
         resource_version=meta.resource_version,
@@ -178,7 +188,7 @@ def _page(meta: ListMeta, items: tuple[Item, ...], at: At) -> Page:
     )
 
 
-def _refused(status: Status, at: At) -> Refused:
+def refused(status: Status, at: At) -> Refused:
     """Return what an ERROR event means; a proxy may have lost its code."""
     code = status.code or (410 if status.reason in _EXPIRED else 500)
     return Refused(

@@ -46,10 +46,6 @@ class Fleet:
         """Return how long the most silent stream of a resource has been so; 0: there is none."""
         return max((now_s - one.heard_at_s for one in self._of(resource)), default=0.0)
 
-    def objects(self, resource: str) -> int:
-        """Return how many objects of a resource exist, as far as is known."""
-        return sum(one.objects for one in self._of(resource))
-
     def is_synced(self, resource: str) -> bool:
         """Return whether everything of a resource was read, or it is not followed at all."""
         return all(one.synced for one in self._of(resource))

@@ -16,15 +16,18 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from common.kube.errors import ApiError, IdleStreamError
-from common.kube.negotiate import Offer, offers
+from common.kube.negotiate import Codec, Offer, codec_of, offers
+from common.kube.protobuf.messages import IS_NATIVE
+from common.kube.protobuf.read import has_schema
 from common.model.errors import SluiceError, TransientError
 from watcher.stream.ask import Scope, list_query, watch_query
 from watcher.stream.catalog import Row
 from watcher.stream.change import Change
-from watcher.stream.decode import Decoder, GarbledError
-from watcher.stream.lines import LineSplitter, LineTooLongError
+from watcher.stream.codec import TOO_LONG, EventDecoder, decoder_for, splitter_for
+from watcher.stream.decode import GarbledError
 from watcher.stream.meter import Meter, NoMeter
-from watcher.stream.phases import Listing, Syncing, initial
+from watcher.stream.pace import Pace
+from watcher.stream.phases import Listing, Syncing, Watching, initial
 from watcher.stream.reflector import advance
 from watcher.stream.signals import (
     Action,
@@ -82,8 +85,10 @@ class Informer:
         self._source = source
         self._outlet = outlet
         self._idle_timeout_s = idle_timeout_s
-        self._offers = offers(metadata_only=row.metadata_only)
-        self._decoder = Decoder(row.type)
+        self._offers = offers(
+            metadata_only=row.metadata_only, protobuf=IS_NATIVE and has_schema(row.message)
+        )
+        self._decoders: dict[Codec, EventDecoder] = {}
         inside = (scope.namespace or "") if row.namespaced else ""
         self._state = initial(row.resource, scope=inside, offers=len(self._offers))
         self._heard_at_s = time.monotonic()
@@ -113,11 +118,6 @@ class Informer:
     def heard_at_s(self) -> float:
         """When the server said anything last (monotonic); before that, when this was made."""
         return self._heard_at_s
-
-    @property
-    def objects(self) -> int:
-        """How many objects exist, as far as is known."""
-        return len(self._state.memory.known)
 
     def start(self) -> None:
         """Start the thread."""
@@ -206,8 +206,8 @@ class Informer:
                     yield from self._read(action)
                 except GarbledError:
                     yield Broken(reason="Garbled", at=_at())
-                except LineTooLongError:
-                    yield Broken(reason="LineTooLong", at=_at())
+                except TOO_LONG:
+                    yield Broken(reason="EventTooLong", at=_at())
                 except IdleStreamError:
                     yield Silent(at=_at())
                 except ApiError as exc:
@@ -249,19 +249,32 @@ class Informer:
         return stream
 
     def _watch(self, action: OpenWatch, offer: Offer) -> Generator[Signal]:
-        splitter = LineSplitter()
+        pace = Pace()
+        waited_s, size_bytes = 0.0, 0  # for and of the event that is being read
         with self._open(watch_query(action), offer.watch, self._idle_timeout_s) as stream:
+            codec = codec_of(stream.content_type, asked=offer.codec)
+            splitter, decoder = splitter_for(codec), self._decoder(codec)
             yield Opened(at=_at())
+            asked_s = time.monotonic()
             for chunk in stream:
-                lines = splitter.feed(chunk)
-                self._outlet.meter.received(self.resource, events=len(lines), size_bytes=len(chunk))
                 at = _at()
                 self._heard_at_s = at.now
-                for line in lines:
-                    if line and line != b"\n":
-                        yield self._decoder.event(line, at)
+                waited_s, size_bytes = waited_s + at.now - asked_s, size_bytes + len(chunk)
+                events = splitter.feed(chunk)
+                self._outlet.meter.received(
+                    self.resource, events=len(events), size_bytes=len(chunk)
+                )
+                for event in events:
+                    if event and event != b"\n":
+                        yield decoder.event(event, at)
+                if events:  # not in the middle of one: a frame comes in two chunks
+                    rest_s = pace.after(size_bytes, waited_s=waited_s)
+                    waited_s, size_bytes = 0.0, 0
+                    if rest_s and isinstance(self._state.phase, Watching):
+                        self._stop.wait(rest_s)
+                asked_s = time.monotonic()
         if splitter.unfinished_bytes:
-            yield Broken(reason="TornLine", at=_at())
+            yield Broken(reason=splitter.torn, at=_at())
         else:
             yield Ended(at=_at())
 
@@ -270,10 +283,17 @@ class Informer:
             body = b"".join(stream)
         if self._stop.is_set():
             return
-        page = self._decoder.page(body, _at())
+        codec = codec_of(stream.content_type, asked=offer.codec)
+        page = self._decoder(codec).page(body, _at())
         self._heard_at_s = page.at.now
         self._outlet.meter.received(self.resource, events=len(page.items), size_bytes=len(body))
         yield page
+
+    def _decoder(self, codec: Codec) -> EventDecoder:
+        decoder = self._decoders.get(codec)
+        if decoder is None:
+            decoder = self._decoders[codec] = decoder_for(codec, self._row)
+        return decoder
 
 
 def _at() -> At:

@@ -20,6 +20,8 @@ class LineSplitter:
 
     __slots__ = ("_pieces", "_size")
 
+    torn = "TornLine"  # the reason of a body that ends in mid-line
+
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._size = 0

@@ -10,7 +10,7 @@ from watcher.stream.phases import Listing, Memory, State, Syncing, Watching
 from watcher.stream.signals import At, Note, OpenList, OpenWatch, Output
 
 # The server ends a watch after 5 to 10 minutes, at a time of its own for each resource (client-go).
-_WATCH_S = 300
+WATCH_S = 300
 
 Step: TypeAlias = tuple[State, tuple[Output, ...]]
 
@@ -29,7 +29,7 @@ def resume(memory: Memory, version: str, at: At) -> Step:
 
 
 def _open_watch(memory: Memory, version: str | None, at: At) -> OpenWatch:
-    timeout_s = int(_WATCH_S * (1.0 + at.draw))
+    timeout_s = int(WATCH_S * (1.0 + at.draw))
     return OpenWatch(resource_version=version, timeout_s=timeout_s, offer=memory.offer)
 
 

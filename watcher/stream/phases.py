@@ -55,7 +55,6 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     resource: str
     scope: str = ""  # the namespace that is watched; empty: all
     offers: int  # how many encodings can be asked for
-    known: dict[str, tuple[str, int]]  # key -> (uid, version): what the folds believe to exist
     synced: bool = False  # at least once
     initial_events: bool = True  # False: this server cannot send them
     offer: int = 0
@@ -74,4 +73,4 @@ class State(msgspec.Struct, frozen=True):
 
 def initial(resource: str, *, scope: str = "", offers: int) -> State:
     """Return the state before Started."""
-    return State(Empty(), Memory(resource=resource, scope=scope, offers=offers, known={}))
+    return State(Empty(), Memory(resource=resource, scope=scope, offers=offers))

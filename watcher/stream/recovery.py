@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from watcher.stream.backoff import HEALTHY_S, delay_s
-from watcher.stream.opening import Step, list_instead, read_all, resume
+from watcher.stream.opening import WATCH_S, Step, list_instead, read_all, resume
 from watcher.stream.phases import Empty, Listing, Memory, State, Stopped, Syncing, Waiting, Watching
 from watcher.stream.signals import At, Broken, Ended, Note, Refused, Silent, Wait
 
@@ -45,6 +45,13 @@ def failed(memory: Memory, at: At, reason: str, floor_s: float = 0.0) -> tuple[M
     return replace(memory, failures=failures + 1, failed_at=at.now), wait
 
 
+def relist(memory: Memory, at: At, reason: str, floor_s: float = 0.0) -> Step:
+    """Count a failure that costs the version: wait, then read everything again."""
+    memory, wait = failed(memory, at, reason, floor_s)
+    memory = replace(memory, stuck=0)
+    return State(Waiting(resource_version=None), memory), (Note.RELIST, wait)
+
+
 def _retry(state: State, at: At, reason: str, *, floor_s: float = 0.0, stuck: bool = False) -> Step:
     """Wait, then go on from the same version; `stuck`: unless it is the version that fails."""
     memory, wait = failed(state.memory, at, reason, floor_s)
@@ -61,12 +68,27 @@ def _retry(state: State, at: At, reason: str, *, floor_s: float = 0.0, stuck: bo
             return state, ()
 
 
+def _elsewhere(state: State) -> State:
+    """Forget what the server refused: another one, or a newer version of it, may answer next.
+
+    If it is the same one after all, that costs a request that it refuses at once.
+    """
+    memory = state.memory
+    return State(state.phase, replace(memory, offer=0)) if memory.offer else state
+
+
 def _ended(state: State, at: At) -> Step:
-    """Resume at once: a clean end is the server's right. One that comes at once is a failure."""
+    """Resume at once: a clean end is the server's right. One that comes at once is a failure.
+
+    One that comes before the time that we asked for is a server that goes away.
+    """
     phase = state.phase
     if not isinstance(phase, Watching):
-        return _retry(state, at, "EndedEarly")
-    if not phase.events and at.now - (phase.opened_at or at.now) < _SHORT_WATCH_S:
+        return _retry(_elsewhere(state), at, "EndedEarly")
+    open_s = at.now - (phase.opened_at or at.now)
+    if open_s < WATCH_S:
+        state = _elsewhere(state)
+    if not phase.events and open_s < _SHORT_WATCH_S:
         return _retry(state, at, "ShortWatch")
     wait = Wait(seconds=at.draw * _SPREAD_S, reason="Ended", failures=0)
     return State(Waiting(resource_version=phase.resource_version), state.memory), (wait,)
@@ -74,6 +96,7 @@ def _ended(state: State, at: At) -> Step:
 
 def _silent(state: State, at: At) -> Step:
     """Resume a half-open watch at once; list where a reading's end bookmark does not come."""
+    state = _elsewhere(state)
     match state.phase:
         case Watching(resource_version=version):
             return resume(state.memory, version, at)
@@ -87,7 +110,7 @@ def _broken(state: State, broken: Broken) -> Step:
     """Try the same version again; if the watch was accepted, the version may be to blame."""
     phase = state.phase
     accepted = isinstance(phase, Watching) and phase.opened_at is not None
-    return _retry(state, broken.at, broken.reason, stuck=accepted)
+    return _retry(_elsewhere(state), broken.at, broken.reason, stuck=accepted)
 
 
 def _refused(state: State, refused: Refused) -> Step:
@@ -123,13 +146,14 @@ def _expired(state: State, refused: Refused) -> Step:
     if isinstance(phase, Listing) and phase.cursor:
         limit = memory.page_limit * _PAGE_GROWTH
         memory = replace(memory, page_limit=limit if 0 < limit <= _PAGE_MAX else 0)
-    memory, wait = failed(memory, refused.at, refused.reason, refused.retry_after_s or 0.0)
-    memory = replace(memory, stuck=0)
-    return State(Waiting(resource_version=None), memory), (Note.RELIST, wait)
+    return relist(memory, refused.at, refused.reason, refused.retry_after_s or 0.0)
 
 
 def _next_offer(state: State, at: At) -> Step:
-    """Ask for the next encoding, at once: the server said no to the words, not to us."""
+    """Ask for the next encoding, at once: the server said no to the words, not to us.
+
+    Remembered until another server may answer: `_elsewhere`.
+    """
     memory = replace(state.memory, offer=state.memory.offer + 1)
     match state.phase:
         case Watching(resource_version=version):

@@ -6,12 +6,13 @@ came of it. The rules:
 - A version to resume from comes from a list, a bookmark or an event of an established watch; never
   from events of an unfinished first reading.
 - 410, in a status line or in an ERROR event, drops the version: everything is read again, after a
-  wait, and compared with what is known, so that deletions that were missed are said now.
-- A version at which the stream breaks five times without one event is dropped too.
+  wait, and the end says what was seen, so that deletions that were missed are known then.
+- A version at which the stream breaks five times without one event is dropped too, and so is one
+  after which an older event comes.
 - Every wait is bounded, and no failure is answered at once.
 
-Pure: no clock, dice, I/O or log. One liberty: `Memory.known` and the `seen` sets are changed in
-place, because they hold every key; after `advance` only the returned state may be used.
+Pure: no clock, dice, I/O or log. One liberty: the `seen` sets are changed in place, because they
+hold every key; after `advance` only the returned state may be used.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from watcher.stream.known import delete, swept, upsert
+from common.kube.wire import version_number
 from watcher.stream.opening import Step, list_instead, open_list, read_all, resume
 from watcher.stream.phases import (
     Empty,
@@ -31,7 +32,7 @@ from watcher.stream.phases import (
     Waiting,
     Watching,
 )
-from watcher.stream.recovery import failed, recover
+from watcher.stream.recovery import failed, recover, relist
 from watcher.stream.signals import (
     Added,
     At,
@@ -51,6 +52,7 @@ from watcher.stream.signals import (
     Started,
     Stop,
 )
+from watcher.stream.telling import delete, end, upsert
 
 
 def advance(state: State, signal: Signal) -> Step:
@@ -75,10 +77,10 @@ def advance(state: State, signal: Signal) -> Step:
 def _told(state: State, event: Added | Removed | Marked | Odd) -> Step:
     """Take in an event of a watch."""
     match event:
-        case Added(item):
-            return _added(state, item)
-        case Removed(item):
-            return _removed(state, item)
+        case Added(item, at):
+            return _added(state, item, at)
+        case Removed(item, at):
+            return _removed(state, item, at)
         case Marked():
             return _marked(state, event)
         case Odd():
@@ -111,9 +113,11 @@ def _opened(state: State, at: At) -> Step:
 # --- Objects ------------------------------------------------------------------------------------
 
 
-def _added(state: State, item: Item) -> Step:
+def _added(state: State, item: Item, at: At) -> Step:
     """Take an object in; only an event of an established watch moves the version."""
     match state.phase:
+        case Watching() as phase if _is_late(phase, item):
+            return _disordered(state, at)
         case Watching() as phase:
             outputs = upsert(state.memory, item)
             return _moved(state, phase, item), outputs
@@ -124,9 +128,11 @@ def _added(state: State, item: Item) -> Step:
             return state, ()
 
 
-def _removed(state: State, item: Item) -> Step:
-    """Forget an object."""
+def _removed(state: State, item: Item, at: At) -> Step:
+    """Say that an object is gone."""
     match state.phase:
+        case Watching() as phase if _is_late(phase, item):
+            return _disordered(state, at)
         case Watching() as phase:
             outputs = delete(state.memory, item)
             return _moved(state, phase, item), outputs
@@ -134,6 +140,21 @@ def _removed(state: State, item: Item) -> Step:
             return state, delete(state.memory, item)
         case _:
             return state, ()
+
+
+def _is_late(phase: Watching, item: Item) -> bool:
+    """Say whether an event is older than what the stream has told; 0 is no number, and no order."""
+    return 0 < item.version < version_number(phase.resource_version)
+
+
+def _disordered(state: State, at: At) -> Step:
+    """Read everything again: what else came too late, or will not come, nobody can tell.
+
+    The object may have a successor of the same name by now, or a newer state. An API server sends
+    in order; etcd before 3.5.8 could say "up to here" too early.
+    """
+    after, outputs = relist(state.memory, at, "OutOfOrder")
+    return after, (Note.OUT_OF_ORDER, *outputs)
 
 
 def _moved(state: State, phase: Watching, item: Item) -> State:
@@ -165,7 +186,7 @@ def _marked(state: State, mark: Marked) -> Step:
             moved = replace(phase, resource_version=mark.resource_version)
             return State(moved, state.memory), ()
         case Syncing() as phase if mark.ends_initial and mark.resource_version:
-            memory, outputs = swept(
+            memory, outputs = end(
                 state.memory, phase.seen, blind=phase.blind, version=mark.resource_version
             )
             # The reading was progress: an end soon after it is no short watch.
@@ -193,6 +214,6 @@ def _page(state: State, page: Page) -> Step:
     if not page.resource_version:
         after, wait = failed(memory, page.at, "NoVersion")
         return State(Waiting(resource_version=None), after), (*outputs, wait)
-    memory, said = swept(memory, phase.seen, blind=blind, version=page.resource_version)
+    memory, said = end(memory, phase.seen, blind=blind, version=page.resource_version)
     resumed, opened = resume(memory, page.resource_version, page.at)
     return resumed, (*outputs, *said, *opened)

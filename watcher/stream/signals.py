@@ -48,12 +48,14 @@ class Added(msgspec.Struct, frozen=True, gc=False):
     """An object is there, new or changed."""
 
     item: Item
+    at: At
 
 
 class Removed(msgspec.Struct, frozen=True, gc=False):
     """An object is gone, or matches the selectors no more."""
 
     item: Item
+    at: At
 
 
 class Marked(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -175,7 +177,7 @@ class Note(enum.Enum):
     FALLBACK = "fallback"  # the server cannot do what was asked for; the next best is used
     UNDECODABLE = "undecodable"
     ODD_EVENT = "odd_event"
-    STALE_DELETE = "stale_delete"  # of an object that another of the same name has replaced
+    OUT_OF_ORDER = "out_of_order"  # an event older than what the stream has told before
 
 
 Action: TypeAlias = OpenWatch | OpenList | Wait

@@ -9,6 +9,10 @@ from typing import Protocol, Self
 class Chunks(Protocol):
     """A body in pieces, as its readers see it: a context manager that `close` ends from outside."""
 
+    @property
+    def content_type(self) -> str:
+        """The header; empty if the server did not say."""
+
     def __enter__(self) -> Self:
         """Start reading."""
 

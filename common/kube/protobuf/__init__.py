@@ -1,0 +1,1 @@
+"""Kubernetes' protobuf, read by partial schemas of our own: the one place that knows the format."""
