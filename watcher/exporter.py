@@ -36,14 +36,14 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 def render(reports: Iterable[ReportFact], *, copied: Sequence[str], prefix: str) -> Iterator[bytes]:
     """Yield the findings in Prometheus' text format, one report at a time.
 
-    `copied` are the keys of copied labels, `prefix` what their metric labels begin with. A report
-    without a stamp that can be read is not served: nobody knows its counts without its body.
+    `reports` are gone through once for each family. `copied` are the keys of copied labels,
+    `prefix` what their metric labels begin with. A report without a stamp that can be read is not
+    served: nobody knows its counts without its body.
     """
-    listed = list(reports)
     names = tuple((key, label_name(prefix, key)) for key in copied)
     for family, text, kind, severities in _FAMILIES:
         yield f"# HELP {family} {text}\n# TYPE {family} gauge\n".encode()
-        for report in listed:
+        for report in reports:
             if report.kind == kind and report.gist.counts:
                 yield _samples(family, report, severities, names).encode()
 

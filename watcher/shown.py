@@ -55,8 +55,7 @@ def metrics_page(
         if not watcher.led_last:
             return shown
         findings = exporter.render(cluster.reports, copied=copied, prefix=prefix)
-        body = b"".join([shown.body, *findings])
-        return Page(body=body, content_type=shown.content_type)
+        return Page(body=shown.body, rest=findings, content_type=shown.content_type)
 
     return page
 

@@ -64,6 +64,9 @@ class Settled(Protocol):
 class Known(sweep.Known, Protocol):
     """What the folds know, and the rows that they build."""
 
+    def walk(self) -> Iterator[WorkloadKey]:
+        """Yield the key of every row, while changes are folded between two of them."""
+
     def row(self, key: WorkloadKey) -> WorkloadRow | None:
         """Return the row of a workload; None: there is none."""
 
@@ -112,7 +115,7 @@ class Sweep:
     def _plan(self) -> Iterator[bool]:
         """Yield True after each chunk: first what exists, then what Redis has beyond that."""
         ports = self._ports
-        for chunk in _chunked(list(ports.known.prints)):
+        for chunk in _chunked(ports.known.walk()):
             self._judge(chunk)
             yield True
         for chunk in _chunked(ports.rows.keys()):

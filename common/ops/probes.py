@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.server
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -24,6 +24,7 @@ _log = structlog.get_logger()
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
 _CLOSE_POLL_S = 0.2  # how soon `close` is noticed; requests wake the server at once
 _TEXT = "text/plain; charset=utf-8"
+_PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Page:
     """One answer."""
 
     body: bytes
+    rest: Iterable[bytes] = ()  # what follows it, made while it is sent; may be hundreds of MB
     status: int = 200
     content_type: str = _TEXT
 
@@ -119,6 +121,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
+    protocol_version = "HTTP/1.1"  # 1.0 knows no chunks
     server_version = "sluice"
     sys_version = ""  # our Python's version is nobody's business
     timeout = _CONNECTION_S
@@ -136,11 +139,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         page = self._page()
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
-        self.send_header("Content-Length", str(len(page.body)))
+        if not page.rest:
+            self.send_header("Content-Length", str(len(page.body)))
+        elif self.request_version != "HTTP/1.0":
+            self.send_header("Transfer-Encoding", "chunked")
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Connection", "close")
         self.end_headers()
         if with_body:
+            self._send(page)
+
+    def _send(self, page: Page) -> None:
+        """Send the body; a longer one in chunks, so that a reader knows when it is cut."""
+        if not page.rest:
             self.wfile.write(page.body)
+            return
+        chunked = self.request_version != "HTTP/1.0"
+        for piece in _pieces(page):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _page(self) -> Page:
         path = self.path.partition("?")[0]
@@ -153,3 +171,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except Exception:  # noqa: BLE001 # one broken page must not break the probes beside it
             _log.exception("page failed", path=path)
             return Page(body=b"this page failed; the log says why\n", status=500)
+
+
+def _pieces(page: Page) -> Iterator[bytes]:
+    """Yield body and rest in pieces worth a packet."""
+    gathered, size = [page.body], len(page.body)
+    for part in page.rest:
+        gathered.append(part)
+        size += len(part)
+        if size >= _PIECE_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if size:
+        yield b"".join(gathered)

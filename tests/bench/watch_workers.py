@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
 
@@ -74,6 +75,10 @@ def enqueued(redis: Redis, names: Names) -> int:
 def _age(redis: Redis, names: Names) -> None:
     """Let the settled runs be an hour old: sweeps do not judge young ones by their reports."""
     table = names.own("settled")
-    for key, data in redis.hscan_iter(table, count=1000):
+    settled: dict[bytes, bytes] = redis.hgetall(table)  # type: ignore[assignment] # bytes here
+    aged: dict[Any, Any] = {}
+    for key, data in settled.items():
         at, _, body = data.partition(b" ")
-        redis.hset(table, key, b"%.3f %s" % (float(at) - _OLD_S, body))
+        aged[key] = b"%.3f %s" % (float(at) - _OLD_S, body)
+    if aged:
+        redis.hset(table, mapping=aged)

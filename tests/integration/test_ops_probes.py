@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import urllib.error
 import urllib.request
@@ -23,6 +24,12 @@ def broken() -> Page:
     raise RuntimeError("the table is gone")
 
 
+def failing() -> Iterator[bytes]:
+    """Fail in the middle."""
+    yield b"x" * 100_000
+    raise RuntimeError("the table is gone")
+
+
 @pytest.fixture
 def server() -> Iterator[ProbeServer]:
     """Serve one page of each sort."""
@@ -35,6 +42,10 @@ def server() -> Iterator[ProbeServer]:
         "/healthz": health_route({}),
         "/": lambda: Page(body=b"<h1>sluice</h1>", content_type="text/html"),
         "/broken": broken,
+        "/long": lambda: Page(
+            body=b"first\n", rest=(b"%07d\n" % number for number in range(50_000))
+        ),
+        "/cut": lambda: Page(body=b"first\n", rest=failing()),
     }
     with ProbeServer("127.0.0.1", 0, routes) as made:
         yield made
@@ -70,6 +81,37 @@ def test_a_failing_check_makes_the_probe_fail_and_is_named(server: ProbeServer) 
     assert get(server, "/readyz")[::2] == (200, "redis: ok\n")
     _problems["redis"] = "does not answer"
     assert get(server, "/readyz")[::2] == (503, "redis: does not answer\n")
+
+
+def test_a_long_page_is_sent_while_it_is_made(server: ProbeServer) -> None:
+    """The findings of 275,000 reports are hundreds of megabytes: they must not stand in memory."""
+    url = f"http://127.0.0.1:{server.port}/long"
+    with urllib.request.urlopen(url, timeout=5) as answer:  # loopback HTTP
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        lines = answer.read().splitlines()
+    assert (lines[0], lines[-1], len(lines)) == (b"first", b"0049999", 50_001)
+
+
+def test_a_long_page_goes_to_a_reader_that_knows_no_chunks(server: ProbeServer) -> None:
+    """HTTP 1.0: the end of the connection is the end of the page."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        with connection.makefile("rb") as file:
+            text = file.read()
+    head, _, body = text.partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert body.endswith(b"\n0049999\n")
+    assert body.count(b"\n") == 50_001
+
+
+def test_a_long_page_that_fails_is_seen_to_be_cut(server: ProbeServer) -> None:
+    """A scraper that took half of it for the whole would see findings vanish."""
+    url = f"http://127.0.0.1:{server.port}/cut"
+    with (
+        urllib.request.urlopen(url, timeout=5) as answer,  # loopback HTTP
+        pytest.raises(http.client.IncompleteRead),
+    ):
+        answer.read()
 
 
 @pytest.mark.parametrize("path", ["/healthz/", "/readyz/", "/readyz?verbose=1"])

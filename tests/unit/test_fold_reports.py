@@ -27,7 +27,7 @@ def test_a_report_is_found_by_name_and_by_its_owners_name() -> None:
     index.put(_fact(b.about("ReplicaSet", "web")))
     found = index.get(KIND, b.NAMESPACE, "r")
     assert found is not None
-    assert index.shown(f"{KIND}/{b.NAMESPACE}/r") is found
+    assert index.shown(f"{KIND}/{b.NAMESPACE}/r") == found
     assert index.of(WEB) == (found,)
     assert index.of(b.key("ReplicaSet", "other")) == ()
 
@@ -118,6 +118,21 @@ def test_reports_of_one_workload_share_their_owner_and_a_containers_reports_thei
     first, second = index.of(WEB)
     assert first.owner is second.owner
     assert first.name is second.name
+
+
+def test_a_report_that_was_given_away_is_its_new_owners_alone() -> None:
+    """The others about the container stay where they are."""
+    index = Reports()
+    for kind in ("VulnerabilityReport", "ExposedSecretReport"):
+        index.put(_fact(b.about("ReplicaSet", "web"), kind=kind))
+    index.put(_fact(b.about("ReplicaSet", "other")))
+    other = b.key("ReplicaSet", "other")
+    assert [one.kind for one in index.of(WEB)] == ["ExposedSecretReport"]
+    assert [one.kind for one in index.of(other)] == ["VulnerabilityReport"]
+    assert len(index) == 2
+    index.put(_fact(b.about("ReplicaSet", "web")))
+    assert len(index.of(WEB)) == 2
+    assert index.of(other) == ()
 
 
 def test_a_report_of_which_nothing_that_matters_changed_is_not_told_again() -> None:

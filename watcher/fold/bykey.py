@@ -75,6 +75,12 @@ class ByKey(MutableMapping[WorkloadKey, V]):
         """Return how many there are of a kind; safe while another thread changes the mapping."""
         return sum(len(table) for place, table in list(self._tables.items()) if place[0] == kind)
 
+    def walk(self) -> Iterator[WorkloadKey]:
+        """Yield every key while others come and go; those that come meanwhile may be missed."""
+        for (kind, namespace), table in list(self._tables.items()):
+            for name in list(table):
+                yield WorkloadKey(kind=kind, namespace=namespace, name=name)
+
     def __iter__(self) -> Iterator[WorkloadKey]:
         for (kind, namespace), table in self._tables.items():
             for name in table:

@@ -55,6 +55,10 @@ class Cluster:
         """Return how many objects of a resource are known; any thread may ask."""
         return count(self._tables, resource)
 
+    def walk(self) -> Iterator[WorkloadKey]:
+        """Yield the key of every row while changes are applied; see `ByKey.walk`."""
+        return self._prints.walk()
+
     def uid_of(self, key: WorkloadKey) -> str:
         """Return the uid of the living workload of that name; empty: there is none."""
         fact = self._tables.workloads.get(key)

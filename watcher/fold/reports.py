@@ -7,7 +7,10 @@ report that a zombie wrote for a dead uid must still lead to the workload that l
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
+
+from msgspec.structs import replace
 
 from common.kube.wire import ObjectMeta
 from common.model.key import WorkloadKey
@@ -119,17 +122,38 @@ def read_report(
     )
 
 
+class _Named(Fact, frozen=True):
+    """The reports of one name about one owner: three kinds about one container, as a rule."""
+
+    name: str
+    owner: Controller | None
+    gists: tuple[ReportGist, ...]  # of different kinds, in their order
+
+
 class Reports:
-    """Fold of the metadata of all reports."""
+    """Fold of the metadata of all reports.
+
+    The three reports about a container have one name, one owner, and say what those about the same
+    image say in a thousand other places: so little is kept of each, and facts are made when asked
+    for.
+    """
 
     def __init__(self) -> None:
-        self._by_name: dict[str, dict[str, dict[str, ReportFact]]] = {}  # kind, namespace, name
-        self._by_owner: ByKey[tuple[ReportFact, ...]] = ByKey()
+        self._by_name: dict[str, dict[str, _Named]] = {}  # namespace, name
+        # Those whose owner is not that of the others of their name, by kind, namespace and name.
+        self._odd: dict[tuple[str, str, str], _Named] = {}
+        self._by_owner: ByKey[tuple[_Named, ...]] = ByKey()
         self._gists: Pool[ReportGist] = Pool()
+        self._sets: Pool[tuple[ReportGist, ...]] = Pool()
+        self._counts: Counter[str] = Counter()  # by kind
 
     def get(self, kind: str, namespace: str, name: str) -> ReportFact | None:
         """Return the report, or None."""
-        return self._by_name.get(kind, {}).get(namespace, {}).get(name)
+        for named in self._holders(kind, namespace, name):
+            for gist in named.gists:
+                if gist.kind == kind:
+                    return _fact(namespace, named, gist)
+        return None
 
     def shown(self, shown: str) -> ReportFact | None:
         """Return the report that `Kind/namespace/name` names, or None."""
@@ -139,19 +163,25 @@ class Reports:
 
     def put(self, report: ReportFact) -> bool:
         """Take a report in; return False for one of which all that matters is known."""
-        before = self.get(report.kind, report.namespace, report.name)
+        kind, namespace, name = report.kind, report.namespace, report.name
+        before = self.get(kind, namespace, name)
         if before == report:
             return False
         if before is not None:
             self._drop(before)
-        key = report.workload
-        siblings = () if key is None else self.of(key)
-        kept = self._sharing(report, siblings)
-        names = self._by_name.setdefault(kept.kind, {}).setdefault(kept.namespace, {})
-        names[kept.name] = kept
-        if kept.owner is not None:
-            owner = kept.owner
-            self._by_owner.put(owner.kind, kept.namespace, owner.name, (*siblings, kept))
+        gist = self._gists.take(report.gist)
+        table = self._by_name.setdefault(namespace, {})
+        known = table.get(name)
+        if known is None:
+            table[name] = self._enter(namespace, _Named(name, report.owner, (gist,)))
+        elif known.owner == report.owner:
+            self._leave(namespace, known)
+            gists = tuple(sorted((*known.gists, gist), key=_kind_of))
+            table[name] = self._enter(namespace, replace(known, gists=gists))
+        else:
+            odd = _Named(known.name, report.owner, (gist,))
+            self._odd[(kind, namespace, name)] = self._enter(namespace, odd)
+        self._counts[kind] += 1
         return True
 
     def remove(self, kind: str, namespace: str, name: str) -> ReportFact | None:
@@ -163,13 +193,19 @@ class Reports:
 
     def names(self, kind: str, namespace: str) -> Iterator[tuple[str, str]]:
         """Yield namespace and name of all of a kind, in one namespace or (empty) in all."""
-        for inside, reports in self._by_name.get(kind, {}).items():
+        for inside, table in self._by_name.items():
             if namespace in ("", inside):
-                yield from ((inside, name) for name in reports)
+                for name, named in table.items():
+                    if any(gist.kind == kind for gist in named.gists):
+                        yield inside, name
+        for listed, inside, name in self._odd:
+            if listed == kind and namespace in ("", inside):
+                yield inside, name
 
     def of(self, workload: WorkloadKey) -> tuple[ReportFact, ...]:
         """Return the reports about a workload of that name, whatever uid they name."""
-        return self._by_owner.get(workload, ())
+        about = self._by_owner.get(workload, ())
+        return tuple(_fact(workload.namespace, one, gist) for one in about for gist in one.gists)
 
     def owner(self, named: Controller, namespace: str) -> Controller:
         """Return the one object by which its reports know an owner; else what was given."""
@@ -178,41 +214,71 @@ class Reports:
 
     def __iter__(self) -> Iterator[ReportFact]:
         """Yield every report; safe while another thread folds, each table is copied first."""
-        for namespaces in list(self._by_name.values()):
-            for reports in list(namespaces.values()):
-                yield from list(reports.values())
+        for namespace, table in list(self._by_name.items()):
+            for named in list(table.values()):
+                yield from (_fact(namespace, named, gist) for gist in named.gists)
+        for (_, namespace, _), odd in list(self._odd.items()):
+            yield from (_fact(namespace, odd, gist) for gist in odd.gists)
 
     def count(self, kind: str) -> int:
-        """Return how many there are of a kind; safe while another thread folds."""
-        return sum(len(reports) for reports in list(self._by_name.get(kind, {}).values()))
+        """Return how many there are of a kind; any thread may ask."""
+        return self._counts[kind]
 
     def __len__(self) -> int:
-        return sum(self.count(kind) for kind in list(self._by_name))
+        return sum(self._counts[kind] for kind in list(self._counts))
 
-    def _sharing(self, report: ReportFact, siblings: tuple[ReportFact, ...]) -> ReportFact:
-        """Return an equal report whose parts are those of the others of its workload, and image."""
-        name, owner = report.name, report.owner
-        for one in siblings:
-            name = one.name if one.name == name else name
-            owner = one.owner if one.owner == owner else owner
-        return ReportFact(
-            namespace=report.namespace,
-            name=name,
-            owner=owner,
-            gist=self._gists.take(report.gist),
-        )
+    def _holders(self, kind: str, namespace: str, name: str) -> Iterator[_Named]:
+        named = self._by_name.get(namespace, {}).get(name)
+        if named is not None:
+            yield named
+        odd = self._odd.get((kind, namespace, name)) if self._odd else None
+        if odd is not None:
+            yield odd
 
     def _drop(self, report: ReportFact) -> None:
-        del self._by_name[report.kind][report.namespace][report.name]
+        kind, namespace, name = report.kind, report.namespace, report.name
+        self._counts[kind] -= 1
         self._gists.give_back(report.gist)
-        key = report.workload
-        if key is None:
+        odd = self._odd.pop((kind, namespace, name), None)
+        if odd is not None:
+            self._leave(namespace, odd)
             return
-        left = tuple(other for other in self._by_owner[key] if other is not report)
+        table = self._by_name[namespace]
+        known = table.pop(name)
+        self._leave(namespace, known)
+        left = tuple(gist for gist in known.gists if gist.kind != kind)
+        if left:
+            table[known.name] = self._enter(namespace, replace(known, gists=left))
+        elif not table:
+            del self._by_name[namespace]
+
+    def _enter(self, namespace: str, named: _Named) -> _Named:
+        """Put one into its owner's list; return it as it is kept."""
+        kept = replace(named, gists=self._sets.take(named.gists))
+        if kept.owner is not None:
+            about = self._by_owner.find(kept.owner.kind, namespace, kept.owner.name) or ()
+            self._by_owner.put(kept.owner.kind, namespace, kept.owner.name, (*about, kept))
+        return kept
+
+    def _leave(self, namespace: str, kept: _Named) -> None:
+        """Take one out of its owner's list."""
+        self._sets.give_back(kept.gists)
+        if kept.owner is None:
+            return
+        key = WorkloadKey(kind=kept.owner.kind, namespace=namespace, name=kept.owner.name)
+        left = tuple(one for one in self._by_owner[key] if one is not kept)
         if left:
             self._by_owner[key] = left
         else:
             del self._by_owner[key]
+
+
+def _fact(namespace: str, named: _Named, gist: ReportGist) -> ReportFact:
+    return ReportFact(namespace=namespace, name=named.name, owner=named.owner, gist=gist)
+
+
+def _kind_of(gist: ReportGist) -> str:
+    return gist.kind
 
 
 _NOTHING = StampArtifact()
