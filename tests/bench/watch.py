@@ -7,8 +7,6 @@ Each part starts `python -m watcher`: the whole of it, with a Redis beside it.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 
@@ -20,10 +18,16 @@ from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.programs import find
 from sandbox.valkey import Valkey
-from tests.bench import watch_cpu, watch_index, watch_memory, watch_precision, watch_restart
+from tests.bench import (
+    watch_cpu,
+    watch_encodings,
+    watch_index,
+    watch_memory,
+    watch_precision,
+    watch_restart,
+)
 
 RUNS = 3
-_ENCODINGS = "tests.bench.watch_encodings"
 
 
 def run(runs: int = RUNS) -> dict[str, object]:
@@ -46,10 +50,8 @@ def run(runs: int = RUNS) -> dict[str, object]:
         keep("cpu", watch_cpu.measure(place, plane, valkey, windows=runs, say=_say))
         keep("precision", watch_precision.measure(place, plane, valkey, say=_say))
         keep("index", watch_index.measure(plane, runs=runs, say=_say))
-        if importlib.util.find_spec(_ENCODINGS) is not None:
-            encodings = importlib.import_module(_ENCODINGS)
-            with encodings.populated(plane) as bench:
-                keep("encodings", encodings.measure(bench, runs=runs))
+        with watch_encodings.populated(plane) as bench:
+            keep("encodings", watch_encodings.measure(bench, runs=runs))
     with Place() as place, Stack() as stack:
         valkey = Valkey(place, stack).start()
         keep("restart", watch_restart.measure(place, valkey, say=_say))
