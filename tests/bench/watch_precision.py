@@ -217,7 +217,7 @@ def _expected(plane: ControlPlane, wanted: Mapping[str, str]) -> frozenset[str]:
     names = set(wanted)
     if "revision" in wanted.values():
         for one in plane.api.get(_SETS)["items"]:
-            if one["metadata"]["annotations"].get("deployment.kubernetes.io/revision") == "2":
+            if one["metadata"].get("annotations", {}).get(_REVISION) == "2":
                 names.add(one["metadata"]["name"])
     return frozenset(f"workload/ReplicaSet/{NAMESPACE}/{name}" for name in names)
 
