@@ -83,7 +83,7 @@ class Cluster:
         touched = Touched()
         taken = [self._tables.take(change, touched) for change in self._each(changes)]
         facts = [fact for fact in taken if fact is not None]
-        keys = touched.expand(self._tables.workloads, known=self._prints)
+        keys = touched.expand(self._tables.workloads)
         return [*facts, *self._rebuild(keys)]
 
     def _each(self, changes: Iterable[Change]) -> Iterator[Change]:
@@ -100,12 +100,11 @@ class Cluster:
         fact = workloads.get(key)
         if fact is None or workloads.cron_job_of(fact) is not None:
             return None
-        gang = workloads.gang(fact)
-        if gang[0] != fact:
+        if workloads.head(fact) != fact:
             return None
         row = build_row(
             fact,
-            self._see(fact, gang),
+            self._see(fact),
             standing=self._standing(fact),
             default_platform=self._tables.nodes.default_platform,
             stored=bool(self.reports.of(key)),
@@ -134,21 +133,21 @@ class Cluster:
         self._prints.pop(key, None)
         self._prints.put(key.kind, key.namespace, name, now)
 
-    def _see(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Seen:
+    def _see(self, fact: WorkloadFact) -> Seen:
         return see(
-            self._pods_of(fact, gang),
+            self._pods_of(fact),
             platform_of=self._tables.nodes.platform_of,
             finished_tell=fact.kind in _FINISHED_TELL,
         )
 
-    def _pods_of(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Iterator[PodFact]:
+    def _pods_of(self, fact: WorkloadFact) -> Iterator[PodFact]:
         """Yield the Pods whose digests belong to the workload."""
-        pods = self._tables.pods
+        pods, workloads = self._tables.pods, self._tables.workloads
         if fact.kind == "Pod":
-            found = (pods.get(one.namespace, one.name) for one in gang)
+            found = (pods.get(one.namespace, one.name) for one in workloads.gang(fact))
             yield from (pod for pod in found if pod is not None)
             return
-        owners = self._tables.workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
+        owners = workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
         for owner in owners:
             yield from pods.of(owner.me, owner.namespace)
 
