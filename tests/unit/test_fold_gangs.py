@@ -1,4 +1,4 @@
-"""What a Pod costs whose controller has thousands of them: counted, not timed."""
+"""What an object costs whose owner has thousands of them: counted, not timed."""
 
 from __future__ import annotations
 
@@ -123,3 +123,22 @@ def test_one_pod_more_costs_what_it_did_before_there_were_thousands() -> None:
         costs.append(_calls(lambda fold=cluster, new=change: fold.apply([new])))  # type: ignore[misc]
     few, many = costs
     assert many <= few * 2
+
+
+def test_a_sync_of_a_long_history_of_revisions_costs_each_as_little() -> None:
+    """`revisionHistoryLimit` has no bound: an old revision without Pods needs no successor."""
+
+    def sync(count: int) -> int:
+        web = b.controlled_by("Deployment", "web")
+        changes = [
+            b.upsert(b.replica_set(f"web-{number}", web, b.revision(number)), kind="ReplicaSet")
+            for number in range(1, count + 1)
+        ]
+        cluster = empty()
+        cluster.load([b.upsert(b.deployment("web", b.revision(count)), kind="Deployment")])
+        cluster.load(changes)
+        calls = _calls(cluster.settle)
+        assert [key.name for key in cluster.prints] == [f"web-{count}"]
+        return calls
+
+    assert sync(2_000) <= sync(500) * 5

@@ -102,12 +102,13 @@ class Cluster:
             return None
         if workloads.head(fact) != fact:
             return None
+        seen, stored = self._see(fact), bool(self.reports.of(key))
         row = build_row(
             fact,
-            self._see(fact),
-            standing=self._standing(fact),
+            seen,
+            standing=self._standing(fact, told=seen.has_pods or stored),
             default_platform=self._tables.nodes.default_platform,
-            stored=bool(self.reports.of(key)),
+            stored=stored,
         )
         return None if is_idle(row) else row
 
@@ -151,8 +152,13 @@ class Cluster:
         for owner in owners:
             yield from pods.of(owner.me, owner.namespace)
 
-    def _standing(self, fact: WorkloadFact) -> Standing:
+    def _standing(self, fact: WorkloadFact, *, told: bool) -> Standing:
+        """Return how a workload stands; `told`: whether its row is, if it is an old revision's.
+
+        To look for a successor is O(n) in a Deployment's revisions, and it keeps as many as it is
+        told to.
+        """
         workloads = self._tables.workloads
         if not self._options.only_current_revisions or workloads.is_current(fact):
             return Standing()
-        return Standing(current=False, successor=workloads.successor(fact))
+        return Standing(current=False, successor=workloads.successor(fact) if told else "")
