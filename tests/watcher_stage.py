@@ -88,11 +88,12 @@ class Inbox(queue.Queue[Change]):
 class Stage:
     """A watcher, its fakes, and actions for `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tables: FakeTables | None = None, digest: str = "d") -> None:
+        """`tables`: of a watcher before; `digest`: of everything that shapes reports."""
         self.alive = True
         self.now_s = 0.0
         self.seat = FakeSeat()
-        self.tables, self.cluster, self.inbox = FakeTables(), empty(), Inbox()
+        self.tables, self.cluster, self.inbox = tables or FakeTables(), empty(), Inbox()
         self.registry = CollectorRegistry()
         pulse = Pulse(monotonic=lambda: self.now_s, draw=lambda: 0.5)
         ports = Ports(queue=self.tables, rows=self.tables, settled=self.tables, known=self.cluster)
@@ -123,7 +124,7 @@ class Stage:
                 tally=FeedMetrics(self.registry),
                 pulse=pulse,
                 expected=frozenset((resource, "") for resource in RESOURCES),
-                digest="d",
+                digest=digest,
             )
         )
 

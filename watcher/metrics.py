@@ -160,10 +160,13 @@ class WatchMetrics:
         for resource in _RESOURCES:
             each.labels(resource).set_function(partial(read, resource))
 
-    def swept(self, *, enqueued: int, seconds: float) -> None:
+    def sweep_enqueued(self, keys: int) -> None:
+        """Count keys that a slice of a sweep enqueued."""
+        self._enqueued.inc(keys)
+
+    def swept(self, *, seconds: float) -> None:
         """Count a sweep that was done."""
         self._sweeps.labels("done").inc()
-        self._enqueued.inc(enqueued)
         self._seconds.observe(seconds)
 
     def sweep_failed(self) -> None:

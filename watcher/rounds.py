@@ -1,4 +1,8 @@
-"""When to sweep: at the start, on request, when Redis changed, and every ten minutes."""
+"""When to sweep: at the start, on request, when Redis changed, and every ten minutes.
+
+And how fast: the allowance is the watcher's own and outlives sweeps and terms, so that a sweep
+which is begun again a hundred times asks for no more keys than one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import structlog
 
 from common.model.errors import TransientError
 from common.model.facts import Fact
+from watcher.allowance import WORTH_KEYS, Allowance
 from watcher.feed import retry_delay_s
 from watcher.lead import Lead
 from watcher.metrics import WatchMetrics
@@ -82,6 +87,7 @@ class Rounds:
         self._metrics = metrics
         self._interval_s = interval_s
         self._pulse = pulse
+        self._allowance = Allowance(now_s=pulse.monotonic())
         self._round: _Round | None = None
         self._due_at_s = float("-inf")  # monotonic
         self._answered = 0
@@ -90,8 +96,11 @@ class Rounds:
 
     @property
     def busy(self) -> bool:
-        """Whether a sweep goes on, or is due."""
-        return self._round is not None or self._pulse.monotonic() >= self._due_at_s
+        """Whether a slice of a sweep can be done now: one goes on, or is due."""
+        now_s = self._pulse.monotonic()
+        if self._round is None:
+            return now_s >= self._due_at_s
+        return not self._round.sweep.held or self._allowance.left(now_s=now_s) >= WORTH_KEYS
 
     def look(self) -> None:
         """Look whether somebody asked for a sweep; raises TransientError.
@@ -116,7 +125,7 @@ class Rounds:
         self._due_at_s = float("-inf")
 
     def step(self, lead: Lead) -> None:
-        """Do one chunk of the sweep that goes on or is due.
+        """Do one slice of the sweep that goes on or is due.
 
         Redis' faults end the sweep, and a new one begins after a wait. Raises StaleFenceError.
         """
@@ -125,10 +134,20 @@ class Rounds:
         try:
             if self._round is None:
                 self._round = self._begin(lead)
-            if not self._round.sweep.step():
+            if not self._slice(self._round.sweep):
                 self._finish(self._round)
         except TransientError as exc:
             self._give_up(exc)
+
+    def _slice(self, sweep: Sweep) -> bool:
+        """Do one slice within the allowance; return whether there is more."""
+        tally = sweep.tally
+        asked, enqueued = tally.asked, tally.enqueued
+        try:
+            return sweep.step(self._allowance.left(now_s=self._pulse.monotonic()))
+        finally:  # also of a sweep that is given up, and never done
+            self._allowance.spend(tally.asked - asked)
+            self._metrics.sweep_enqueued(tally.enqueued - enqueued)
 
     def _begin(self, lead: Lead) -> _Round:
         request = self._ports.requests.sweep_requested()
@@ -152,7 +171,7 @@ class Rounds:
         self._round, self._failures = None, 0
         self._answered = done.request
         self._due_at_s = now_s + self._pause_s(too_young=tally.young)
-        self._metrics.swept(enqueued=tally.enqueued, seconds=seconds)
+        self._metrics.swept(seconds=seconds)
         _log.info(
             "swept", **data, stored=tally.stored, forgotten=tally.forgotten, causes=tally.causes
         )

@@ -1,11 +1,15 @@
-"""Carries a sweep out, a chunk at a time, so that live changes wait for one chunk at most.
+"""Carries a sweep out, a slice at a time, so that live changes wait for one slice at most.
 
-`decide.sweep` judges; here are the reads and writes of Redis around it.
+`decide.sweep` judges; here are the reads and writes of Redis around it. Each slice may ask for so
+many keys and no more. What exceeds that is judged again in the next one: by then it may have run,
+or be asked for by a live change. Nothing of it is remembered beyond the sweep, and nothing is lost
+with it: the next sweep, whoever's it is, finds in Redis what this one asked for, and asks for the
+rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -19,7 +23,7 @@ from watcher.decide.sweep import Disagreement, Instant, Settlement
 K = TypeVar("K", bound=WorkKey)
 
 # About 20 ms of work, most of it Redis' and the decoder's: as long as a live change may wait.
-CHUNK_KEYS = 500
+SLICE_KEYS = 500
 # The event of a worker's write reaches the fold in milliseconds; a slow API server may need
 # seconds. A row that settled within this time is judged by its reports in the next sweep.
 SETTLING_S = 30.0
@@ -31,7 +35,7 @@ class Queue(Protocol):
     def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
         """Queue keys and store the rows that come with them."""
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
         """Delete rows; queue the keys, so that a worker cleans up."""
 
     def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
@@ -86,6 +90,7 @@ class Tally:
     """What a sweep did."""
 
     workloads: int = 0
+    asked: int = 0  # adds and forgets that were sent, or may have been
     enqueued: int = 0
     stored: int = 0
     forgotten: int = 0
@@ -101,40 +106,53 @@ class Sweep:
         self._ports = ports
         self._fence = fence
         self._instant = Instant(epoch=epoch, settled_before_s=now_s - SETTLING_S)
-        self._chunks = self._plan()
+        self._allowed = 0  # keys that the slice at hand may still ask for
+        self._slices = self._plan()
+        self.held = False
+        """Whether the next slice is about keys that exceeded the allowance of the one before."""
         self.tally = Tally()
 
-    def step(self) -> bool:
-        """Do one chunk; return whether there is more.
+    def step(self, allowed: int) -> bool:
+        """Do one slice, ask for `allowed` keys at most; return whether there is more.
 
         Raises TransientError when Redis does not answer: begin a new sweep later. Raises
         StaleFenceError when another watcher leads.
         """
-        return next(self._chunks, False)
+        self._allowed = allowed
+        return next(self._slices, False)
 
     def _plan(self) -> Iterator[bool]:
-        """Yield True after each chunk: first what exists, then what Redis has beyond that."""
+        """Yield True after each slice: first what exists, then what Redis has beyond that."""
         ports = self._ports
-        for chunk in _chunked(ports.known.walk()):
-            self._judge(chunk)
-            yield True
-        for chunk in _chunked(ports.rows.keys()):
-            self._forget(chunk, waiting=())
-            yield True
-        for page in _chunked(key for key, _ in ports.settled.all()):
-            self._forget_settled(page)
+        yield from self._all_of(ports.known.walk(), self._judge)
+        yield from self._all_of(ports.rows.keys(), self._forget_stored)
+        yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
+
+    def _all_of(
+        self, keys: Iterator[K], act: Callable[[Sequence[K]], Sequence[K]]
+    ) -> Iterator[bool]:
+        """Act on all keys, a slice at a time; `act` returns those that exceed the allowance.
+
+        They are the next slices, no larger than what may be asked for: each is judged twice.
+        """
+        held: tuple[K, ...] = ()
+        while chunk := held[: max(1, self._allowed)] or tuple(islice(keys, SLICE_KEYS)):
+            held = (*act(chunk), *held[len(chunk) :])
+            self.held = bool(held)
             yield True
 
-    def _judge(self, keys: Sequence[WorkloadKey]) -> None:
+    def _judge(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
         ports, instant = self._ports, self._instant
         stored, settled = ports.rows.fingerprints(keys), ports.settled.get_many(keys)
         verdict = sweep.judge(keys, ports.known, settled=settled, stored=stored, instant=instant)
-        self.tally.workloads += len(keys)
-        self.tally.young += sum(one.at >= instant.settled_before_s for one in settled.values())
         self._store(verdict.store)
         waiting = self._waiting([one.key for one in verdict.add])
-        disagreeing = sweep.not_waiting(verdict, ports.known, stored=stored, waiting=waiting)
-        self._add(self._confirmed(disagreeing, stored))
+        found = sweep.not_waiting(verdict, ports.known, stored=stored, waiting=waiting)
+        self._add(self._confirmed(found[: self._allowed], stored))
+        held = [one.key for one in found[self._allowed :]]
+        self.tally.workloads += len(keys) - len(held)
+        self.tally.young += sum(one.at >= instant.settled_before_s for one in settled.values())
+        return held
 
     def _confirmed(
         self, disagreeing: Sequence[Disagreement], stored: Mapping[WorkloadKey, str]
@@ -162,6 +180,7 @@ class Sweep:
             Add(key=one.key, lane=Lane.BULK, row=known.row(one.key), cause=one.cause)
             for one in found
         ]
+        self.tally.asked += len(adds)
         self.tally.enqueued += self._ports.queue.add(adds, fence=self._fence).enqueued
         for one in found:
             self.tally.causes[one.cause] = self.tally.causes.get(one.cause, 0) + 1
@@ -172,7 +191,12 @@ class Sweep:
             self._ports.queue.store_rows(rows, fence=self._fence)
             self.tally.stored += len(rows)
 
-    def _forget_settled(self, keys: Sequence[WorkKey]) -> None:
+    def _forget_stored(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+        """Forget rows without a workload, unless a live change did since their keys were read."""
+        gone = sweep.gone(keys, self._ports.known)
+        return self._forget(list(self._ports.rows.fingerprints(gone))) if gone else ()
+
+    def _forget_settled(self, keys: Sequence[WorkKey]) -> Sequence[WorkloadKey]:
         """Forget what settled and vanished while nobody watched; its clean-up may wait already.
 
         Or have ended between the two reads: then nothing of it is settled any more.
@@ -180,21 +204,17 @@ class Sweep:
         gone = sweep.gone([key for key in keys if isinstance(key, WorkloadKey)], self._ports.known)
         waiting = self._waiting(gone)
         lost = [key for key in gone if key not in waiting]
-        if lost:
-            self._forget(list(self._ports.settled.get_many(lost)), waiting=())
+        return self._forget(list(self._ports.settled.get_many(lost))) if lost else ()
 
-    def _forget(self, keys: Sequence[WorkloadKey], *, waiting: Collection[WorkloadKey]) -> None:
-        gone = sweep.gone(keys, self._ports.known, waiting=waiting)
-        if gone:
-            self._ports.queue.forget(gone, fence=self._fence)
-            self.tally.forgotten += len(gone)
+    def _forget(self, gone: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+        """Forget keys; return those that exceed the allowance, for each queues a clean-up."""
+        now, held = gone[: self._allowed], gone[self._allowed :]
+        if now:
+            self.tally.asked += len(now)
+            self._ports.queue.forget(now, fence=self._fence, lane=Lane.BULK)
+            self.tally.forgotten += len(now)
+        return held
 
     def _waiting(self, keys: Sequence[WorkloadKey]) -> frozenset[WorkloadKey]:
         held = self._ports.queue.members(keys) if keys else []
         return frozenset(key for key, is_member in zip(keys, held, strict=True) if is_member)
-
-
-def _chunked(keys: Iterable[K]) -> Iterator[Sequence[K]]:
-    source = iter(keys)
-    while chunk := tuple(islice(source, CHUNK_KEYS)):
-        yield chunk

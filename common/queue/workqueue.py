@@ -86,10 +86,11 @@ class WorkQueue:
             result += self._add(part, rows=rows, fence=fence)
         return result
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
         """Delete the rows of workloads that are gone; queue them, so that a worker cleans up."""
         for part in chunked(keys, _CHUNK):
-            self._add([Add(key=key, cause="gone") for key in part], gone=part, fence=fence)
+            adds = [Add(key=key, lane=lane, cause="gone") for key in part]
+            self._add(adds, gone=part, fence=fence)
 
     def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
         """Store rows without queueing their keys."""

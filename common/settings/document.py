@@ -27,6 +27,8 @@ Our own names begin with `SLUICE_`.
   something else than its default.
 - ✎ marks settings that change what reports hold or which reports exist: a new value makes every
   workload's reports be looked at again, spread over time.
+- ⚲ marks settings that say which workloads are looked at, or what of them: a new value makes those
+  be looked at for which it makes a difference.
 """
 
 
@@ -48,7 +50,7 @@ def markdown() -> str:
 def _table(rows: Iterable[Setting[Any]]) -> str:
     lines = ["| name | format | default | meaning |", "|---|---|---|---|"]
     for row in sorted(rows, key=lambda row: row.name):
-        mark = " ✎" if row.shapes_reports else ""
+        mark = " ✎" if row.shapes_reports else " ⚲" if row.shapes_rows else ""
         unit = f" {row.unit}" if row.unit and row.default else ""
         lines.append(
             f"| `{row.name}`{mark} | {row.format.shown} | {_default(row)}{unit} | {row.meaning} |"

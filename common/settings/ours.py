@@ -123,6 +123,7 @@ PLATFORM = Setting(
     group="Scope",
     meaning="The platform of every node, such as `linux-amd64`, where nodes may not be watched "
     "(an installation with Roles only); empty: each node tells its own.",
+    shapes_rows=True,
 )
 IMAGE_WAIT_S = Setting(
     name="SLUICE_IMAGE_WAIT_S",
@@ -202,7 +203,7 @@ RESOURCE_LABELS = Setting(
     group="Reports",
     meaning="Labels of a workload that its reports and metrics carry too "
     "(trivy-operator's `report.resourceLabels`).",
-    shapes_reports=True,
+    shapes_rows=True,
 )
 RESOURCE_LABELS_PREFIX = Setting(
     name="SLUICE_RESOURCE_LABELS_PREFIX",
@@ -233,7 +234,7 @@ SKIP_RESOURCE_BY_LABELS = Setting(
     group="Scope",
     meaning="A workload with one of these label keys is not scanned "
     "(trivy-operator's `skipResourceByLabels`).",
-    shapes_reports=True,
+    shapes_rows=True,
 )
 LOG_FORMAT = Setting(
     name="SLUICE_LOG_FORMAT",

@@ -28,4 +28,7 @@ class Setting(Generic[T]):
     honoured: bool = True  # False: known, and a warning when it is set to something else
     instead: str = ""  # for one that is not honoured: why, or what to use
     secret: bool = False  # True: the value may hold a credential and is never quoted
-    shapes_reports: bool = False  # True: part of the epoch's digest
+    shapes_reports: bool = False  # True: part of the epoch's digest, so it reaches every key
+    # True: the watcher's rows tell it, so it reaches the keys whose rows differ, and no worker
+    # reads it.
+    shapes_rows: bool = False

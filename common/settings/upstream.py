@@ -19,7 +19,7 @@ TARGET_NAMESPACES = Setting(
     group="Scope",
     meaning="The namespaces whose workloads are scanned; empty: all.",
     upstream=True,
-    shapes_reports=True,
+    shapes_rows=True,
 )
 EXCLUDE_NAMESPACES = Setting(
     name="OPERATOR_EXCLUDE_NAMESPACES",
@@ -27,7 +27,7 @@ EXCLUDE_NAMESPACES = Setting(
     group="Scope",
     meaning="Namespaces left out, as globs; counts only where all namespaces are targets.",
     upstream=True,
-    shapes_reports=True,
+    shapes_rows=True,
 )
 TARGET_WORKLOADS = Setting(
     name="OPERATOR_TARGET_WORKLOADS",
@@ -36,7 +36,7 @@ TARGET_WORKLOADS = Setting(
     group="Scope",
     meaning="The kinds of workloads that are scanned.",
     upstream=True,
-    shapes_reports=True,
+    shapes_rows=True,
 )
 ONLY_CURRENT_REVISIONS = Setting(
     name="OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS",
@@ -45,7 +45,7 @@ ONLY_CURRENT_REVISIONS = Setting(
     group="Scope",
     meaning="Whether only the current ReplicaSet of a Deployment is scanned.",
     upstream=True,
-    shapes_reports=True,
+    shapes_rows=True,
 )
 VULNERABILITY = Setting(
     name="OPERATOR_VULNERABILITY_SCANNER_ENABLED",

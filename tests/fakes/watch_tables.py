@@ -14,7 +14,7 @@ from common.model.errors import SourceUnavailableError, StaleFenceError, Transie
 from common.model.facts import Fact
 from common.model.key import WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow, fingerprint
-from common.queue.contract import Add, AddResult
+from common.queue.contract import Add, AddResult, Lane
 from common.state.settled import SettledRow
 
 
@@ -52,11 +52,11 @@ class FakeTables:
         self._reply()
         return AddResult(new=new, duplicate=len(adds) - new)
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
         self._call(fence)
         for key in keys:
             self.stored.pop(key, None)
-            self.waiting[key] = Add(key=key, cause="gone")
+            self.waiting[key] = Add(key=key, lane=lane, cause="gone")
         self._reply()
 
     def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:

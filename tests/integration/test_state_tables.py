@@ -75,16 +75,25 @@ def test_rows_can_be_stored_without_work(queue: WorkQueue, rows: RowTable, fence
     assert claim(queue) == []
 
 
+@pytest.mark.parametrize("lane", Lane)
 def test_a_workload_that_is_gone_loses_its_row_and_is_cleaned_up(
-    queue: WorkQueue, rows: RowTable, fence: int
+    queue: WorkQueue, rows: RowTable, fence: int, lane: Lane
 ) -> None:
     """No finalizers: a worker finds the row gone and removes what the workload had."""
     queue.store_rows([row(WEB)], fence=fence)
-    queue.forget([WEB], fence=fence)
+    queue.forget([WEB], fence=fence, lane=lane)
     assert rows.get(WEB) is None
     assert list(rows.keys()) == []
     (found,) = claim(queue)
-    assert (found.key, found.lane) == (WEB, Lane.FRESH)
+    assert (found.key, found.lane) == (WEB, lane)
+
+
+def test_a_workload_that_is_gone_is_cleaned_up_at_once_where_nothing_else_is_said(
+    queue: WorkQueue, fence: int
+) -> None:
+    """Somebody deleted it just now, and looks whether its reports go."""
+    queue.forget([WEB], fence=fence)
+    assert [found.lane for found in claim(queue)] == [Lane.FRESH]
 
 
 def test_a_row_needs_a_fence(queue: WorkQueue, rows: RowTable) -> None:

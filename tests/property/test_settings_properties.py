@@ -14,16 +14,10 @@ names = st.sampled_from([row.name for row in ROWS])
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 environments = st.dictionaries(names, texts | st.sampled_from(["true", "5m", "3", "a=b"]))
 
-# One other value per setting that shapes reports, and one per setting that does not.
+# One other value per setting that shapes reports.
 OTHER = {
-    "SLUICE_RESOURCE_LABELS": "team",
     "SLUICE_ADDITIONAL_LABELS": "team=red",
     "SLUICE_ADDITIONAL_VULNERABILITY_REPORT_FIELDS": "Links",
-    "SLUICE_SKIP_RESOURCE_BY_LABELS": "skip",
-    "OPERATOR_TARGET_NAMESPACES": "shop",
-    "OPERATOR_EXCLUDE_NAMESPACES": "kube-*",
-    "OPERATOR_TARGET_WORKLOADS": "pod",
-    "OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS": "false",
     "OPERATOR_VULNERABILITY_SCANNER_ENABLED": "false",
     "OPERATOR_EXPOSED_SECRET_SCANNER_ENABLED": "false",
     "OPERATOR_SBOM_GENERATION_ENABLED": "false",

@@ -7,7 +7,7 @@ import pytest
 
 from common.model.key import WorkloadKey
 from watcher.fold.bykey import ByKey
-from watcher.fold.facts import Controller
+from watcher.fold.facts import Controller, ImageSet
 from watcher.fold.owned import Owned
 from watcher.fold.pool import Pool
 
@@ -88,6 +88,8 @@ class Thing(msgspec.Struct, frozen=True):
     namespace: str
     controller: Controller | None
     name: str = ""
+    created_at: int = 0
+    gang_images: ImageSet = ()
 
 
 def owned_by(name: str, called: str = "", uid: str = "u") -> Thing:

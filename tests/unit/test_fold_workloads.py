@@ -344,6 +344,13 @@ def test_a_gang_tells_everything_that_its_pods_run() -> None:
     assert [one.digest for one in row.containers[0].running] == [B, A]
 
 
+def test_what_a_kubelet_tells_of_any_pod_of_a_gang_reaches_the_row() -> None:
+    """The Pod itself is as it was, and its own key tells nothing: the head's does."""
+    cluster = folded(_step(0), b.upsert(b.pod("etl-1", _STEP, b.waits("app", "PodInitializing"))))
+    facts = cluster.apply([b.upsert(b.pod("etl-1", _STEP, b.runs("app", B)))])
+    assert facts == [RowChanged(key=b.key("Pod", "etl-0"))]
+
+
 def test_a_foreign_kind_that_borrows_a_name_is_unknown() -> None:
     """Volcano has a kind `Job` of its own; no row of ours would ever tell of its Pods."""
     owner = b.controlled_by("Job", "train", api_version="batch.volcano.sh/v1alpha1")

@@ -228,6 +228,7 @@ def test_only_what_shapes_reports_changes_the_epoch() -> None:
     plain = epoch_digest(parse({}))
     assert epoch_digest(parse({"SLUICE_LOG_LEVEL": "debug"})) == plain
     assert epoch_digest(parse({"TRIVY_SEVERITY": "CRITICAL"})) != plain
+    assert epoch_digest(parse({"OPERATOR_TARGET_NAMESPACES": "shop"})) == plain, "rows tell it"
 
 
 def test_streams_are_counted_by_resource() -> None:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.model.key import ClusterKey, WorkKey, WorkloadKey
-from common.queue.contract import Lane
+from common.queue.contract import Add, Lane
 from common.state.settled import SettledRow
 from tests import builders as b
 from tests.fakes.watch_tables import FakeTables
@@ -19,12 +19,14 @@ from watcher.metrics import WatchMetrics
 from watcher.pulse import Pulse
 from watcher.rounds import RoundPorts, Rounds
 from watcher.stream.change import Change, Op
-from watcher.sweeper import CHUNK_KEYS, Ports, Sweep
+from watcher.sweeper import SLICE_KEYS, Ports, Sweep
 
 KIND = "VulnerabilityReport"
 NAME = "replicaset-web-app"
 HASH = "ab" * 16
 WEB = b.key("ReplicaSet", "web")
+IDLE_S = 0.2
+ANY = 1_000_000  # an allowance that no sweep here exceeds
 
 
 def _workloads(count: int) -> list[Change]:
@@ -37,7 +39,7 @@ def _ports(tables: FakeTables, cluster: Cluster) -> Ports:
 
 def _sweep(tables: FakeTables, cluster: Cluster) -> Sweep:
     sweep = Sweep(_ports(tables, cluster), fence=tables.fence, epoch=tables.epoch, now_s=tables.now)
-    while sweep.step():
+    while sweep.step(ANY):
         pass
     return sweep
 
@@ -70,14 +72,59 @@ def test_a_restarted_watcher_stores_and_adds_nothing() -> None:
     assert (tally.enqueued, tally.stored) == (0, 0)
 
 
-def test_large_clusters_are_swept_in_chunks() -> None:
-    """Between two chunks live changes are served."""
-    cluster, tables = folded(*_workloads(CHUNK_KEYS + 1)), FakeTables()
+def test_large_clusters_are_swept_in_slices() -> None:
+    """Between two slices live changes are served."""
+    cluster, tables = folded(*_workloads(SLICE_KEYS + 1)), FakeTables()
     sweep = Sweep(_ports(tables, cluster), fence=0, epoch=0, now_s=0)
-    assert sweep.step()
-    assert len(tables.waiting) == CHUNK_KEYS
-    assert sweep.step()
-    assert len(tables.waiting) == CHUNK_KEYS + 1
+    assert sweep.step(ANY)
+    assert len(tables.waiting) == SLICE_KEYS
+    assert sweep.step(ANY)
+    assert len(tables.waiting) == SLICE_KEYS + 1
+
+
+def test_keys_that_exceed_the_allowance_are_judged_again_in_the_next_slice() -> None:
+    """By then they may have run: what is asked for is what is needed then."""
+    cluster, tables = folded(*_workloads(9)), FakeTables()
+    sweep = Sweep(_ports(tables, cluster), fence=0, epoch=0, now_s=0)
+    assert sweep.step(4)
+    assert (len(tables.waiting), sweep.held) == (4, True)
+    assert sweep.step(0)
+    assert (len(tables.waiting), sweep.held) == (4, True)
+    for key in list(cluster.prints)[4:6]:  # a live change asks for two of them, a worker runs them
+        tables.add([Add(key=key, row=cluster.row(key))], fence=0)
+    tables.work()
+    while sweep.step(4):
+        pass
+    assert len(tables.adds) == 9
+    assert (sweep.tally.workloads, sweep.tally.enqueued, sweep.held) == (9, 7, False)
+
+
+def test_clean_ups_count_against_the_allowance_and_go_to_bulk() -> None:
+    """A namespace of 3,000 workloads is deleted while nobody watches: nothing live waits for it."""
+    tables = FakeTables()
+    _sweep(tables, folded(*_workloads(5)))
+    tables.work()
+    sweep = Sweep(_ports(tables, folded()), fence=0, epoch=0, now_s=0)
+    assert sweep.step(2)
+    assert (len(tables.waiting), sweep.held) == (2, True)
+    while sweep.step(2):
+        assert len(tables.waiting) <= 5
+    assert {add.lane for add in tables.waiting.values()} == {Lane.BULK}
+    assert (sweep.tally.forgotten, sweep.held) == (5, False)
+
+
+def test_a_clean_up_that_a_live_change_asked_for_meanwhile_is_not_asked_for_again() -> None:
+    """It was held, came back, and went again before its turn came."""
+    tables = FakeTables()
+    _sweep(tables, folded(*_workloads(3)))
+    tables.work()
+    sweep = Sweep(_ports(tables, folded()), fence=0, epoch=0, now_s=0)
+    assert sweep.step(1)
+    tables.forget(list(tables.stored), fence=0)
+    tables.work()
+    while sweep.step(1):
+        pass
+    assert sweep.tally.forgotten == 1
 
 
 def test_rows_of_workloads_that_vanished_unwatched_are_forgotten_once() -> None:
@@ -128,7 +175,7 @@ def test_a_run_that_ends_between_two_reads_is_not_repeated() -> None:
         assert row is not None
         tables.stored[key] = row
         tables.waiting[key] = None  # type: ignore[assignment] # only that it waits matters
-    while sweep.step():
+    while sweep.step(ANY):
         pass
     assert sweep.tally.enqueued == 0
     assert tables.adds == []
@@ -213,12 +260,16 @@ class _Stage:
             highest_stamp=lambda: max((one.gist.epoch for one in self.cluster.reports), default=0),
         )
 
-    def go_round(self) -> None:
-        """Step until nothing is due."""
+    def go_round(self, *, turns: int = 0) -> None:
+        """Step until nothing is due; then let so many idle turns of the loop pass, and step on."""
         for _ in range(100):
-            if not self.rounds.busy:
+            if self.rounds.busy:
+                self.rounds.step(self.lead)
+            elif turns:
+                turns -= 1
+                self.time.now += IDLE_S
+            else:
                 return
-            self.rounds.step(self.lead)
         raise AssertionError("a sweep does not end")
 
     def sweeps(self) -> int:
@@ -268,11 +319,11 @@ def test_the_first_sweep_of_a_term_is_followed_by_one_over_what_was_too_young(
 
 def test_a_request_is_answered_by_a_sweep_that_began_after_it() -> None:
     """`sluice` waits for its number; a sweep that was under way may have passed its object."""
-    stage = _Stage(*_workloads(CHUNK_KEYS * 2))
+    stage = _Stage(*_workloads(SLICE_KEYS * 2))
     stage.rounds.step(stage.lead)
     stage.tables.requested = 7
     stage.rounds.look()
-    stage.go_round()
+    stage.go_round(turns=5)
     assert (stage.tables.swept, stage.sweeps()) == (0, 1), "it began before the request"
     stage.rounds.look()
     stage.go_round()
@@ -299,7 +350,7 @@ def test_a_request_is_answered_after_a_flush_that_lost_the_count_of_requests() -
 
 def test_a_sweep_that_redis_interrupts_begins_again_after_a_wait() -> None:
     """Half a sweep proves nothing."""
-    stage = _Stage(*_workloads(CHUNK_KEYS * 2))
+    stage = _Stage(*_workloads(SLICE_KEYS * 2))
     stage.rounds.step(stage.lead)
     stage.tables.go_away()
     stage.rounds.step(stage.lead)
@@ -308,7 +359,7 @@ def test_a_sweep_that_redis_interrupts_begins_again_after_a_wait() -> None:
     stage.time.now += 10
     stage.go_round()
     assert stage.sweeps() == 1
-    assert stage.tables.facts[-1].data["workloads"] == CHUNK_KEYS * 2
+    assert stage.tables.facts[-1].data["workloads"] == SLICE_KEYS * 2
 
 
 def test_a_lead_takes_fence_and_epoch_and_keeps_them_while_nothing_changes() -> None:

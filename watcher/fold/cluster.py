@@ -83,7 +83,7 @@ class Cluster:
         touched = Touched()
         taken = [self._tables.take(change, touched) for change in self._each(changes)]
         facts = [fact for fact in taken if fact is not None]
-        keys = touched.expand(self._tables.workloads, known=self._prints)
+        keys = touched.expand(self._tables.workloads)
         return [*facts, *self._rebuild(keys)]
 
     def _each(self, changes: Iterable[Change]) -> Iterator[Change]:
@@ -100,15 +100,15 @@ class Cluster:
         fact = workloads.get(key)
         if fact is None or workloads.cron_job_of(fact) is not None:
             return None
-        gang = workloads.gang(fact)
-        if gang[0] != fact:
+        if workloads.head(fact) != fact:
             return None
+        seen, stored = self._see(fact), bool(self.reports.of(key))
         row = build_row(
             fact,
-            self._see(fact, gang),
-            standing=self._standing(fact),
+            seen,
+            standing=self._standing(fact, told=seen.has_pods or stored),
             default_platform=self._tables.nodes.default_platform,
-            stored=bool(self.reports.of(key)),
+            stored=stored,
         )
         return None if is_idle(row) else row
 
@@ -134,26 +134,31 @@ class Cluster:
         self._prints.pop(key, None)
         self._prints.put(key.kind, key.namespace, name, now)
 
-    def _see(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Seen:
+    def _see(self, fact: WorkloadFact) -> Seen:
         return see(
-            self._pods_of(fact, gang),
+            self._pods_of(fact),
             platform_of=self._tables.nodes.platform_of,
             finished_tell=fact.kind in _FINISHED_TELL,
         )
 
-    def _pods_of(self, fact: WorkloadFact, gang: list[WorkloadFact]) -> Iterator[PodFact]:
+    def _pods_of(self, fact: WorkloadFact) -> Iterator[PodFact]:
         """Yield the Pods whose digests belong to the workload."""
-        pods = self._tables.pods
+        pods, workloads = self._tables.pods, self._tables.workloads
         if fact.kind == "Pod":
-            found = (pods.get(one.namespace, one.name) for one in gang)
+            found = (pods.get(one.namespace, one.name) for one in workloads.gang(fact))
             yield from (pod for pod in found if pod is not None)
             return
-        owners = self._tables.workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
+        owners = workloads.jobs_of(fact) if fact.kind == "CronJob" else [fact]
         for owner in owners:
             yield from pods.of(owner.me, owner.namespace)
 
-    def _standing(self, fact: WorkloadFact) -> Standing:
+    def _standing(self, fact: WorkloadFact, *, told: bool) -> Standing:
+        """Return how a workload stands; `told`: whether its row is, if it is an old revision's.
+
+        To look for a successor is O(n) in a Deployment's revisions, and it keeps as many as it is
+        told to.
+        """
         workloads = self._tables.workloads
         if not self._options.only_current_revisions or workloads.is_current(fact):
             return Standing()
-        return Standing(current=False, successor=workloads.successor(fact))
+        return Standing(current=False, successor=workloads.successor(fact) if told else "")

@@ -8,9 +8,13 @@ and 275,000 reports must fit into a hundred megabytes. Values only.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
 from common.model.key import WorkloadKey
+
+ImageSet: TypeAlias = tuple[tuple[str, str], ...]  # container names with their images, sorted
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -48,6 +52,11 @@ class PodFact(Fact, frozen=True):
     def age_rank(self) -> tuple[int, str]:
         """Order from the oldest to the newest; the name decides within one second."""
         return (self.created_at, self.name)
+
+    @property
+    def gang_images(self) -> ImageSet:
+        """Nothing: what a Pod is specified to run is told by its `WorkloadFact`."""
+        return ()
 
 
 class ContainerFact(Fact, frozen=True):
@@ -94,8 +103,10 @@ class WorkloadFact(Fact, frozen=True):
         return WorkloadKey(kind=me.kind, namespace=self.namespace, name=me.name)
 
     @property
-    def image_set(self) -> tuple[tuple[str, str], ...]:
-        """Container names with their images, in a fixed order."""
+    def gang_images(self) -> ImageSet:
+        """What Pods of one controller must have in common to share a row; others share none."""
+        if self.kind != "Pod":
+            return ()
         return tuple(sorted((one.name, one.image) for one in self.containers))
 
 

@@ -6,13 +6,13 @@ error, node nor end of life leaves the fact equal and never leaves this fold. Pu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 
 from common.model.workload import Running
 from watcher.fold.facts import Controller, PodFact
-from watcher.fold.owned import Owned, name_of
+from watcher.fold.owned import Owned
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +42,7 @@ class Pods:
 
     def owner(self, named: Controller, namespace: str) -> Controller:
         """Return the one object by which its Pods know a controller; else what was given."""
-        pods = self._owned.of(name_of(named, namespace))
-        return next((one.controller for one in pods if one.controller == named), None) or named
+        return self._owned.controller(named, namespace) or named
 
     def put(self, pod: PodFact) -> PodFact | None:
         """Take a Pod in; return what was known of it before, None for a new one."""
@@ -72,8 +71,7 @@ class Pods:
         Owners are told apart by uid: Pods of a deleted StatefulSet may outlive it beside a new one
         of the same name.
         """
-        found = self._owned.of(name_of(controller, namespace))
-        return [pod for pod in found if pod.controller == controller]
+        return self._owned.under(controller, namespace)
 
     def __len__(self) -> int:
         """Return how many there are; safe while another thread folds."""
@@ -95,10 +93,15 @@ def see(pods: Iterable[PodFact], *, platform_of: Callable[[str], str], finished_
     running = _running(living, platform_of)
     if finished_tell:
         for pod in newest_first:
-            if pod.finished:
+            if pod.finished and _tells_more(pod, running):
                 running = {**_running([pod], platform_of), **running}
     pull_errors = _pull_errors(living, known=running)
     return Seen(has_pods=bool(living), running=running, pull_errors=pull_errors)
+
+
+def _tells_more(pod: PodFact, running: Collection[str]) -> bool:
+    """Whether a Pod tells a digest for a container of which none is known."""
+    return any(told.digest and told.container not in running for told in pod.told)
 
 
 def _running(

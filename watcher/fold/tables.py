@@ -140,8 +140,8 @@ class Tables:
         before = self.workloads.put(fact)
         if before != fact:
             self._touch(fact, touched)
-            if before is not None and before.controller != fact.controller:
-                self._touch(before, touched)
+            if before is not None:
+                self._touch(before, touched)  # it may have left a family, or a gang
 
     def _remove_workload(self, kind: str, namespace: str, name: str, touched: Touched) -> None:
         gone = self.workloads.remove(WorkloadKey(kind=kind, namespace=namespace, name=name))
@@ -157,7 +157,7 @@ class Tables:
         if cron_job is not None:
             touched.key(cron_job)
         if fact.kind == "Pod":
-            touched.gang(fact)
+            touched.workloads(self.workloads.front(fact))
 
     def _put_deployment(self, owner: Workload, touched: Touched) -> None:
         meta = owner.metadata

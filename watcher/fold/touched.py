@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from common.model.key import WorkloadKey
 from watcher.fold.facts import PodFact, WorkloadFact
-from watcher.fold.owned import OwnerName, name_of
 from watcher.fold.workloads import OWNING_KINDS, Workloads
 
 
@@ -15,7 +14,6 @@ class Touched:
 
     def __init__(self) -> None:
         self._keys: dict[WorkloadKey, bool] = {}  # value: whether only a node touched it
-        self._gangs: dict[OwnerName, bool] = {}
 
     def key(self, key: WorkloadKey, *, spread: bool = False) -> None:
         """Touch one row; `spread`: a node does, so many rows may be touched at once."""
@@ -27,44 +25,27 @@ class Touched:
             self.key(fact.key)
 
     def pod(self, pod: PodFact, *, spread: bool = False) -> None:
-        """Touch the row that tells about a Pod: its owner's, its own or its gang's."""
+        """Touch the row that tells about a Pod: its owner's, or its own and thereby its gang's."""
         controller = pod.controller
-        if controller is None or controller.kind not in OWNING_KINDS:
-            self.key(WorkloadKey(kind="Pod", namespace=pod.namespace, name=pod.name), spread=spread)
-        if controller is None:
-            return
-        if controller.kind in OWNING_KINDS:
+        kind, name = "Pod", pod.name
+        if controller is not None and controller.kind in OWNING_KINDS:
             kind, name = controller.kind, controller.name
-            self.key(WorkloadKey(kind=kind, namespace=pod.namespace, name=name), spread=spread)
-        else:
-            self._gang(name_of(controller, pod.namespace), spread=spread)
+        self.key(WorkloadKey(kind=kind, namespace=pod.namespace, name=name), spread=spread)
 
-    def gang(self, fact: WorkloadFact) -> None:
-        """Touch the rows of all Pods beside a Pod of a controller that is no workload."""
-        if fact.controller is not None:
-            self._gang(name_of(fact.controller, fact.namespace), spread=False)
-
-    def _gang(self, owner: OwnerName, *, spread: bool) -> None:
-        self._gangs[owner] = self._gangs.get(owner, True) and spread
-
-    def expand(
-        self, workloads: Workloads, *, known: Container[WorkloadKey]
-    ) -> dict[WorkloadKey, bool]:
+    def expand(self, workloads: Workloads) -> dict[WorkloadKey, bool]:
         """Return every row to build, with whether only nodes touched it.
 
-        A Job of a CronJob stands for the CronJob; a gang for its heads, and for those that were
-        heads before (`known` rows).
+        A Job of a CronJob stands for the CronJob, a Pod of a gang for the gang's head.
         """
         keys = dict(self._keys)
         for key, spread in self._keys.items():
             fact = workloads.get(key)
-            cron_job = workloads.cron_job_of(fact) if fact is not None else None
-            if cron_job is not None:
-                keys[cron_job] = keys.get(cron_job, True) and spread
-        for owner, spread in self._gangs.items():
-            heads = {head.key for head in workloads.heads(owner)}
-            members = (member.key for member in workloads.children(*owner))
-            for key in members:
-                if key in heads or key in known:
-                    keys[key] = keys.get(key, True) and spread
+            teller = _teller(fact, workloads) if fact is not None else key
+            if teller != key:
+                keys[teller] = keys.get(teller, True) and spread
         return keys
+
+
+def _teller(fact: WorkloadFact, workloads: Workloads) -> WorkloadKey:
+    """Return the key whose row tells about an object."""
+    return workloads.cron_job_of(fact) or workloads.head(fact).key
