@@ -18,6 +18,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "cluster": "abcd1234",
         "empty": False,
         "coverage": {"workloads": 3000, "true": 2999, "share": 0.9997},
+        "lacking": [],
         "failing": {},
         "queue": {
             "reconcile": {"fresh": lane, "bulk": {"queued": 120, "oldest_age_s": 61.0}},
@@ -46,7 +47,7 @@ def shown(**changes: Any) -> dict[str, Any]:
 def overview(**changes: Any) -> Overview:
     """Return an overview of a calm cluster; `document` changes parts of the document."""
     document = shown(**changes.pop("document", {}))
-    given: dict[str, Any] = {"document": document, "parked": [], "partial": {}, "facts": []}
+    given: dict[str, Any] = {"document": document, "parked": [], "lacking": {}, "facts": []}
     return Overview(**{**given, **changes})
 
 

@@ -11,6 +11,7 @@ from common.cli.layout import columns
 from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
 from common.overview.gather import gather
+from common.overview.lacking import number, summary
 from common.overview.view import Document
 from common.overview.words import age, percent
 
@@ -39,8 +40,10 @@ def _numbers(document: Document) -> str:
     if covered["workloads"]:
         share = percent(covered["true"], covered["workloads"])
         shares = f"{covered['true']} of {covered['workloads']} workloads ({share})"
+    lacking = summary(document)
     lines = [
         ("true reports", shares),
+        *([("lacking", f"{number(document)}: {lacking}")] if lacking else []),
         ("database", _database_shown(database)),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
         ("workers", f"{len(document['workers'])} alive"),

@@ -113,6 +113,7 @@ def _failing(document: Document) -> Iterator[Problem]:
             details=_examples(members),
         )
     yield from _dead(document)
+    yield from _unqueued(document)
     if document["failing"]:
         reasons = (f"{reason} {count}" for reason, count in sorted(document["failing"].items()))
         number = sum(document["failing"].values())
@@ -120,6 +121,21 @@ def _failing(document: Document) -> Iterator[Problem]:
             said=f"{counted(number, 'workload')} lack reports of an image: {', '.join(reasons)}",
             remedy="kubectl get events -A --field-selector reason=ScanFailed",
         )
+
+
+def _unqueued(document: Document) -> Iterator[Problem]:
+    """Yield what nobody works on: keys that were dropped, or lost with Redis' data."""
+    for group in document["lacking"]:
+        if group["why"] == "unqueued":
+            names, more = group["examples"], group["workloads"] - len(group["examples"])
+            lacks = "lacks" if group["workloads"] == 1 else "lack"
+            told = [", ".join(names), *([f"and {more} more"] if more else [])]
+            yield Problem(
+                said=f"{counted(group['workloads'], 'workload')} {lacks} reports, and nobody works "
+                "on it before the next sweep",
+                remedy=f"sluice rescan {names[0]}   # queues it now",
+                details=(" ".join(told),),
+            )
 
 
 def _dead(document: Document) -> Iterator[Problem]:

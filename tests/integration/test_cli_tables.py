@@ -86,7 +86,7 @@ def test_the_status_of_an_empty_cluster_has_every_key(
     assert (found["running"], found["delayed"], found["dead"]) == (0, 0, 0)
     assert found["circuits"] == []
     assert found["database"] == {"version": None, "age_s": None, "checked_age_s": None}
-    assert (found["failing"], found["failures"]) == ({}, [])
+    assert (found["lacking"], found["failing"], found["failures"]) == ([], {}, [])
     assert [each["said"].partition(":")[0] for each in found["problems"]] == [
         f"the key space '{tables.names.cluster}' is empty"
     ]

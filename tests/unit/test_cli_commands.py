@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from common.model.workload import Fingerprint
 from common.overview.coverage import coverage
 from common.overview.database import described
 from common.overview.words import age
+from common.queue.standing import Stand, State
 from common.state.database import DatabaseRow
 from common.state.examine import Server
 from common.state.fitness import judge
@@ -264,17 +265,24 @@ rows = st.builds(
     epoch=st.integers(0, 2),
     outcome=outcomes,
 )
+stands = st.builds(
+    Stand, state=st.sampled_from(get_args(State)), failed=st.booleans(), source=st.just("s")
+)
 
 
 @given(
     st.dictionaries(keys, st.sampled_from([Fingerprint("1"), Fingerprint("2")])),
     st.dictionaries(keys, rows),
+    st.dictionaries(keys, stands),
 )
 def test_coverage_stays_between_nothing_and_all(
-    wanted: dict[WorkloadKey, Fingerprint], settled: dict[WorkKey, SettledRow]
+    wanted: dict[WorkloadKey, Fingerprint],
+    settled: dict[WorkKey, SettledRow],
+    standings: dict[WorkKey, Stand],
 ) -> None:
     """103 % covered is a bug that everybody sees."""
-    found = coverage(wanted, settled.items(), epoch=1)
+    found = coverage(wanted, settled.items(), standings, epoch=1)
+    assert found.true + len(found.lacking) == found.workloads
     assert 0 <= found.true <= found.workloads <= len(wanted)
     assert 0.0 <= found.share <= 1.0
 

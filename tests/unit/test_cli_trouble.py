@@ -32,6 +32,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "cluster": "abcd1234",
         "empty": False,
         "coverage": {"workloads": 40, "true": 40, "share": 1.0},
+        "lacking": [],
         "failing": {},
         "queue": {
             "reconcile": {"fresh": lane, "bulk": {"queued": 120, "oldest_age_s": 61.0}},
@@ -116,6 +117,22 @@ def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
     assert lines[-1].startswith("  sluice history Pod/shop/web ")
 
 
+UNQUEUED = {
+    "why": "unqueued",
+    "reason": "",
+    "workloads": 5,
+    "examples": ["Pod/shop/a", "Pod/shop/b", "Pod/shop/c"],
+}
+
+
+def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
+    """A key that was dropped stood in no list until the sweep found it."""
+    lines = shown(lacking=[UNQUEUED])
+    assert lines[1] == "    Pod/shop/a, Pod/shop/b, Pod/shop/c and 2 more"
+    assert lines[-1] == "  sluice rescan Pod/shop/a   # queues it now"
+    assert "lacking       5: 5 in no queue until the next sweep" in lines
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -128,6 +145,7 @@ def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
             "database is 3d old",
         ),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
+        ({"lacking": [UNQUEUED]}, "5 workloads lack reports, and nobody works on it"),
         ({"dead": 7}, "7 keys are parked in all, 0 of them above"),
     ],
 )
@@ -146,6 +164,7 @@ def test_each_trouble_is_told_once_with_a_remedy(changes: dict[str, Any], word: 
         {"database": {"version": "local", "age_s": None, "checked_age_s": 5.0}},
         {"database": {"version": "v", "age_s": STALE_S, "checked_age_s": 5.0}},
         {"failures": [failure()], "dead": 1},
+        {"lacking": [{**UNQUEUED, "why": "queued"}, {**UNQUEUED, "why": "waiting"}]},
     ],
 )
 def test_a_calm_cluster_and_a_database_of_ones_own_are_no_trouble(changes: dict[str, Any]) -> None:

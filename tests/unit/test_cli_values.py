@@ -1,4 +1,4 @@
-"""The command line's pure parts: columns, ages, coverage, spreading, what OBJECT means."""
+"""The command line's pure parts: columns, ages, spreading, what OBJECT means."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from common.model.image import ImageUse
 from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.overview.ages import database_age_s
-from common.overview.coverage import coverage
 from common.overview.words import age, counted
 from common.queue.contract import Lane
-from common.state.settled import SettledRow
 from tests.cli_values import row
 
 # --- layout
@@ -78,62 +76,12 @@ def test_a_databases_age_comes_from_its_version(version: str, expected: float | 
     assert found == (None if expected is None else pytest.approx(expected, abs=0.01))
 
 
-# --- coverage
+# --- rescan
 
 
 def key(name: str) -> WorkloadKey:
     """Return a workload's key."""
     return WorkloadKey(kind="ReplicaSet", namespace="shop", name=name)
-
-
-def settled(want: str, outcome: str = "Converged", epoch: int = 3) -> SettledRow:
-    """Return what a run settled."""
-    return SettledRow(fingerprint=want, epoch=epoch, outcome=outcome)
-
-
-WANTED = {key(name): Fingerprint(f"f-{name}") for name in "abcde"}
-
-
-def test_true_means_converged_with_what_is_wanted_in_this_epoch() -> None:
-    """Coverage is the one number that people put on a wall: it may not flatter."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key("a"), settled("f-a")),
-        (key("b"), settled("f-b", epoch=2)),
-        (key("c"), settled("old")),
-        (key("d"), settled("f-d", "Partial:ImageNotFound")),
-        (ClusterKey(what="database"), settled("")),
-        (key("gone"), settled("f-gone")),
-    ]
-    found = coverage(WANTED, rows, epoch=3)
-    assert (found.workloads, found.true, found.share) == (5, 1, 0.2)
-    assert found.failing == {"ImageNotFound": 1}
-
-
-def test_what_rests_needs_no_reports() -> None:
-    """Skipped and retired workloads would keep the number below 100 % for ever."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key(name), settled(f"f-{name}", "Rest:Skipped")) for name in "abcd"
-    ]
-    assert coverage(WANTED, rows, epoch=3).workloads == 1
-
-
-def test_what_failed_is_counted_by_reason_and_only_while_it_is_wanted() -> None:
-    """A failure of what the workload was before its rollout is no failure of today."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key("a"), settled("f-a", "Partial:ImageNotFound")),
-        (key("b"), settled("f-b", "Partial:ImageNotFound")),
-        (key("c"), settled("f-c", "Partial")),
-        (key("d"), settled("old", "Partial:Unauthorized")),
-    ]
-    assert coverage(WANTED, rows, epoch=3).failing == {"ImageNotFound": 2, "Unknown": 1}
-
-
-def test_an_empty_cluster_is_covered() -> None:
-    """0 of 0 is not a fault."""
-    assert coverage({}, [], epoch=0).share == 1.0
-
-
-# --- rescan
 
 
 @given(st.integers(1, 60), st.floats(0, 1e6))
