@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
+from common.cli import queue_actions
 from common.cli.command import Command, Context, positive
 from common.cli.layout import columns
 from common.cli.tables import open_tables, require_use
-from common.model.key import WorkKey, WorkloadKey, parse_key
-from common.ops.exit_status import DONE, FAILED
+from common.model.key import WorkKey, parse_key
+from common.ops.exit_status import DONE
 from common.overview.tables import Tables
 from common.overview.words import age
 from common.queue.contract import Entry, Lane
@@ -150,15 +151,14 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         match arguments.action:
             case action if action in _LOOKS:
                 return _list(context, arguments, tables)
-            case "requeue" | "drop":
-                return _act(context, arguments, tables)
+            case "requeue":
+                return queue_actions.requeue(context, tables, arguments.key)
+            case "drop":
+                return queue_actions.drop(context, tables, arguments.key)
             case "pause":
-                tables.queue.pause()
-                context.terminal.note("paused: running keys finish, no key is taken until resume")
+                return queue_actions.pause(context, tables)
             case _:  # argparse lets nothing else through
-                tables.queue.resume()
-                context.terminal.note("resumed")
-    return DONE
+                return queue_actions.resume(context, tables)
 
 
 def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
@@ -177,20 +177,6 @@ def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> in
     if not entries and not arguments.json:
         context.terminal.note(f"no key is {' or '.join(states)}")
     return DONE
-
-
-def _act(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
-    if arguments.action == "requeue":
-        moved = tables.queue.requeue(arguments.key)
-        known = not isinstance(arguments.key, WorkloadKey) or tables.rows.get(arguments.key)
-        unknown = "" if known else f"; {arguments.key.shown} is not in the cluster, so it cleans up"
-        context.terminal.note(f"queued{unknown}" if moved else "it was about to run anyway")
-        return DONE
-    if tables.queue.drop(arguments.key):
-        context.terminal.note("dropped; the next sweep brings it back if its reports need it")
-        return DONE
-    context.terminal.note(f"{arguments.key} is not in the queue, or it is running")
-    return FAILED
 
 
 COMMANDS = {

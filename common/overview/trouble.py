@@ -128,11 +128,11 @@ def _unqueued(document: Document) -> Iterator[Problem]:
     for group in document["lacking"]:
         if group["why"] == "unqueued":
             names, more = group["examples"], group["workloads"] - len(group["examples"])
-            lacks = "lacks" if group["workloads"] == 1 else "lack"
+            lacks, them = ("lacks", "it") if group["workloads"] == 1 else ("lack", "them")
             told = [", ".join(names), *([f"and {more} more"] if more else [])]
             yield Problem(
                 said=f"{counted(group['workloads'], 'workload')} {lacks} reports, and nobody works "
-                "on it before the next sweep",
+                f"on {them} before the next sweep",
                 remedy=f"sluice rescan {names[0]}   # queues it now",
                 details=(" ".join(told),),
             )

@@ -222,17 +222,6 @@ def test_the_queue_lists_all_states_or_one(
     assert len(json.loads(said(capsys, "queue", "ls", "--json", "--limit", "1"))) == 1
 
 
-def test_a_key_is_dropped_and_requeued(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
-    """By hand, when nothing else helps; a second drop says that there was nothing."""
-    web = row("web-1")
-    add_rows(tables, web)
-    assert main(["queue", "drop", str(web.key)]) == 0
-    assert main(["queue", "drop", str(web.key)]) == 1
-    assert main(["queue", "requeue", str(web.key)]) == 0
-    assert tables.queue.members([web.key]) == [True]
-    assert capsys.readouterr().out == ""
-
-
 def test_an_empty_list_says_so_beside_the_result(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,18 +235,6 @@ def test_an_empty_list_says_so_beside_the_result(
     assert capsys.readouterr() == ("[]\n", "")
 
 
-def test_a_requeue_of_what_is_not_in_the_cluster_says_so(
-    tables: Tables, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`queued` alone looks as if the name had been right."""
-    add_rows(tables, row("web-1"))
-    main(["queue", "requeue", "workload/Pod/shop/tyop"])
-    assert "Pod/shop/tyop is not in the cluster" in capsys.readouterr().err
-    tables.queue.drop(row("web-1").key)
-    main(["queue", "requeue", str(row("web-1").key)])
-    assert capsys.readouterr().err == "queued\n"
-
-
 def test_a_rescan_of_everything_in_an_empty_cluster_asks_for_the_watcher(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,17 +242,6 @@ def test_a_rescan_of_everything_in_an_empty_cluster_asks_for_the_watcher(
     assert tables.images.keys() == []
     assert main(["rescan", "--all"]) == 1
     assert "is the watcher running?" in capsys.readouterr().err
-
-
-def test_pause_stops_claims_and_resume_lets_them_go_on(
-    tables: Tables, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An incident at a registry is a good moment to hold still."""
-    add_rows(tables, row("web-1"))
-    said(capsys, "queue", "pause")
-    assert tables.queue.claim("reconcile", "w1", limit=1, lease_s=60) == []
-    said(capsys, "queue", "resume")
-    assert len(tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)) == 1
 
 
 def test_a_rescan_brings_a_parked_image_back_at_once(

@@ -145,7 +145,7 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
             "database is 3d old",
         ),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
-        ({"lacking": [UNQUEUED]}, "5 workloads lack reports, and nobody works on it"),
+        ({"lacking": [UNQUEUED]}, "5 workloads lack reports, and nobody works on them"),
         ({"dead": 7}, "7 keys are parked in all, 0 of them above"),
     ],
 )
