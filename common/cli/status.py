@@ -10,6 +10,7 @@ from common.cli.command import Command, Context
 from common.cli.layout import columns
 from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
+from common.overview import generation
 from common.overview.gather import gather
 from common.overview.lacking import number, summary
 from common.overview.view import Document
@@ -46,9 +47,16 @@ def _numbers(document: Document) -> str:
         *([("lacking", f"{number(document)}: {lacking}")] if lacking else []),
         ("database", _database_shown(database)),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
-        ("workers", f"{len(document['workers'])} alive"),
+        ("workers", _workers_shown(document)),
+        ("generation", generation.shown(document["generation"])),
     ]
     return f"{columns(lines)}\n\n{_pools(document)}"
+
+
+def _workers_shown(document: Document) -> str:
+    standing = len(document["generation"]["standing_back"])
+    back = f", {standing} of them {'stands' if standing == 1 else 'stand'} back" if standing else ""
+    return f"{len(document['workers'])} alive{back}"
 
 
 def _next(document: Document) -> str:

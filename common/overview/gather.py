@@ -12,6 +12,7 @@ from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
 from common.overview.failures import LOOKED_AT, failures
+from common.overview.generation import described as described_generation
 from common.overview.lacking import grouped, named
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import problems
@@ -55,7 +56,8 @@ def numbers(tables: Tables) -> dict[str, Any]:
 def _numbers(
     tables: Tables, measured: Coverage, facts: Sequence[Fact], *, now_s: float
 ) -> dict[str, Any]:
-    totals = tables.queue.totals()
+    totals, loops = tables.queue.totals(), tables.workers.loops()
+    published = tables.epoch.published()
     return {
         "cluster": tables.names.cluster,
         "empty": is_empty(tables),
@@ -72,9 +74,10 @@ def _numbers(
         **_summed(totals),
         "circuits": [described_circuit(each, now_s=now_s) for each in tables.circuits.troubles()],
         "database": _database(tables, now_s),
-        "epoch": tables.epoch.current(),
+        "epoch": published.number,
+        "generation": described_generation(published, loops),
         "last_event_age_s": _last_event_age_s(facts, now_s),
-        "workers": list(tables.workers.alive()),
+        "workers": [loop.name for loop in loops],
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from common.model.key import ImageKey, parse_key
+from common.overview import generation
 from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
@@ -53,6 +54,12 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
         yield Problem(
             said="no worker is alive: nothing is scanned or written",
             remedy="start `sluice run`, or look at the log of the worker pods",
+        )
+    if standing := generation.said(document["generation"], workers=len(document["workers"])):
+        yield Problem(
+            said=standing,
+            remedy=generation.REMEDY,
+            details=_first(generation.differences(document["generation"])),
         )
     silent_s = document["last_event_age_s"]
     if silent_s is not None and silent_s > _SILENT_SWEEPS * sweep_interval_s:
@@ -154,9 +161,12 @@ def _look_at(name: str) -> str:
 
 
 def _examples(members: Sequence[Document]) -> tuple[str, ...]:
-    told = [_example(member) for member in members[:_EXAMPLES]]
-    more = len(members) - len(told)
-    return (*told, f"and {more} more") if more else tuple(told)
+    return _first([_example(member) for member in members])
+
+
+def _first(told: Sequence[str]) -> tuple[str, ...]:
+    more = len(told) - _EXAMPLES
+    return (*told[:_EXAMPLES], f"and {more} more") if more > 0 else tuple(told)
 
 
 def _example(failure: Document) -> str:

@@ -11,7 +11,9 @@ from common.model.errors import SluiceError, SourceUnavailableError, StaleFenceE
 from common.model.facts import FACT_KINDS, Fact
 from common.model.key import ClusterKey, WorkKey
 from common.model.workload import fingerprint
+from common.ops.version import VERSION
 from common.queue.contract import Add, Claim, Lane, Retry, Settled, Waiting
+from common.queue.registration import Registration
 from common.queue.workqueue import WorkQueue
 from common.state.control import Control
 from common.state.epoch import EpochTable, Generation, Published
@@ -21,6 +23,7 @@ from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
+from common.state.workers import Loop, WorkerTable
 from tests.queue_values import LEASE_S, converged, parked, row, workload, workloads
 
 pytestmark = pytest.mark.integration
@@ -274,6 +277,34 @@ def test_without_an_answer_nobody_stands_back() -> None:
         raise SourceUnavailableError("Redis: gone")
 
     assert Generation(gone, "a").stands()
+
+
+def test_a_generation_is_published_with_its_version_and_workers_tell_theirs(
+    redis_client: Redis, names: Names, fence: int, queue: WorkQueue
+) -> None:
+    """Workers of two generations mixed unseen: who stood back showed in a log line alone."""
+    table, workers = EpochTable(redis_client, names), WorkerTable(redis_client, names)
+    table.publish("new", fence=fence)
+    assert table.published() == Published(1, "new", VERSION)
+    new, old = (f"{names.cluster}-{name}" for name in ("w1", "w2"))
+    for name, digest in ((new, "new"), (old, "old")):
+        queue.beat(name, lease_s=60)
+        registration = Registration(
+            redis_client, names, worker=name, pools=("scan",), digest=digest
+        )
+        registration.birth()
+        registration.birth()  # again after a flush, or twice
+    queue.beat("a-silent-one", lease_s=60)
+    redis_client.hset(names.own("epoch"), "version", b"\xff")  # somebody's hand: no reason to fail
+    assert table.published().number == 1
+    assert workers.loops() == (
+        Loop("a-silent-one", "", ""),
+        Loop(new, "new", VERSION),
+        Loop(old, "old", VERSION),
+    )
+    assert redis_client.ttl(f"rq:worker:{new}") > 0
+    registration.death()
+    Registration(redis_client, names, worker=new, pools=("scan",)).death()
 
 
 # --- seen

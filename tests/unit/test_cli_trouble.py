@@ -55,6 +55,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "checked_age_s": 90.0,
         },
         "epoch": 1,
+        "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
         "workers": ["w1", "w2"],
     }
@@ -96,6 +97,7 @@ def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
         "database      2026-11-25T06:00:00Z, 1h old, looked for a newer one 1m30s ago",
         "last event    4s ago",
         "workers       2 alive",
+        "generation    1 (version 0.1.0)",
         "",
         "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  DEAD",
         "reconcile  0      120   1m1s    16       2        0",
@@ -117,12 +119,27 @@ def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
     assert lines[-1].startswith("  sluice history Pod/shop/web ")
 
 
+PUBLISHED = {"number": 4, "digest": "d4", "version": "0.2.0", "standing_back": []}
+OLDER = {"worker": "w1", "digest": "d3", "version": "0.1.0"}
 UNQUEUED = {
     "why": "unqueued",
     "reason": "",
     "workloads": 5,
     "examples": ["Pod/shop/a", "Pod/shop/b", "Pod/shop/c"],
 }
+
+
+def test_workers_of_another_generation_are_named_with_the_difference() -> None:
+    """Half the workers idle, and nobody sees that it is for a setting that they lack."""
+    other = {"worker": "w2", "digest": "d5", "version": "0.2.0"}
+    lines = shown(generation={**PUBLISHED, "standing_back": [OLDER, other]})
+    assert lines[:3] == [
+        "! 2 of 2 workers stand back: generation 4 (version 0.2.0) is published",
+        "    w1 is of version 0.1.0",
+        "    w2 has other settings",
+    ]
+    assert "workers       2 alive, 2 of them stand back" in lines
+    assert "generation    4 (version 0.2.0)" in lines
 
 
 def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
@@ -145,6 +162,10 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
             "database is 3d old",
         ),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
+        (
+            {"generation": {**PUBLISHED, "standing_back": [OLDER]}},
+            "1 of 2 workers stands back: generation 4 (version 0.2.0) is published",
+        ),
         ({"lacking": [UNQUEUED]}, "5 workloads lack reports, and nobody works on them"),
         ({"dead": 7}, "7 keys are parked in all, 0 of them above"),
     ],
