@@ -147,6 +147,22 @@ def test_a_deployments_story_is_that_of_its_replicaset_and_its_image(
     assert "web-0" not in text
 
 
+def test_an_image_that_was_never_resolved_is_found_by_its_reference(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first thing one types after a typing error in a manifest."""
+    web = row("web-1")
+    add_rows(tables, web)
+    (claim,) = tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    park = Park(reason="ImageNotFound", message="app:1: not there", probe_after_s=60)
+    tables.queue.complete("w1", [(claim, park)])
+    text = said(capsys, "history", "docker.io/library/app:1")
+    assert text.startswith("ReplicaSet/shop/web-1\n")
+    assert "(ImageNotFound): app:1: not there." in text
+    assert main(["rescan", "app:1"]) == 0
+    assert tables.queue.ls("queued")[0].key == web.key
+
+
 def test_a_story_is_told_to_scripts_as_facts(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:

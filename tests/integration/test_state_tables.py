@@ -90,6 +90,16 @@ def test_a_workload_that_is_gone_loses_its_row_and_is_cleaned_up(
     assert (found.key, found.lane) == (WEB, Lane.FRESH)
 
 
+def test_every_row_is_read_and_one_that_cannot_be_hides_no_other(
+    queue: WorkQueue, rows: RowTable, redis_client: Redis, names: Names, fence: int
+) -> None:
+    """A newer watcher's row, or somebody's hand: the others are still asked for."""
+    stored = [row(each) for each in workloads(3)]
+    queue.store_rows(stored, fence=fence)
+    redis_client.hset(names.own("rows"), "workload/Pod/shop/odd", b"\xff{")
+    assert sorted(rows.all(), key=lambda each: each.key) == stored
+
+
 def test_a_row_needs_a_fence(queue: WorkQueue, rows: RowTable) -> None:
     """A caller that forgot it would bypass the election."""
     with pytest.raises(ValueError, match="fence"):

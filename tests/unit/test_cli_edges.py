@@ -177,6 +177,10 @@ class NoRows:
         """Return nothing."""
         return []
 
+    def all(self) -> list[object]:
+        """Return nothing."""
+        return []
+
 
 def test_an_image_that_is_no_reference_is_still_found_by_its_words() -> None:
     """It is exactly the one that somebody asks about."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from common.cli.subject import (
 )
 from common.model.image import ImageUse
 from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
-from common.model.workload import Fingerprint, WorkloadRow, fingerprint
+from common.model.workload import Container, Fingerprint, WorkloadRow, fingerprint
 from common.overview.ages import database_age_s
 from common.overview.words import age, counted
 from common.queue.contract import Lane
@@ -144,6 +146,11 @@ class FakeRows:
         found = self._rows.get(wanted)
         return None if found is None else (found, fingerprint(found))
 
+    def all(self) -> Iterator[WorkloadRow]:
+        """Yield every row, the first one twice, as a scan may."""
+        yield from self._rows.values()
+        yield from list(self._rows.values())[:1]
+
 
 class FakeImages:
     """One image that one workload uses."""
@@ -158,7 +165,21 @@ class FakeImages:
         return [ImageUse(workload=str(key("web-new")), reference="app:1", namespace="shop")]
 
 
-ROWS = FakeRows(row("web-old", current=False), row("web-new"), row("web-x", namespace="other"))
+def naming(name: str, image: str, **changes: Any) -> WorkloadRow:
+    """Return a workload whose container names this image."""
+    container = Container(name="app", role="container", image=image)
+    return msgspec.structs.replace(row(name), containers=(container,), top_name=name, **changes)
+
+
+ROWS = FakeRows(
+    row("web-old", current=False),
+    row("web-new"),
+    msgspec.structs.replace(row("web-x", namespace="other"), containers=()),
+    naming("vain", "quay.io/shop/cart:tyop"),
+    naming("pinned", "cart@sha256:" + "cd" * 32),
+    naming("unasked", "quay.io/shop/cart:tyop", skip="ByLabel"),
+    naming("past", "quay.io/shop/cart:tyop", current=False),
+)
 
 
 def meant(text: str) -> list[WorkKey]:
@@ -192,7 +213,26 @@ def test_an_image_is_found_by_reference_and_by_digest(text: str) -> None:
     assert meant(text) == [IMAGE]
 
 
-@pytest.mark.parametrize("text", ["app:2", "sha256:00", "Deployment/shop/other"])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("quay.io/shop/cart:tyop", "vain"), ("docker.io/library/cart@sha256:" + "cd" * 32, "pinned")],
+)
+def test_an_image_that_no_registry_resolves_means_the_workloads_that_name_it(
+    text: str, name: str
+) -> None:
+    """It has no digest, so no key of its own: `nothing is known` sent people away from why."""
+    assert meant(text) == [key(name)]
+
+
+def test_an_image_that_one_workload_may_not_pull_means_that_workload_too() -> None:
+    """The other one's digest explains nothing about this one's refused password."""
+    rows = FakeRows(row("web-new"), row("denied"))
+    assert keys_meant(read_wish("app:1"), rows, FakeImages()) == [IMAGE, key("denied")]
+
+
+@pytest.mark.parametrize(
+    "text", ["app:2", "sha256:00", "sha256:" + "cd" * 32, "Deployment/shop/other"]
+)
 def test_what_nobody_knows_means_nothing(text: str) -> None:
     """Better no answer than somebody else's."""
     assert meant(text) == []
