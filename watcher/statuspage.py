@@ -161,7 +161,7 @@ def _tile(name: str, value: str, note: str) -> Html:
 
 
 def _queue(shown: Document) -> Html:
-    head = ("Pool", "Fresh", "Oldest", "Bulk", "Oldest", "Running", "Delayed", "Dead")
+    head = ("Pool", "Fresh", "Oldest", "Bulk", "Oldest", "Running", "Delayed", "Parked")
     rows = []
     for pool, lanes in shown["queue"].items():
         counts = shown["pools"][pool]
@@ -212,7 +212,7 @@ def _parked(overview: Overview) -> Iterator[Html]:
     ]
     yield table(("Key", "Reason", "Message", "Tries", "Tried again"), rows)
     dead = overview.document["dead"]
-    yield _cut(len(rows), dead, f"sluice queue dead --limit {dead}")
+    yield _cut(len(rows), dead, f"sluice queue parked --limit {dead}")
 
 
 def _again(due_in_s: float | None) -> str:

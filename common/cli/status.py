@@ -16,7 +16,7 @@ from common.overview.lacking import number, summary
 from common.overview.view import Document
 from common.overview.words import age, percent
 
-_POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "DEAD")
+_POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "PARKED")
 
 
 def shown(document: Document) -> str:

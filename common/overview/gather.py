@@ -28,7 +28,7 @@ _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "
 
 
 def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) -> Overview:
-    """Return the overview with at most `parked` dead letters. Raises SluiceError."""
+    """Return the overview with at most `parked` parked keys. Raises SluiceError."""
     measured, facts, now_s = _measure(tables), _newest(tables), tables.clock.now_s()
     queue, images = tables.queue, tables.images
     dead = failures(queue, images, state="parked", limit=max(parked, LOOKED_AT), now_s=now_s)

@@ -151,7 +151,7 @@ def _dead(document: Document) -> Iterator[Problem]:
         reasons = (f"{reason} {count}" for reason, count in document["dead_reasons"].items())
         yield Problem(
             said=f"{counted(document['dead'], 'key')} are parked in all, {listed} of them above",
-            remedy=f"sluice queue dead --limit {document['dead']}",
+            remedy=f"sluice queue parked --limit {document['dead']}",
             details=tuple(filter(None, [", ".join(reasons)])),
         )
 

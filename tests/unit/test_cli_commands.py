@@ -208,13 +208,13 @@ def test_tries_are_told_by_error_class() -> None:
 def test_a_dead_key_tells_its_class_and_its_next_probe() -> None:
     """Whose budget is used up, and whether it is worth waiting."""
     dead = entry(WEB, state="parked", error_class="SourceUnavailable", failures={"Conflict": 2})
-    head, line = queue.dead_listing([dead], now_s=NOW_S).splitlines()
+    head, line = queue.parked_listing([dead], now_s=NOW_S).splitlines()
     assert head.split() == ["AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON"]
     assert " ".join(line.split()) == (
         f"3m20s 1m 2 (Conflict 2) SourceUnavailable {WEB} RateLimited: 429"
     )
     by_rq = entry(WEB, state="parked", error_class="")
-    assert queue.dead_listing([by_rq], now_s=NOW_S).splitlines()[1].split()[3] == "-"
+    assert queue.parked_listing([by_rq], now_s=NOW_S).splitlines()[1].split()[3] == "-"
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -231,7 +231,7 @@ def test_an_empty_queue_shows_its_head_alone() -> None:
 
 
 def test_a_key_in_json_can_be_given_back_to_requeue() -> None:
-    """`sluice queue dead --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
+    """`sluice queue parked --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
     (found,) = json.loads(queue.as_json([entry(WEB)]))
     assert found["key"] == str(WEB)
     assert found["lane"] == "bulk"

@@ -215,8 +215,22 @@ def test_wrong_settings_do_not_hide_the_versions(
     assert main(["version"]) == 0
     text, said = capsys.readouterr()
     assert "sluice " in text
-    assert "trivy       -" in text
     assert "SLUICE_NONSENSE" in said
+    assert "trivy: settings" not in said
+
+
+def test_a_malformed_setting_is_not_blamed_on_trivy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`trivy: settings: …` made people install another Trivy, and hid the version of theirs."""
+    program = tmp_path / "trivy"
+    program.write_text('#!/bin/sh\necho \'{"Version": "0.76.0"}\'\n', encoding="utf-8")
+    program.chmod(0o755)
+    notes: list[str] = []
+    environ = {"SLUICE_TRIVY_PATH": f" {program}", "SLUICE_LEASE_S": "soon", "PATH": ""}
+    assert versions(environ, note=notes.append)["trivy"] == "0.76.0"
+    (note,) = notes
+    assert note.startswith("settings: SLUICE_LEASE_S ")
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.default], ids=lambda row: row.name)

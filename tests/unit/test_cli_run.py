@@ -250,7 +250,9 @@ def test_progress_is_one_line() -> None:
             "database": {"version": None, "age_s": None},
         }
     )
-    assert line == ("12/40 workloads true, 5 queued, 1 running, 0 delayed, 0 dead, no database yet")
+    assert line == (
+        "12/40 workloads true, 5 queued, 1 running, 0 delayed, 0 parked, no database yet"
+    )
 
 
 def test_a_signal_during_the_start_ends_the_start() -> None:

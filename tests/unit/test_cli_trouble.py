@@ -99,7 +99,7 @@ def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
         "workers       2 alive",
         "generation    1 (version 0.1.0)",
         "",
-        "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  DEAD",
+        "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  PARKED",
         "reconcile  0      120   1m1s    16       2        0",
         "scan       0      0     -       1        0        0",
         "",

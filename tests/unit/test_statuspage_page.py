@@ -230,7 +230,7 @@ def test_long_lists_are_cut_and_say_so() -> None:
     )
     body = page(seen(many))
     found = Elements(body)
-    assert "100 of 4321 shown; for others: sluice queue dead --limit 4321" in found.text
+    assert "100 of 4321 shown; for others: sluice queue parked --limit 4321" in found.text
     assert "100 of 5000 shown" in found.text
     assert "100 of 900 shown" in found.text
     assert "r999 created" in found.text
