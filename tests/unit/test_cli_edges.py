@@ -146,12 +146,16 @@ def test_the_second_column_begins_at_one_place(rows: list[tuple[str, str]]) -> N
 def test_signals_are_handled_during_the_block_and_as_before_after_it() -> None:
     """A command that is called from a test or a script owns them only while it runs."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    with interrupts() as handler:
-        until = handler.watched()
-        os.kill(os.getpid(), signal.SIGHUP)  # the terminal was closed
-        assert until.wait(30)
-    assert [signal.getsignal(number) for number in numbers] == before
+    given = [signal.signal(number, signal.SIG_DFL) for number in numbers]  # ignored in a background
+    try:
+        with interrupts() as handler:
+            until = handler.watched()
+            os.kill(os.getpid(), signal.SIGHUP)  # the terminal was closed
+            assert until.wait(30)
+        assert {signal.getsignal(number) for number in numbers} == {signal.SIG_DFL}
+    finally:
+        for number, was in zip(numbers, given, strict=True):
+            signal.signal(number, was)
 
 
 # --- odd references and installations
