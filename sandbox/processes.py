@@ -205,7 +205,8 @@ def sigterm_unwinds() -> Iterator[None]:
     Does nothing outside the main thread, or where somebody else handles SIGTERM already.
     """
     ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    before = signal.getsignal(signal.SIGTERM)
+    if not ours or before not in (signal.SIG_DFL, signal.SIG_IGN):
         yield
         return
 
@@ -216,4 +217,4 @@ def sigterm_unwinds() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)

@@ -18,6 +18,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "cluster": "abcd1234",
         "empty": False,
         "coverage": {"workloads": 3000, "true": 2999, "share": 0.9997},
+        "lacking": [],
         "failing": {},
         "queue": {
             "reconcile": {"fresh": lane, "bulk": {"queued": 120, "oldest_age_s": 61.0}},
@@ -36,6 +37,7 @@ def shown(**changes: Any) -> dict[str, Any]:
         "circuits": [],
         "database": {"version": "2026-11-25T06:00:00Z", "age_s": 3_600.0, "checked_age_s": 90.0},
         "epoch": 1,
+        "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
         "workers": ["w1", "w2"],
         "problems": [],
@@ -46,7 +48,7 @@ def shown(**changes: Any) -> dict[str, Any]:
 def overview(**changes: Any) -> Overview:
     """Return an overview of a calm cluster; `document` changes parts of the document."""
     document = shown(**changes.pop("document", {}))
-    given: dict[str, Any] = {"document": document, "parked": [], "partial": {}, "facts": []}
+    given: dict[str, Any] = {"document": document, "parked": [], "lacking": {}, "facts": []}
     return Overview(**{**given, **changes})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,3 +28,11 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to background jobs: they ignore SIGINT, and so do their children.
+
+    To be called in a child before it begins (`preexec_fn`).
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

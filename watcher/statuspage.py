@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from common.model.facts import Fact
+from common.overview.lacking import number, summary
 from common.overview.story import key_shown, sentence
 from common.overview.trouble import asked
 from common.overview.view import Document, Overview
@@ -22,11 +23,10 @@ from watcher.markup import Html, joined, table, tag, text
 from watcher.statusstyle import STYLE
 
 PARKED_ROWS = 100
-_PARTIAL_ROWS = 100
 _SOURCE_ROWS = 50
 _FACT_ROWS = 50
 _WORKER_NAMES = 100
-_FAILED_EVENTS = "kubectl get events -A --field-selector reason=ScanFailed"
+_LACKING_ALL = "sluice status --json | jq .lacking"
 REFRESH_S = 10  # the browser's; as long as it asks, the numbers behind it are kept fresh
 # The slowest refresh and as much again: what is older was not followed by a younger one.
 _OLD_S = 60.0
@@ -113,7 +113,7 @@ def _sections(overview: Overview) -> Iterator[Html]:
     if troubles := [each for each in shown["circuits"] if not each["idle"]]:
         yield _section("Sources in trouble", *_sources(troubles))
     yield _section("Parked keys", *_parked(overview))
-    yield _section("Workloads that lack reports", *_partial(overview))
+    yield _section("Workloads that lack reports", *_lacking(overview))
     yield _section("What happened last", *_facts(overview.facts))
     yield _section("Workers", *_workers(shown["workers"]))
 
@@ -161,7 +161,7 @@ def _tile(name: str, value: str, note: str) -> Html:
 
 
 def _queue(shown: Document) -> Html:
-    head = ("Pool", "Fresh", "Oldest", "Bulk", "Oldest", "Running", "Delayed", "Dead")
+    head = ("Pool", "Fresh", "Oldest", "Bulk", "Oldest", "Running", "Delayed", "Parked")
     rows = []
     for pool, lanes in shown["queue"].items():
         counts = shown["pools"][pool]
@@ -212,7 +212,7 @@ def _parked(overview: Overview) -> Iterator[Html]:
     ]
     yield table(("Key", "Reason", "Message", "Tries", "Tried again"), rows)
     dead = overview.document["dead"]
-    yield _cut(len(rows), dead, f"sluice queue dead --limit {dead}")
+    yield _cut(len(rows), dead, f"sluice queue parked --limit {dead}")
 
 
 def _again(due_in_s: float | None) -> str:
@@ -221,15 +221,13 @@ def _again(due_in_s: float | None) -> str:
     return f"in {age(due_in_s)}" if due_in_s > 0 else "now"
 
 
-def _partial(overview: Overview) -> Iterator[Html]:
-    if not overview.partial:
+def _lacking(overview: Overview) -> Iterator[Html]:
+    if not overview.lacking:
         yield tag("p", "None.", kind="quiet")
         return
-    rows = list(overview.partial.items())[:_PARTIAL_ROWS]
-    failing = sorted(overview.document["failing"].items())
-    yield tag("p", ", ".join(f"{reason} {count}" for reason, count in failing))
-    yield table(("Workload", "Reason"), rows)
-    yield _cut(len(rows), len(overview.partial), _FAILED_EVENTS)
+    yield tag("p", summary(overview.document))
+    yield table(("Workload", "Why"), list(overview.lacking.items()))
+    yield _cut(len(overview.lacking), number(overview.document), _LACKING_ALL)
 
 
 def _facts(facts: Sequence[Fact]) -> Iterator[Html]:

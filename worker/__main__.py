@@ -126,7 +126,9 @@ def _host(parts: Parts, counters: WorkerMetrics) -> Host:
             may_work=parts.generation.stands,
             hooks=counters,
         ),
-        settings=HostSettings(lease_s=pipeline.lease_s, grace_s=pipeline.drain_s),
+        settings=HostSettings(
+            lease_s=pipeline.lease_s, grace_s=pipeline.drain_s, digest=parts.generation.digest
+        ),
     )
 
 

@@ -38,6 +38,7 @@ class HostSettings:
     max_crashes: int = 3
     grace_s: float = GRACE_S
     batch: int = 64
+    digest: str = ""  # of its generation, for people who look at workers; empty: not told
 
 
 class Host:
@@ -87,7 +88,9 @@ class Host:
     def _loop(self, crew: Crew, number: int) -> tuple[Loop, Lease]:
         settings = self._settings
         name = worker_name(self._names, crew.pool, number)
-        registration = Registration(self._redis, self._names, worker=name, pools=(crew.pool,))
+        registration = Registration(
+            self._redis, self._names, worker=name, pools=(crew.pool,), digest=settings.digest
+        )
         lease = Lease(
             self._queue,
             registration,

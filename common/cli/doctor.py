@@ -20,6 +20,7 @@ from common.cli.checks.evidence import (
     judge_trivy,
     registry_of,
 )
+from common.cli.checks.generation import judge_generation
 from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
 from common.cli.tables import open_session, open_tables
@@ -31,6 +32,7 @@ from common.model.finding import Fault, Finding, Good, as_json, line
 from common.ops.exit_status import DONE, FAILED
 from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
+from common.overview import generation
 from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.words import counted
@@ -58,6 +60,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             if not any(hopeless(server, shown=address.shown)):
                 yield from _database(tables)
                 yield from _circuits(tables)
+                yield _generation(tables)
     except SluiceError as exc:
         yield _unreachable("Redis", exc)
 
@@ -66,6 +69,13 @@ def _circuits(tables: Tables) -> Iterator[Finding]:
     now_s = tables.clock.now_s()
     troubles = tables.circuits.troubles()
     yield from judge_circuits([described(each, now_s=now_s) for each in troubles])
+
+
+def _generation(tables: Tables) -> Finding:
+    loops = tables.workers.loops()
+    return judge_generation(
+        generation.described(tables.epoch.published(), loops), workers=len(loops)
+    )
 
 
 def _database(tables: Tables) -> Iterator[Finding]:

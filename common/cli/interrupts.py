@@ -2,6 +2,7 @@
 
 The first one ends the start, or asks for the drain; a second one does not wait for the drain.
 What follows within a second is an echo: `timeout`, `make` and shells signal a group and its leader.
+A SIGINT or SIGHUP that is ignored stays so: a script started the command with `&`, or `nohup` did.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from common.ops.deferred import Deferred
+from common.ops.signals import heeded
 
 _ECHO_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -50,7 +52,7 @@ class Interrupts:
 def interrupts() -> Iterator[Interrupts]:
     """Handle signals during the block, and as before after it. Main thread only."""
     handler = Interrupts()
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in heeded(_SIGNALS)}
     try:
         yield handler
     finally:

@@ -26,7 +26,7 @@ def progress_line(document: Mapping[str, Any]) -> str:
     fresh = f"database {age(database['age_s'])} old" if database["version"] else "no database yet"
     return (
         f"{covered['true']}/{covered['workloads']} workloads true, {queued} queued, "
-        f"{document['running']} running, {document['delayed']} delayed, {document['dead']} dead, "
+        f"{document['running']} running, {document['delayed']} delayed, {document['dead']} parked, "
         f"{fresh}"
     )
 

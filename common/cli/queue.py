@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
+from common.cli import queue_actions
 from common.cli.command import Command, Context, positive
 from common.cli.layout import columns
 from common.cli.tables import open_tables, require_use
-from common.model.key import WorkKey, WorkloadKey, parse_key
-from common.ops.exit_status import DONE, FAILED
+from common.model.key import WorkKey, parse_key
+from common.ops.exit_status import DONE
 from common.overview.tables import Tables
 from common.overview.words import age
 from common.queue.contract import Entry, Lane
@@ -20,15 +21,16 @@ from common.queue.contract import Entry, Lane
 _STATES = ("queued", "running", "delayed", "parked")
 _EXAMPLES = {
     "ls": ("ls --state delayed", "ls --json | jq '.[] | select(.source != \"\")'"),
-    "dead": ("dead", "dead --json | jq -r '.[].key'"),
+    "parked": ("parked", "parked --json | jq -r '.[].key'"),
     "requeue": ("requeue workload/ReplicaSet/shop/web-5d8f",),
     "drop": ("drop workload/ReplicaSet/shop/web-5d8f",),
     "pause": ("pause",),
     "resume": ("resume",),
 }
-_LOOKS = ("ls", "dead")  # actions that write nothing
+_PARKED = ("parked", "dead")  # one action; rq and older releases say "dead"
+_LOOKS = ("ls", *_PARKED)  # actions that write nothing
 _HEAD = ("STATE", "LANE", "AGE", "DUE", "TRIES", "KEY", "REASON")
-_DEAD_HEAD = ("AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON")
+_PARKED_HEAD = ("AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON")
 
 
 def listing(entries: Sequence[Entry], *, now_s: float) -> str:
@@ -47,7 +49,7 @@ def listing(entries: Sequence[Entry], *, now_s: float) -> str:
     return columns(rows, head=_HEAD)
 
 
-def dead_listing(entries: Sequence[Entry], *, now_s: float) -> str:
+def parked_listing(entries: Sequence[Entry], *, now_s: float) -> str:
     """Return parked keys as columns: which budget is used up, and when each is probed. Pure."""
     rows = [
         (
@@ -59,7 +61,7 @@ def dead_listing(entries: Sequence[Entry], *, now_s: float) -> str:
         )
         for entry in entries
     ]
-    return columns(rows, head=_DEAD_HEAD)
+    return columns(rows, head=_PARKED_HEAD)
 
 
 def _times(entry: Entry, now_s: float) -> tuple[str, str]:
@@ -105,8 +107,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     ls = _action(actions, "ls", "keys that are queued, running, delayed or parked")
     ls.add_argument("--state", choices=_STATES, help="only these; default: all")
-    dead = _action(actions, "dead", "parked keys with class, reason and next probe")
-    for listed in (ls, dead):
+    parked = _action(actions, "parked", "parked keys with class, reason and next probe")
+    for listed in (ls, parked):
         listed.add_argument("--json", action="store_true", help="print a JSON list")
         listed.add_argument("--limit", type=positive, default=100, metavar="N", help="default: 100")
     for name, text in (
@@ -125,6 +127,7 @@ def _action(
     lines = [f"  sluice queue {example}" for example in _EXAMPLES[name]]
     return actions.add_parser(
         name,
+        aliases=_PARKED[1:] if name == _PARKED[0] else (),
         help=text,
         description=text,
         epilog="\n".join(["Example:" if len(lines) == 1 else "Examples:", *lines]),
@@ -150,19 +153,18 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         match arguments.action:
             case action if action in _LOOKS:
                 return _list(context, arguments, tables)
-            case "requeue" | "drop":
-                return _act(context, arguments, tables)
+            case "requeue":
+                return queue_actions.requeue(context, tables, arguments.key)
+            case "drop":
+                return queue_actions.drop(context, tables, arguments.key)
             case "pause":
-                tables.queue.pause()
-                context.terminal.note("paused: running keys finish, no key is taken until resume")
+                return queue_actions.pause(context, tables)
             case _:  # argparse lets nothing else through
-                tables.queue.resume()
-                context.terminal.note("resumed")
-    return DONE
+                return queue_actions.resume(context, tables)
 
 
 def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
-    states = ("parked",) if arguments.action == "dead" else _STATES
+    states = ("parked",) if arguments.action in _PARKED else _STATES
     if getattr(arguments, "state", None):
         states = (arguments.state,)
     entries: list[Entry] = []
@@ -171,7 +173,7 @@ def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> in
         if len(entries) >= arguments.limit:
             break
     now_s = tables.clock.now_s()
-    shown = dead_listing if arguments.action == "dead" else listing
+    shown = parked_listing if arguments.action in _PARKED else listing
     text = as_json(entries) if arguments.json else shown(entries, now_s=now_s)
     context.terminal.result(text)
     if not entries and not arguments.json:
@@ -179,26 +181,12 @@ def _list(context: Context, arguments: argparse.Namespace, tables: Tables) -> in
     return DONE
 
 
-def _act(context: Context, arguments: argparse.Namespace, tables: Tables) -> int:
-    if arguments.action == "requeue":
-        moved = tables.queue.requeue(arguments.key)
-        known = not isinstance(arguments.key, WorkloadKey) or tables.rows.get(arguments.key)
-        unknown = "" if known else f"; {arguments.key.shown} is not in the cluster, so it cleans up"
-        context.terminal.note(f"queued{unknown}" if moved else "it was about to run anyway")
-        return DONE
-    if tables.queue.drop(arguments.key):
-        context.terminal.note("dropped; the next sweep brings it back if its reports need it")
-        return DONE
-    context.terminal.note(f"{arguments.key} is not in the queue, or it is running")
-    return FAILED
-
-
 COMMANDS = {
     "queue": Command(
         summary="Looks at the queue and acts on it.",
         examples=(
             "sluice queue ls --state running",
-            "sluice queue dead --json",
+            "sluice queue parked --json",
             "sluice queue requeue workload/ReplicaSet/shop/web-5d8f",
         ),
         arguments=_arguments,

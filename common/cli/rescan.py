@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from common.cli.command import Command, Context
+from common.cli.queue_actions import tell_pause
 from common.cli.subject import HINT, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.key import WorkKey, WorkloadKey
@@ -79,10 +80,11 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         adds = spread(keys, over_s=arguments.over, lane=lane)
         for start in range(0, len(adds), _BATCH):
             tables.queue.add(adds[start : start + _BATCH])
-    when = f", spread over {age(arguments.over)}" if arguments.over else ""
-    context.terminal.note(
-        f"{counted(len(keys), 'key')} queued{when}; `sluice status` shows them go"
-    )
+        when = f", spread over {age(arguments.over)}" if arguments.over else ""
+        context.terminal.note(
+            f"{counted(len(keys), 'key')} queued{when}; `sluice status` shows them go"
+        )
+        tell_pause(context, tables)
     return DONE
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from common.model.redis_address import parse_redis_url
 from common.ops import startup
 from common.ops.data_folder import hold
 from common.ops.exit_status import DONE, FAILED
+from common.ops.signals import heeded
 from common.ops.supervisor import Supervisor, supervisor
 from common.overview.tables import Tables, tables_on
 from common.overview.words import counted
@@ -74,6 +76,13 @@ def own_election(environ: Mapping[str, str]) -> str:
         environ.get(name, "").strip() for name in ("SLUICE_REDIS_URL", "SLUICE_LEADER_ELECTION")
     )
     return "" if chosen else "false"
+
+
+def how_to_stop() -> str:
+    """Return what drains and stops the run: Ctrl-C, unless whoever started us has it ignored."""
+    if signal.SIGINT in heeded((signal.SIGINT,)):
+        return "Ctrl-C drains and stops."
+    return f"`kill {os.getpid()}` drains and stops; Ctrl-C is ignored, as for every background job."
 
 
 def _absolute(path: str | None) -> str | None:
@@ -137,7 +146,7 @@ class Run:
             with parts.serve(served, ports) as taken, self._progress(tables):
                 # Before the note: who reads it may send the signal before our next instruction.
                 until = signals.watched()
-                self.context.terminal.note(f"Ready. {taken.shown()}\nCtrl-C drains and stops.")
+                self.context.terminal.note(f"Ready. {taken.shown()}\n{how_to_stop()}")
                 self.owner.watch(until)
                 self.context.terminal.note("Draining …")
 

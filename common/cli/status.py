@@ -10,11 +10,13 @@ from common.cli.command import Command, Context
 from common.cli.layout import columns
 from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
+from common.overview import generation
 from common.overview.gather import gather
+from common.overview.lacking import number, summary
 from common.overview.view import Document
 from common.overview.words import age, percent
 
-_POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "DEAD")
+_POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "PARKED")
 
 
 def shown(document: Document) -> str:
@@ -39,13 +41,22 @@ def _numbers(document: Document) -> str:
     if covered["workloads"]:
         share = percent(covered["true"], covered["workloads"])
         shares = f"{covered['true']} of {covered['workloads']} workloads ({share})"
+    lacking = summary(document)
     lines = [
         ("true reports", shares),
+        *([("lacking", f"{number(document)}: {lacking}")] if lacking else []),
         ("database", _database_shown(database)),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
-        ("workers", f"{len(document['workers'])} alive"),
+        ("workers", _workers_shown(document)),
+        ("generation", generation.shown(document["generation"])),
     ]
     return f"{columns(lines)}\n\n{_pools(document)}"
+
+
+def _workers_shown(document: Document) -> str:
+    standing = len(document["generation"]["standing_back"])
+    back = f", {standing} of them {'stands' if standing == 1 else 'stand'} back" if standing else ""
+    return f"{len(document['workers'])} alive{back}"
 
 
 def _next(document: Document) -> str:

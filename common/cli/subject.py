@@ -5,7 +5,8 @@ A Deployment, or any other controller that owns workloads, means the workloads t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -36,6 +37,9 @@ class Rows(Protocol):
 
     def get(self, key: WorkloadKey) -> tuple[WorkloadRow, Fingerprint] | None:
         """Return a row, None if there is none."""
+
+    def all(self) -> Iterator[WorkloadRow]:
+        """Yield every row."""
 
 
 class Images(Protocol):
@@ -114,7 +118,7 @@ def keys_meant(wish: Wish, rows: Rows, images: Images) -> list[WorkKey]:
         case Named():
             return _workloads(wish, rows)
         case Image(text=text):
-            return _images(text, images)
+            return _images(text, rows, images)
 
 
 def _workloads(wish: Named, rows: Rows) -> list[WorkKey]:
@@ -137,18 +141,40 @@ def _top(row: WorkloadRow) -> tuple[str, str]:
     return row.top_kind, row.top_name
 
 
-def _images(text: str, images: Images) -> list[WorkKey]:
+def _images(text: str, rows: Rows, images: Images) -> list[WorkKey]:
+    """Return the images of that digest or reference, and the workloads that name it in vain.
+
+    A reference that no registry resolves leads to no image: what failed is told of the workload.
+    """
     digest = text.rpartition("@")[2]
     if digest.startswith("sha256:"):
-        return [key for key in images.keys() if key.digest.startswith(digest)]  # noqa: SIM118 # no mapping
+        found: list[WorkKey] = [key for key in images.keys() if key.digest.startswith(digest)]  # noqa: SIM118 # no mapping
+        return found or (_naming(text, rows, ()) if "@" in text else [])
+    wanted, users = _canonical(text), set()
+    named: list[WorkKey] = []
+    for key in images.keys():  # noqa: SIM118 # no mapping
+        uses = [use.workload for use in images.uses(key) if _canonical(use.reference) == wanted]
+        named += [key] if uses else []
+        users.update(uses)
+    return [*named, *_naming(text, rows, users)]
+
+
+def _naming(text: str, rows: Rows, users: Collection[str]) -> list[WorkKey]:
+    """Return the workloads that name the reference and use no image for it."""
     wanted = _canonical(text)
-    return [
-        key
-        for key in images.keys()  # noqa: SIM118 # no mapping
-        if any(_canonical(use.reference) == wanted for use in images.uses(key))
+    found = [
+        row.key
+        for row in rows.all()
+        if row.current and not row.skip and str(row.key) not in users and _names(row, wanted)
     ]
+    return sorted(set(found))
 
 
+def _names(row: WorkloadRow, wanted: str) -> bool:
+    return any(_canonical(container.image) == wanted for container in row.containers)
+
+
+@functools.cache
 def _canonical(text: str) -> str:
     """Return a reference in its one spelling; what is none as it is."""
     try:

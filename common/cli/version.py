@@ -11,7 +11,7 @@ import orjson
 
 from common.cli.command import Command, Context
 from common.cli.layout import columns
-from common.model.errors import PreconditionError
+from common.model.errors import PreconditionError, SettingsError
 from common.ops.exit_status import DONE
 from common.ops.trivy_program import find_trivy
 from common.settings.parse import parse
@@ -38,8 +38,13 @@ def _installed(distribution: str) -> str | None:
 
 def _trivy(environ: Mapping[str, str], note: Callable[[str], None]) -> str | None:
     try:
-        return find_trivy(parse(environ).trivy.path, environ.get("PATH", "")).version
-    except PreconditionError as exc:  # also wrong settings: versions are wanted all the more then
+        configured = parse(environ).trivy.path
+    except SettingsError as exc:  # versions are wanted all the more then
+        note(str(exc))
+        configured = environ.get("SLUICE_TRIVY_PATH", "").strip()
+    try:
+        return find_trivy(configured, environ.get("PATH", "")).version
+    except PreconditionError as exc:
         note(f"trivy: {exc}")
         return None
 

@@ -18,6 +18,7 @@ from common.ops.deferred import Deferred
 from common.ops.exit_status import FAILED, PRECONDITION
 from common.ops.probes import ProbeServer, Route
 from common.ops.refusals import arranged_first, is_refusal
+from common.ops.signals import heeded
 
 _log = structlog.get_logger()
 T = TypeVar("T")
@@ -79,10 +80,11 @@ def begin_logs(choice: LogChoice, *, component: str, warnings: Sequence[str]) ->
 def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
     """Have `stop` called soon after SIGTERM or SIGINT; a second signal does what it did before.
 
-    Only for the main thread. Returns how to undo it.
+    A SIGINT that is ignored stays so (`signals.heeded`). Only for the main thread. Returns how to
+    undo it.
     """
     stopping = Deferred(stop)
-    numbers = (signal.SIGTERM, signal.SIGINT)
+    numbers = heeded((signal.SIGTERM, signal.SIGINT))
     before = {number: signal.getsignal(number) for number in numbers}
 
     def undo() -> None:

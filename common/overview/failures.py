@@ -1,4 +1,4 @@
-"""Which keys fail, with reason and next try: a look at the dead letters and at the backoffs."""
+"""Which keys fail, with reason and next try: a look at the parked keys and at the backoffs."""
 
 from __future__ import annotations
 

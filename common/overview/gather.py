@@ -7,22 +7,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.model.facts import Fact
+from common.model.key import WorkKey
 from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
 from common.overview.failures import LOOKED_AT, failures
+from common.overview.generation import described as described_generation
+from common.overview.lacking import grouped, named
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import problems
 from common.overview.view import Overview
 from common.queue.contract import Lane, Totals
+from common.queue.standing import Stand
 
 # Facts that the watcher writes when the cluster told it something.
 _WATCHER_FACTS = frozenset({"enqueued", "deduplicated", "relisted", "undecodable", "swept"})
+# What changes between two reads of one look is a handful of keys.
+_LOOKED_AGAIN = 1000
 _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "long ago"
 
 
 def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) -> Overview:
-    """Return the overview with at most `parked` dead letters. Raises SluiceError."""
+    """Return the overview with at most `parked` parked keys. Raises SluiceError."""
     measured, facts, now_s = _measure(tables), _newest(tables), tables.clock.now_s()
     queue, images = tables.queue, tables.images
     dead = failures(queue, images, state="parked", limit=max(parked, LOOKED_AT), now_s=now_s)
@@ -36,7 +42,7 @@ def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) 
     return Overview(
         document={**document, "problems": [dataclasses.asdict(problem) for problem in found]},
         parked=dead[:parked],
-        partial={key.shown: measured.partial[key] for key in sorted(measured.partial)},
+        lacking=named(measured.lacking),
         facts=facts,
     )
 
@@ -50,7 +56,8 @@ def numbers(tables: Tables) -> dict[str, Any]:
 def _numbers(
     tables: Tables, measured: Coverage, facts: Sequence[Fact], *, now_s: float
 ) -> dict[str, Any]:
-    totals = tables.queue.totals()
+    totals, loops = tables.queue.totals(), tables.workers.loops()
+    published = tables.epoch.published()
     return {
         "cluster": tables.names.cluster,
         "empty": is_empty(tables),
@@ -59,6 +66,7 @@ def _numbers(
             "true": measured.true,
             "share": round(measured.share, 4),
         },
+        "lacking": grouped(measured.lacking),
         "failing": measured.failing,
         "queue": _queue(tables),
         "pools": {pool: dataclasses.asdict(each) for pool, each in totals.items()},
@@ -66,16 +74,38 @@ def _numbers(
         **_summed(totals),
         "circuits": [described_circuit(each, now_s=now_s) for each in tables.circuits.troubles()],
         "database": _database(tables, now_s),
-        "epoch": tables.epoch.current(),
+        "epoch": published.number,
+        "generation": described_generation(published, loops),
         "last_event_age_s": _last_event_age_s(facts, now_s),
-        "workers": list(tables.workers.alive()),
+        "workers": [loop.name for loop in loops],
     }
 
 
 def _measure(tables: Tables) -> Coverage:
-    keys = list(tables.rows.keys())
-    wanted = tables.rows.fingerprints(keys)
-    return coverage(wanted, tables.settled.all(), epoch=tables.epoch.current())
+    """Return the coverage: what is wanted first, then the queue, then what settled.
+
+    So what ends meanwhile is found as settled; only a change between two reads seems lost.
+    """
+    keys, epoch = list(tables.rows.keys()), tables.epoch.current()
+    wanted, stands = tables.rows.fingerprints(keys), tables.standings.all()
+    found = coverage(wanted, tables.settled.all(), stands, epoch=epoch)
+    if found.unqueued:
+        waits = tables.standings.waiters(list(dict.fromkeys([*stands, *found.lacking])))
+        found = found.explained(waits)
+    return _looked_again(found, tables, epoch=epoch)
+
+
+def _looked_again(found: Coverage, tables: Tables, *, epoch: int) -> Coverage:
+    """Return it without what only seems to stand nowhere."""
+    keys = found.unqueued[:_LOOKED_AGAIN]
+    if not keys:
+        return found
+    wanted, held = tables.rows.fingerprints(keys), tables.queue.members(keys)
+    stands: dict[WorkKey, Stand] = {
+        key: Stand(state="queued") for key, is_held in zip(keys, held, strict=True) if is_held
+    }
+    settled = tables.settled.get_many(keys).items()
+    return found.corrected(frozenset(keys), coverage(wanted, settled, stands, epoch=epoch))
 
 
 def _newest(tables: Tables) -> list[Fact]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.model.redis_address import RedisAddress
+from common.queue.standing import Standings
 from common.queue.workqueue import WorkQueue
 from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
@@ -28,6 +29,7 @@ class Tables:
     client: Client
     names: Names
     queue: WorkQueue
+    standings: Standings
     rows: RowTable
     settled: SettledTable
     images: ImageTable
@@ -60,6 +62,7 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         client=client,
         names=names,
         queue=WorkQueue(client, names),
+        standings=Standings(client, names),
         rows=RowTable(client, names),
         settled=SettledTable(client, names),
         images=ImageTable(client, names),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from common.model.key import ImageKey, parse_key
+from common.overview import generation
 from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
@@ -53,6 +54,12 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
         yield Problem(
             said="no worker is alive: nothing is scanned or written",
             remedy="start `sluice run`, or look at the log of the worker pods",
+        )
+    if standing := generation.said(document["generation"], workers=len(document["workers"])):
+        yield Problem(
+            said=standing,
+            remedy=generation.REMEDY,
+            details=_first(generation.differences(document["generation"])),
         )
     silent_s = document["last_event_age_s"]
     if silent_s is not None and silent_s > _SILENT_SWEEPS * sweep_interval_s:
@@ -113,6 +120,7 @@ def _failing(document: Document) -> Iterator[Problem]:
             details=_examples(members),
         )
     yield from _dead(document)
+    yield from _unqueued(document)
     if document["failing"]:
         reasons = (f"{reason} {count}" for reason, count in sorted(document["failing"].items()))
         number = sum(document["failing"].values())
@@ -122,13 +130,28 @@ def _failing(document: Document) -> Iterator[Problem]:
         )
 
 
+def _unqueued(document: Document) -> Iterator[Problem]:
+    """Yield what nobody works on: keys that were dropped, or lost with Redis' data."""
+    for group in document["lacking"]:
+        if group["why"] == "unqueued":
+            names, more = group["examples"], group["workloads"] - len(group["examples"])
+            lacks, them = ("lacks", "it") if group["workloads"] == 1 else ("lack", "them")
+            told = [", ".join(names), *([f"and {more} more"] if more else [])]
+            yield Problem(
+                said=f"{counted(group['workloads'], 'workload')} {lacks} reports, and nobody works "
+                f"on {them} before the next sweep",
+                remedy=f"sluice rescan {names[0]}   # queues it now",
+                details=(" ".join(told),),
+            )
+
+
 def _dead(document: Document) -> Iterator[Problem]:
     listed = sum(failure["state"] == "parked" for failure in document["failures"])
     if document["dead"] > listed:
         reasons = (f"{reason} {count}" for reason, count in document["dead_reasons"].items())
         yield Problem(
             said=f"{counted(document['dead'], 'key')} are parked in all, {listed} of them above",
-            remedy=f"sluice queue dead --limit {document['dead']}",
+            remedy=f"sluice queue parked --limit {document['dead']}",
             details=tuple(filter(None, [", ".join(reasons)])),
         )
 
@@ -138,9 +161,12 @@ def _look_at(name: str) -> str:
 
 
 def _examples(members: Sequence[Document]) -> tuple[str, ...]:
-    told = [_example(member) for member in members[:_EXAMPLES]]
-    more = len(members) - len(told)
-    return (*told, f"and {more} more") if more else tuple(told)
+    return _first([_example(member) for member in members])
+
+
+def _first(told: Sequence[str]) -> tuple[str, ...]:
+    more = len(told) - _EXAMPLES
+    return (*told[:_EXAMPLES], f"and {more} more") if more > 0 else tuple(told)
 
 
 def _example(failure: Document) -> str:

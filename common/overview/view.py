@@ -18,5 +18,5 @@ class Overview:
 
     document: Document  # as `sluice status --json` prints it
     parked: Sequence[Document]  # failures, as in the document but more of them
-    partial: Mapping[str, str]  # workload as people write it -> why it lacks reports; ordered
+    lacking: Mapping[str, str]  # the first workloads that lack reports, as people write them -> why
     facts: Sequence[Fact]  # the ledger's newest, newest last

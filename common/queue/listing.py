@@ -43,7 +43,7 @@ Place: TypeAlias = tuple[str, Lane]
 def entries(scripts: Scripts, state: str, limit: int) -> list[Entry]:
     """Return up to `limit` keys of a state (queued, running, delayed, parked), next ones first."""
     places = _ids(scripts, _KINDS[state], limit)
-    found = (entry for entry in _described(scripts, places) if entry.state == state)
+    found = (entry for entry in described(scripts, places) if entry.state == state)
     return list(islice(found, limit))
 
 
@@ -76,7 +76,7 @@ def _ids(scripts: Scripts, kind: str, limit: int) -> dict[str, Place]:
     return found
 
 
-def _described(scripts: Scripts, places: Mapping[str, Place]) -> Iterator[Entry]:
+def described(scripts: Scripts, places: Mapping[str, Place]) -> Iterator[Entry]:
     """Yield the keys that are still there; a page is read when it is needed."""
     names, asked = scripts.names, list(places.items())
     for at in range(0, len(asked), _PAGE):

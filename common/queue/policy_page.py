@@ -20,7 +20,7 @@ Every error that a run ends with has a class, and the class decides what happens
 - Each class has a budget of its own: so many failed runs, and so much time since the first of
   them. A run that ends well gives all of them back.
 - A class with 0 failed runs is parked by its first failure; a time of 0 or none is no bound.
-- A key whose budget is used up is parked: `sluice queue dead` shows it with its reason, and it is
+- A key whose budget is used up is parked: `sluice queue parked` shows it with its reason, and it is
   tried again after the probe's time (± 20 %), over and over.
 - A change of the object itself runs it at once, whatever it waits for; so do `sluice rescan` and
   what the column "revived by" names.

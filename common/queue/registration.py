@@ -16,25 +16,38 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from common.ops.version import VERSION
 from common.queue.contract import Lane
-from common.state.names import Names
+from common.state.names import RQ, Names
 from common.state.scripts import wrapped
 
 
 class Registration:
     """rq's record of one loop. The queue's heartbeat keeps it alive."""
 
-    def __init__(self, redis: Redis, names: Names, *, worker: str, pools: Sequence[str]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        names: Names,
+        *,
+        worker: str,
+        pools: Sequence[str],
+        digest: str = "",
+    ) -> None:
+        """`digest` is that of the loop's generation; empty: it has none to tell."""
         self._redis = redis
+        self._digest = digest
         self._name = worker
         self._queues = [names.queue(pool, lane) for pool in pools for lane in Lane]
 
     def birth(self) -> None:
         """Register; again after Redis lost its data. Raises SourceUnavailableError."""
+        told = ["s_generation", self._digest, "s_version", VERSION]
         try:
-            self._worker().register_birth()  # type: ignore[no-untyped-call] # rq's own
-        except ValueError:
-            pass  # registered already, by us: names carry host, process and number
+            # Registered already is registered by us: names carry host, process and number.
+            with contextlib.suppress(ValueError):
+                self._worker().register_birth()  # type: ignore[no-untyped-call] # rq's own
+            self._redis.hset(f"{RQ}:worker:{self._name}", items=told)
         except RedisError as exc:
             raise wrapped(exc) from exc
 

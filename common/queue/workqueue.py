@@ -348,18 +348,20 @@ class WorkQueue:
         """Take a key out of the queue; False: it is not there, or it is running."""
         return int(self.scripts.run("drop", {"key": str(key)})) == 1
 
-    def pause(self) -> None:
-        """Stop claims in this cluster; running keys finish."""
-        with self.scripts.reading() as redis:
-            redis.set(self.names.own("paused"), "1")
+    def pause(self) -> bool:
+        """Stop claims in this cluster; running keys finish. False: they were stopped already."""
+        with self.scripts.pipeline() as pipe:
+            pipe.exists(self.names.own("paused"), f"{RQ}:suspended")
+            pipe.set(self.names.own("paused"), "1")
+            return not pipe.execute()[0]
 
-    def resume(self) -> None:
-        """Let claims go on, also when `rq suspend` stopped them."""
+    def resume(self) -> bool:
+        """Let claims go on, also when `rq suspend` stopped them. False: they were not stopped."""
         with self.scripts.pipeline() as pipe:
             pipe.delete(self.names.own("paused"), f"{RQ}:suspended")
             for pool in POOLS:
                 pipe.lpush(self.names.own(f"wake:{pool}"), "1")
-            pipe.execute()
+            return bool(pipe.execute()[0])
 
     def paused(self) -> bool:
         """Say whether claims are stopped, by us or by `rq suspend`."""

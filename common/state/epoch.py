@@ -9,7 +9,9 @@ from redis import Redis
 
 from common.model.canonical import ContentHash, content_hash
 from common.model.errors import SluiceError, StaleFenceError
+from common.ops.version import VERSION
 from common.state.names import Names
+from common.state.readable import text_of
 from common.state.scripts import Scripts
 
 
@@ -18,6 +20,7 @@ class Published(NamedTuple):
 
     number: int  # 0: none is published
     digest: str
+    version: str = ""  # of who published it, which is in the digest too; empty: not known
 
 
 def generation_digest(projection: ContentHash, version: str) -> str:
@@ -39,8 +42,8 @@ class EpochTable:
     def published(self) -> Published:
         """Return the published epoch with the digest of its generation."""
         with self._scripts.reading() as redis:
-            number, digest = redis.hmget(self._name, "number", "digest")
-        return Published(int(number or 0), (digest or b"").decode())
+            number, *texts = redis.hmget(self._name, "number", "digest", "version")
+        return Published(int(number or 0), *map(text_of, texts))
 
     def publish(self, digest: str, at_least: int = 0, *, fence: int) -> int:
         """Publish a generation and return its number.
@@ -50,7 +53,13 @@ class EpochTable:
         Raises StaleFenceError when another watcher took a higher fence: a deposed one that was
         stopped before this call would bring its older digest back.
         """
-        payload = {"key": self._name, "digest": digest, "at_least": at_least, "fence": fence}
+        payload = {
+            "key": self._name,
+            "digest": digest,
+            "version": VERSION,
+            "at_least": at_least,
+            "fence": fence,
+        }
         number = int(self._scripts.run("epoch", payload, repeatable=True))
         if not number:
             raise StaleFenceError(
@@ -68,7 +77,7 @@ class Generation:
 
     def __init__(self, read: Callable[[], Published], digest: str) -> None:
         self._read = read
-        self._digest = digest
+        self.digest = digest
         self._number = 0
 
     def number(self) -> int:
@@ -77,7 +86,7 @@ class Generation:
         Never that of another generation, whose stamps would then look like ours.
         """
         published = self._read()
-        if published.digest == self._digest:
+        if published.digest == self.digest:
             self._number = published.number
         return self._number
 
@@ -87,4 +96,4 @@ class Generation:
             published = self._read()
         except SluiceError:
             return True
-        return published.number == 0 or published.digest == self._digest
+        return published.number == 0 or published.digest == self.digest

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
+import msgspec
 from redis import Redis
 
 from common.model.key import WorkloadKey, parse_key
@@ -44,6 +46,18 @@ class RowTable:
             for key, want in zip(keys, found, strict=True)
             if want is not None
         }
+
+    def all(self) -> Iterator[WorkloadRow]:
+        """Yield every row that can be read, a page at a time; one may come twice."""
+        cursor = 0
+        while True:
+            with self._scripts.reading() as redis:
+                cursor, page = redis.hscan(self._rows, cursor, count=_PAGE)
+            for data in page.values():
+                with contextlib.suppress(msgspec.MsgspecError):  # a newer version's, or by hand
+                    yield decode_row(data)
+            if cursor == 0:
+                return
 
     def keys(self) -> Iterator[WorkloadKey]:
         """Yield every key once, a page at a time; keys added meanwhile may be missed."""

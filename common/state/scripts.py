@@ -58,7 +58,18 @@ _PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN"
 
 # These shrink memory or only move entries: they must pass when Redis is at maxmemory (trap 21).
 _ALLOW_OOM = frozenset(
-    {"claim", "complete", "beat", "reap", "recover", "members", "drop", "release", "circuit"}
+    {
+        "beat",
+        "circuit",
+        "claim",
+        "complete",
+        "drop",
+        "members",
+        "reap",
+        "recover",
+        "release",
+        "waiters",
+    }
 )
 
 

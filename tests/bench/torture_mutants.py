@@ -110,8 +110,8 @@ MUTANTS = (
     Mutant(
         name="completions are refused at maxmemory",
         file="common/state/scripts.py",
-        guard='{"claim", "complete", "beat"',
-        instead='{"claim", "beat"',
+        guard='        "complete",\n',
+        instead="",
         breaks="A full Redis stays full: nothing that runs can end.",
         scene="redis-is-full",
         oracle="lost",
@@ -196,7 +196,7 @@ MUTANTS = (
     Mutant(
         name="the older generation works on",
         file="common/state/epoch.py",
-        guard="return published.number == 0 or published.digest == self._digest",
+        guard="return published.number == 0 or published.digest == self.digest",
         instead="return True",
         breaks="Keys are worked under settings that are not meant any more.",
         scene="two-generations",
@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         name="stamps take the published number",
         file="common/state/epoch.py",
-        guard="if published.digest == self._digest:",
+        guard="if published.digest == self.digest:",
         instead="if True:",
         breaks="Old content is stored under the new number, and nothing corrects it.",
         scene="two-generations",

@@ -18,7 +18,7 @@ from common.ops.socket_paths import short_enough
 from common.state.names import Names
 from sandbox.controlplane import ControlPlane
 from sandbox.valkey import Valkey
-from tests.waiting import eventually
+from tests.waiting import eventually, heed_ctrl_c
 
 pytestmark = pytest.mark.integration
 
@@ -39,6 +39,7 @@ class Sluice:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509 # calls one system call
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -86,7 +86,7 @@ def test_the_status_of_an_empty_cluster_has_every_key(
     assert (found["running"], found["delayed"], found["dead"]) == (0, 0, 0)
     assert found["circuits"] == []
     assert found["database"] == {"version": None, "age_s": None, "checked_age_s": None}
-    assert (found["failing"], found["failures"]) == ({}, [])
+    assert (found["lacking"], found["failing"], found["failures"]) == ([], {}, [])
     assert [each["said"].partition(":")[0] for each in found["problems"]] == [
         f"the key space '{tables.names.cluster}' is empty"
     ]
@@ -145,6 +145,22 @@ def test_a_deployments_story_is_that_of_its_replicaset_and_its_image(
     ]
     assert f"{DIGEST} (linux/amd64)" in text
     assert "web-0" not in text
+
+
+def test_an_image_that_was_never_resolved_is_found_by_its_reference(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first thing one types after a typing error in a manifest."""
+    web = row("web-1")
+    add_rows(tables, web)
+    (claim,) = tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    park = Park(reason="ImageNotFound", message="app:1: not there", probe_after_s=60)
+    tables.queue.complete("w1", [(claim, park)])
+    text = said(capsys, "history", "docker.io/library/app:1")
+    assert text.startswith("ReplicaSet/shop/web-1\n")
+    assert "(ImageNotFound): app:1: not there." in text
+    assert main(["rescan", "app:1"]) == 0
+    assert tables.queue.ls("queued")[0].key == web.key
 
 
 def test_a_story_is_told_to_scripts_as_facts(
@@ -222,17 +238,6 @@ def test_the_queue_lists_all_states_or_one(
     assert len(json.loads(said(capsys, "queue", "ls", "--json", "--limit", "1"))) == 1
 
 
-def test_a_key_is_dropped_and_requeued(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:
-    """By hand, when nothing else helps; a second drop says that there was nothing."""
-    web = row("web-1")
-    add_rows(tables, web)
-    assert main(["queue", "drop", str(web.key)]) == 0
-    assert main(["queue", "drop", str(web.key)]) == 1
-    assert main(["queue", "requeue", str(web.key)]) == 0
-    assert tables.queue.members([web.key]) == [True]
-    assert capsys.readouterr().out == ""
-
-
 def test_an_empty_list_says_so_beside_the_result(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,18 +251,6 @@ def test_an_empty_list_says_so_beside_the_result(
     assert capsys.readouterr() == ("[]\n", "")
 
 
-def test_a_requeue_of_what_is_not_in_the_cluster_says_so(
-    tables: Tables, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`queued` alone looks as if the name had been right."""
-    add_rows(tables, row("web-1"))
-    main(["queue", "requeue", "workload/Pod/shop/tyop"])
-    assert "Pod/shop/tyop is not in the cluster" in capsys.readouterr().err
-    tables.queue.drop(row("web-1").key)
-    main(["queue", "requeue", str(row("web-1").key)])
-    assert capsys.readouterr().err == "queued\n"
-
-
 def test_a_rescan_of_everything_in_an_empty_cluster_asks_for_the_watcher(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,17 +258,6 @@ def test_a_rescan_of_everything_in_an_empty_cluster_asks_for_the_watcher(
     assert tables.images.keys() == []
     assert main(["rescan", "--all"]) == 1
     assert "is the watcher running?" in capsys.readouterr().err
-
-
-def test_pause_stops_claims_and_resume_lets_them_go_on(
-    tables: Tables, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An incident at a registry is a good moment to hold still."""
-    add_rows(tables, row("web-1"))
-    said(capsys, "queue", "pause")
-    assert tables.queue.claim("reconcile", "w1", limit=1, lease_s=60) == []
-    said(capsys, "queue", "resume")
-    assert len(tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)) == 1
 
 
 def test_a_rescan_brings_a_parked_image_back_at_once(

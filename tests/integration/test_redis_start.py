@@ -24,7 +24,7 @@ from sandbox.controlplane import ControlPlane
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.valkey import Valkey
-from tests.waiting import eventually
+from tests.waiting import eventually, heed_ctrl_c
 
 pytestmark = pytest.mark.integration
 
@@ -120,6 +120,7 @@ class Started:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_ctrl_c,  # noqa: PLW1509 # calls one system call
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

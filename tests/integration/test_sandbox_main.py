@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.place import Place
 from tests.fixtures_sandbox import Programs
-from tests.waiting import PATIENCE_S, eventually, is_alive
+from tests.waiting import PATIENCE_S, eventually, heed_ctrl_c, is_alive
 
 pytestmark = pytest.mark.integration
 
@@ -36,11 +36,6 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _heed_ctrl_c() -> None:
-    """Undo what a shell does to background jobs: they ignore SIGINT, and so do their children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
 def up(programs: Programs, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Bring a sandbox up in the test's folder."""
@@ -51,7 +46,7 @@ def up(programs: Programs, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 # calls one system call
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 # calls one system call
     ) as process:
         yield process
         process.kill()

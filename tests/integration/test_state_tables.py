@@ -11,7 +11,9 @@ from common.model.errors import SluiceError, SourceUnavailableError, StaleFenceE
 from common.model.facts import FACT_KINDS, Fact
 from common.model.key import ClusterKey, WorkKey
 from common.model.workload import fingerprint
+from common.ops.version import VERSION
 from common.queue.contract import Add, Claim, Lane, Retry, Settled, Waiting
+from common.queue.registration import Registration
 from common.queue.workqueue import WorkQueue
 from common.state.control import Control
 from common.state.epoch import EpochTable, Generation, Published
@@ -21,6 +23,7 @@ from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
+from common.state.workers import Loop, WorkerTable
 from tests.queue_values import LEASE_S, converged, parked, row, workload, workloads
 
 pytestmark = pytest.mark.integration
@@ -94,6 +97,16 @@ def test_a_workload_that_is_gone_is_cleaned_up_at_once_where_nothing_else_is_sai
     """Somebody deleted it just now, and looks whether its reports go."""
     queue.forget([WEB], fence=fence)
     assert [found.lane for found in claim(queue)] == [Lane.FRESH]
+
+
+def test_every_row_is_read_and_one_that_cannot_be_hides_no_other(
+    queue: WorkQueue, rows: RowTable, redis_client: Redis, names: Names, fence: int
+) -> None:
+    """A newer watcher's row, or somebody's hand: the others are still asked for."""
+    stored = [row(each) for each in workloads(3)]
+    queue.store_rows(stored, fence=fence)
+    redis_client.hset(names.own("rows"), "workload/Pod/shop/odd", b"\xff{")
+    assert sorted(rows.all(), key=lambda each: each.key) == stored
 
 
 def test_a_row_needs_a_fence(queue: WorkQueue, rows: RowTable) -> None:
@@ -283,6 +296,34 @@ def test_without_an_answer_nobody_stands_back() -> None:
         raise SourceUnavailableError("Redis: gone")
 
     assert Generation(gone, "a").stands()
+
+
+def test_a_generation_is_published_with_its_version_and_workers_tell_theirs(
+    redis_client: Redis, names: Names, fence: int, queue: WorkQueue
+) -> None:
+    """Workers of two generations mixed unseen: who stood back showed in a log line alone."""
+    table, workers = EpochTable(redis_client, names), WorkerTable(redis_client, names)
+    table.publish("new", fence=fence)
+    assert table.published() == Published(1, "new", VERSION)
+    new, old = (f"{names.cluster}-{name}" for name in ("w1", "w2"))
+    for name, digest in ((new, "new"), (old, "old")):
+        queue.beat(name, lease_s=60)
+        registration = Registration(
+            redis_client, names, worker=name, pools=("scan",), digest=digest
+        )
+        registration.birth()
+        registration.birth()  # again after a flush, or twice
+    queue.beat("a-silent-one", lease_s=60)
+    redis_client.hset(names.own("epoch"), "version", b"\xff")  # somebody's hand: no reason to fail
+    assert table.published().number == 1
+    assert workers.loops() == (
+        Loop("a-silent-one", "", ""),
+        Loop(new, "new", VERSION),
+        Loop(old, "old", VERSION),
+    )
+    assert redis_client.ttl(f"rq:worker:{new}") > 0
+    registration.death()
+    Registration(redis_client, names, worker=new, pools=("scan",)).death()
 
 
 # --- seen

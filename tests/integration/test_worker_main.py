@@ -19,6 +19,7 @@ from redis import Redis
 from common.ops.gathering import fetch
 from common.ops.ports import free_ports
 from common.ops.version import VERSION
+from common.overview.generation import described
 from common.queue.contract import Add, Lane
 from common.queue.workqueue import WorkQueue
 from common.settings.parse import parse
@@ -129,14 +130,21 @@ def test_it_stands_back_while_another_generation_is_published(
     queue, epochs = WorkQueue(redis_client, names), EpochTable(redis_client, names)
     one = msgspec.structs.replace(row(workload()), skip="ByLabel")  # rests without an API server
     epochs.publish("another generation", at_least=6, fence=1)
+    workers = WorkerTable(redis_client, names)
+
+    def standing_back() -> object:
+        return described(epochs.published(), workers.loops())["standing_back"]
+
     queue.add([Add(key=one.key, row=one)], fence=1)
     with worker(
         tmp_path, SLUICE_REDIS_URL=valkey.socket_url, SLUICE_CLUSTER=names.cluster
     ) as running:
         assert eventually(lambda: running.says("standing back")), running.lines
         assert queue.depth()[("reconcile", Lane.FRESH)].queued == 1
+        assert eventually(standing_back)
         epochs.publish(generation_digest(parse({}).projection_digest(), VERSION), fence=1)
         assert eventually(lambda: queue.members([one.key]) == [False]), running.lines
+        assert standing_back() == []
     assert SettledTable(redis_client, names).get_many([one.key])[one.key].epoch == 7
 
 

@@ -7,10 +7,12 @@ import pytest
 from common.cli.checks.access import RULES, check_access
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
+from common.cli.checks.generation import judge_generation
 from common.kube.cluster import Operator
 from common.kube.lease import LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.ops.trivy_program import Trivy
+from common.overview.generation import described
 from common.reports.catalog import CATALOG
 from common.state.database import DatabaseRow
 
@@ -218,3 +220,40 @@ def test_a_fault_is_shown_with_its_remedy_on_a_line_of_its_own() -> None:
     }  # fmt: skip
     assert as_json(Notice(topic="a", said="b")) == {"state": "notice", "topic": "a", "said": "b"}
     assert line(Notice(topic="a", said="b")) == "note   a: b"
+
+
+# --- generation
+
+
+def generation(*loops: tuple[str, str, str], number: int = 4) -> Finding:
+    """Return what is said about these loops beside the published generation `new`."""
+    found = described((number, "new", "0.2.0"), loops)
+    return judge_generation(found, workers=len(loops))
+
+
+def test_workers_of_the_published_generation_are_well() -> None:
+    """The number and the version tell what reports are made of."""
+    found = generation(("w1", "new", "0.2.0"))
+    assert found == Good(topic="generation", said="4 (version 0.2.0)")
+
+
+def test_some_that_stand_back_are_told_and_all_are_a_fault() -> None:
+    """During an upgrade some do; when all do, nothing is scanned any more."""
+    some = generation(("w1", "new", "0.2.0"), ("w2", "old", "0.1.0"))
+    assert isinstance(some, Notice)
+    assert "1 of 2 workers stands back" in some.said
+    assert "w2 is of version 0.1.0" in some.said
+    every = generation(("w1", "other", "0.2.0"), ("w2", "old", "0.1.0"))
+    assert isinstance(every, Fault)
+    assert "w1 has other settings" in every.said
+    assert "same settings" in every.remedy
+
+
+@pytest.mark.parametrize(
+    ("loop", "number"), [(("w1", "old", "0.1.0"), 0), (("w1", "", ""), 4)], ids=["none", "silent"]
+)
+def test_nobody_is_judged_without_anything_to_compare(
+    loop: tuple[str, str, str], number: int
+) -> None:
+    """Before the first watcher every generation may work; a loop that has just begun is silent."""
+    assert isinstance(generation(loop, number=number), Good)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from common.model.workload import Fingerprint
 from common.overview.coverage import coverage
 from common.overview.database import described
 from common.overview.words import age
+from common.queue.standing import Stand, State
 from common.state.database import DatabaseRow
 from common.state.examine import Server
 from common.state.fitness import judge
@@ -207,13 +208,13 @@ def test_tries_are_told_by_error_class() -> None:
 def test_a_dead_key_tells_its_class_and_its_next_probe() -> None:
     """Whose budget is used up, and whether it is worth waiting."""
     dead = entry(WEB, state="parked", error_class="SourceUnavailable", failures={"Conflict": 2})
-    head, line = queue.dead_listing([dead], now_s=NOW_S).splitlines()
+    head, line = queue.parked_listing([dead], now_s=NOW_S).splitlines()
     assert head.split() == ["AGE", "PROBE", "TRIES", "CLASS", "KEY", "REASON"]
     assert " ".join(line.split()) == (
         f"3m20s 1m 2 (Conflict 2) SourceUnavailable {WEB} RateLimited: 429"
     )
     by_rq = entry(WEB, state="parked", error_class="")
-    assert queue.dead_listing([by_rq], now_s=NOW_S).splitlines()[1].split()[3] == "-"
+    assert queue.parked_listing([by_rq], now_s=NOW_S).splitlines()[1].split()[3] == "-"
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -230,7 +231,7 @@ def test_an_empty_queue_shows_its_head_alone() -> None:
 
 
 def test_a_key_in_json_can_be_given_back_to_requeue() -> None:
-    """`sluice queue dead --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
+    """`sluice queue parked --json | jq -r .[].key | xargs -n1 sluice queue requeue`."""
     (found,) = json.loads(queue.as_json([entry(WEB)]))
     assert found["key"] == str(WEB)
     assert found["lane"] == "bulk"
@@ -264,17 +265,24 @@ rows = st.builds(
     epoch=st.integers(0, 2),
     outcome=outcomes,
 )
+stands = st.builds(
+    Stand, state=st.sampled_from(get_args(State)), failed=st.booleans(), source=st.just("s")
+)
 
 
 @given(
     st.dictionaries(keys, st.sampled_from([Fingerprint("1"), Fingerprint("2")])),
     st.dictionaries(keys, rows),
+    st.dictionaries(keys, stands),
 )
 def test_coverage_stays_between_nothing_and_all(
-    wanted: dict[WorkloadKey, Fingerprint], settled: dict[WorkKey, SettledRow]
+    wanted: dict[WorkloadKey, Fingerprint],
+    settled: dict[WorkKey, SettledRow],
+    standings: dict[WorkKey, Stand],
 ) -> None:
     """103 % covered is a bug that everybody sees."""
-    found = coverage(wanted, settled.items(), epoch=1)
+    found = coverage(wanted, settled.items(), standings, epoch=1)
+    assert found.true + len(found.lacking) == found.workloads
     assert 0 <= found.true <= found.workloads <= len(wanted)
     assert 0.0 <= found.share <= 1.0
 

@@ -146,12 +146,16 @@ def test_the_second_column_begins_at_one_place(rows: list[tuple[str, str]]) -> N
 def test_signals_are_handled_during_the_block_and_as_before_after_it() -> None:
     """A command that is called from a test or a script owns them only while it runs."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.getsignal(number) for number in numbers]
-    with interrupts() as handler:
-        until = handler.watched()
-        os.kill(os.getpid(), signal.SIGHUP)  # the terminal was closed
-        assert until.wait(30)
-    assert [signal.getsignal(number) for number in numbers] == before
+    given = [signal.signal(number, signal.SIG_DFL) for number in numbers]  # ignored in a background
+    try:
+        with interrupts() as handler:
+            until = handler.watched()
+            os.kill(os.getpid(), signal.SIGHUP)  # the terminal was closed
+            assert until.wait(30)
+        assert {signal.getsignal(number) for number in numbers} == {signal.SIG_DFL}
+    finally:
+        for number, was in zip(numbers, given, strict=True):
+            signal.signal(number, was)
 
 
 # --- odd references and installations
@@ -174,6 +178,10 @@ class NoRows:
     """No workloads."""
 
     def keys(self) -> list[object]:
+        """Return nothing."""
+        return []
+
+    def all(self) -> list[object]:
         """Return nothing."""
         return []
 
@@ -211,8 +219,22 @@ def test_wrong_settings_do_not_hide_the_versions(
     assert main(["version"]) == 0
     text, said = capsys.readouterr()
     assert "sluice " in text
-    assert "trivy       -" in text
     assert "SLUICE_NONSENSE" in said
+    assert "trivy: settings" not in said
+
+
+def test_a_malformed_setting_is_not_blamed_on_trivy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`trivy: settings: …` made people install another Trivy, and hid the version of theirs."""
+    program = tmp_path / "trivy"
+    program.write_text('#!/bin/sh\necho \'{"Version": "0.76.0"}\'\n', encoding="utf-8")
+    program.chmod(0o755)
+    notes: list[str] = []
+    environ = {"SLUICE_TRIVY_PATH": f" {program}", "SLUICE_LEASE_S": "soon", "PATH": ""}
+    assert versions(environ, note=notes.append)["trivy"] == "0.76.0"
+    (note,) = notes
+    assert note.startswith("settings: SLUICE_LEASE_S ")
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.default], ids=lambda row: row.name)

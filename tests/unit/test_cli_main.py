@@ -25,7 +25,7 @@ PROMISED = {
     "status": ["--json"],
     "top": [],
     "history": ["OBJECT", "--json"],
-    "queue": ["ls", "dead", "requeue", "drop", "pause", "resume"],
+    "queue": ["ls", "parked", "dead", "requeue", "drop", "pause", "resume"],
     "rescan": ["OBJECT", "--all", "--over"],
     "database": ["status", "check"],
     "doctor": [],
@@ -61,13 +61,22 @@ def test_every_command_has_help_with_an_example(
         assert word in text
 
 
-@pytest.mark.parametrize("action", ["ls", "dead", "requeue", "drop", "pause", "resume"])
+@pytest.mark.parametrize("action", ["ls", "parked", "requeue", "drop", "pause", "resume"])
 def test_every_action_of_queue_has_help_with_an_example(
     action: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its actions are commands of their own to everybody who types them."""
     assert main(["queue", action, "--help"]) == DONE
     assert f"sluice queue {action}" in capsys.readouterr().out.partition("Example")[2]
+
+
+def test_dead_is_another_word_for_parked(capsys: pytest.CaptureFixture[str]) -> None:
+    """The interface page promised it; two words for one thing in what we say were too many."""
+    assert main(["queue", "dead", "--help"]) == DONE
+    old = capsys.readouterr().out
+    assert main(["queue", "parked", "--help"]) == DONE
+    assert capsys.readouterr().out == old
+    assert "Example" in old
 
 
 def test_the_promised_commands_are_all_there() -> None:

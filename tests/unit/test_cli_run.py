@@ -16,7 +16,7 @@ from common.cli.parts import Served, certain, own_address
 from common.cli.pipeline import Ports, Surroundings, child, names, scanner
 from common.cli.preview import Preview, kinds_on, missing, namespaces_text
 from common.cli.progress import progress_line
-from common.cli.run import own_election
+from common.cli.run import how_to_stop, own_election
 from common.cli.terminal import Terminal
 from common.ops.process import ChildSpec
 from common.ops.supervisor import Supervisor
@@ -250,7 +250,9 @@ def test_progress_is_one_line() -> None:
             "database": {"version": None, "age_s": None},
         }
     )
-    assert line == ("12/40 workloads true, 5 queued, 1 running, 0 delayed, 0 dead, no database yet")
+    assert line == (
+        "12/40 workloads true, 5 queued, 1 running, 0 delayed, 0 parked, no database yet"
+    )
 
 
 def test_a_signal_during_the_start_ends_the_start() -> None:
@@ -343,3 +345,17 @@ def test_who_reads_that_it_is_ready_may_end_it_in_that_moment(
     except KeyboardInterrupt:  # left to itself it would end the whole suite
         pytest.fail("the signal was taken for one during the start")
     assert told.getvalue().endswith("Draining …\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(signal.default_int_handler, "Ctrl-C drains"), (signal.SIG_IGN, "`kill ")],
+    ids=["terminal", "background"],
+)
+def test_a_run_says_what_stops_it(given: Any, said: str) -> None:
+    """A background job of a script ignores Ctrl-C: `Ctrl-C stops` would be a lie there."""
+    before = signal.signal(signal.SIGINT, given)
+    try:
+        assert how_to_stop().startswith(said)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -32,6 +32,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "cluster": "abcd1234",
         "empty": False,
         "coverage": {"workloads": 40, "true": 40, "share": 1.0},
+        "lacking": [],
         "failing": {},
         "queue": {
             "reconcile": {"fresh": lane, "bulk": {"queued": 120, "oldest_age_s": 61.0}},
@@ -54,6 +55,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "checked_age_s": 90.0,
         },
         "epoch": 1,
+        "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
         "workers": ["w1", "w2"],
     }
@@ -95,8 +97,9 @@ def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
         "database      2026-11-25T06:00:00Z, 1h old, looked for a newer one 1m30s ago",
         "last event    4s ago",
         "workers       2 alive",
+        "generation    1 (version 0.1.0)",
         "",
-        "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  DEAD",
+        "POOL       FRESH  BULK  OLDEST  RUNNING  DELAYED  PARKED",
         "reconcile  0      120   1m1s    16       2        0",
         "scan       0      0     -       1        0        0",
         "",
@@ -116,6 +119,37 @@ def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
     assert lines[-1].startswith("  sluice history Pod/shop/web ")
 
 
+PUBLISHED = {"number": 4, "digest": "d4", "version": "0.2.0", "standing_back": []}
+OLDER = {"worker": "w1", "digest": "d3", "version": "0.1.0"}
+UNQUEUED = {
+    "why": "unqueued",
+    "reason": "",
+    "workloads": 5,
+    "examples": ["Pod/shop/a", "Pod/shop/b", "Pod/shop/c"],
+}
+
+
+def test_workers_of_another_generation_are_named_with_the_difference() -> None:
+    """Half the workers idle, and nobody sees that it is for a setting that they lack."""
+    other = {"worker": "w2", "digest": "d5", "version": "0.2.0"}
+    lines = shown(generation={**PUBLISHED, "standing_back": [OLDER, other]})
+    assert lines[:3] == [
+        "! 2 of 2 workers stand back: generation 4 (version 0.2.0) is published",
+        "    w1 is of version 0.1.0",
+        "    w2 has other settings",
+    ]
+    assert "workers       2 alive, 2 of them stand back" in lines
+    assert "generation    4 (version 0.2.0)" in lines
+
+
+def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
+    """A key that was dropped stood in no list until the sweep found it."""
+    lines = shown(lacking=[UNQUEUED])
+    assert lines[1] == "    Pod/shop/a, Pod/shop/b, Pod/shop/c and 2 more"
+    assert lines[-1] == "  sluice rescan Pod/shop/a   # queues it now"
+    assert "lacking       5: 5 in no queue until the next sweep" in lines
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -128,6 +162,11 @@ def test_what_is_wrong_comes_first_and_what_to_do_last() -> None:
             "database is 3d old",
         ),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
+        (
+            {"generation": {**PUBLISHED, "standing_back": [OLDER]}},
+            "1 of 2 workers stands back: generation 4 (version 0.2.0) is published",
+        ),
+        ({"lacking": [UNQUEUED]}, "5 workloads lack reports, and nobody works on them"),
         ({"dead": 7}, "7 keys are parked in all, 0 of them above"),
     ],
 )
@@ -146,6 +185,7 @@ def test_each_trouble_is_told_once_with_a_remedy(changes: dict[str, Any], word: 
         {"database": {"version": "local", "age_s": None, "checked_age_s": 5.0}},
         {"database": {"version": "v", "age_s": STALE_S, "checked_age_s": 5.0}},
         {"failures": [failure()], "dead": 1},
+        {"lacking": [{**UNQUEUED, "why": "queued"}, {**UNQUEUED, "why": "waiting"}]},
     ],
 )
 def test_a_calm_cluster_and_a_database_of_ones_own_are_no_trouble(changes: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""The command line's pure parts: columns, ages, coverage, spreading, what OBJECT means."""
+"""The command line's pure parts: columns, ages, spreading, what OBJECT means."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,12 +22,10 @@ from common.cli.subject import (
 )
 from common.model.image import ImageUse
 from common.model.key import ClusterKey, ImageKey, WorkKey, WorkloadKey
-from common.model.workload import Fingerprint, WorkloadRow, fingerprint
+from common.model.workload import Container, Fingerprint, WorkloadRow, fingerprint
 from common.overview.ages import database_age_s
-from common.overview.coverage import coverage
 from common.overview.words import age, counted
 from common.queue.contract import Lane
-from common.state.settled import SettledRow
 from tests.cli_values import row
 
 # --- layout
@@ -78,62 +78,12 @@ def test_a_databases_age_comes_from_its_version(version: str, expected: float | 
     assert found == (None if expected is None else pytest.approx(expected, abs=0.01))
 
 
-# --- coverage
+# --- rescan
 
 
 def key(name: str) -> WorkloadKey:
     """Return a workload's key."""
     return WorkloadKey(kind="ReplicaSet", namespace="shop", name=name)
-
-
-def settled(want: str, outcome: str = "Converged", epoch: int = 3) -> SettledRow:
-    """Return what a run settled."""
-    return SettledRow(fingerprint=want, epoch=epoch, outcome=outcome)
-
-
-WANTED = {key(name): Fingerprint(f"f-{name}") for name in "abcde"}
-
-
-def test_true_means_converged_with_what_is_wanted_in_this_epoch() -> None:
-    """Coverage is the one number that people put on a wall: it may not flatter."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key("a"), settled("f-a")),
-        (key("b"), settled("f-b", epoch=2)),
-        (key("c"), settled("old")),
-        (key("d"), settled("f-d", "Partial:ImageNotFound")),
-        (ClusterKey(what="database"), settled("")),
-        (key("gone"), settled("f-gone")),
-    ]
-    found = coverage(WANTED, rows, epoch=3)
-    assert (found.workloads, found.true, found.share) == (5, 1, 0.2)
-    assert found.failing == {"ImageNotFound": 1}
-
-
-def test_what_rests_needs_no_reports() -> None:
-    """Skipped and retired workloads would keep the number below 100 % for ever."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key(name), settled(f"f-{name}", "Rest:Skipped")) for name in "abcd"
-    ]
-    assert coverage(WANTED, rows, epoch=3).workloads == 1
-
-
-def test_what_failed_is_counted_by_reason_and_only_while_it_is_wanted() -> None:
-    """A failure of what the workload was before its rollout is no failure of today."""
-    rows: list[tuple[WorkKey, SettledRow]] = [
-        (key("a"), settled("f-a", "Partial:ImageNotFound")),
-        (key("b"), settled("f-b", "Partial:ImageNotFound")),
-        (key("c"), settled("f-c", "Partial")),
-        (key("d"), settled("old", "Partial:Unauthorized")),
-    ]
-    assert coverage(WANTED, rows, epoch=3).failing == {"ImageNotFound": 2, "Unknown": 1}
-
-
-def test_an_empty_cluster_is_covered() -> None:
-    """0 of 0 is not a fault."""
-    assert coverage({}, [], epoch=0).share == 1.0
-
-
-# --- rescan
 
 
 @given(st.integers(1, 60), st.floats(0, 1e6))
@@ -196,6 +146,11 @@ class FakeRows:
         found = self._rows.get(wanted)
         return None if found is None else (found, fingerprint(found))
 
+    def all(self) -> Iterator[WorkloadRow]:
+        """Yield every row, the first one twice, as a scan may."""
+        yield from self._rows.values()
+        yield from list(self._rows.values())[:1]
+
 
 class FakeImages:
     """One image that one workload uses."""
@@ -210,7 +165,21 @@ class FakeImages:
         return [ImageUse(workload=str(key("web-new")), reference="app:1", namespace="shop")]
 
 
-ROWS = FakeRows(row("web-old", current=False), row("web-new"), row("web-x", namespace="other"))
+def naming(name: str, image: str, **changes: Any) -> WorkloadRow:
+    """Return a workload whose container names this image."""
+    container = Container(name="app", role="container", image=image)
+    return msgspec.structs.replace(row(name), containers=(container,), top_name=name, **changes)
+
+
+ROWS = FakeRows(
+    row("web-old", current=False),
+    row("web-new"),
+    msgspec.structs.replace(row("web-x", namespace="other"), containers=()),
+    naming("vain", "quay.io/shop/cart:tyop"),
+    naming("pinned", "cart@sha256:" + "cd" * 32),
+    naming("unasked", "quay.io/shop/cart:tyop", skip="ByLabel"),
+    naming("past", "quay.io/shop/cart:tyop", current=False),
+)
 
 
 def meant(text: str) -> list[WorkKey]:
@@ -244,7 +213,26 @@ def test_an_image_is_found_by_reference_and_by_digest(text: str) -> None:
     assert meant(text) == [IMAGE]
 
 
-@pytest.mark.parametrize("text", ["app:2", "sha256:00", "Deployment/shop/other"])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("quay.io/shop/cart:tyop", "vain"), ("docker.io/library/cart@sha256:" + "cd" * 32, "pinned")],
+)
+def test_an_image_that_no_registry_resolves_means_the_workloads_that_name_it(
+    text: str, name: str
+) -> None:
+    """It has no digest, so no key of its own: `nothing is known` sent people away from why."""
+    assert meant(text) == [key(name)]
+
+
+def test_an_image_that_one_workload_may_not_pull_means_that_workload_too() -> None:
+    """The other one's digest explains nothing about this one's refused password."""
+    rows = FakeRows(row("web-new"), row("denied"))
+    assert keys_meant(read_wish("app:1"), rows, FakeImages()) == [IMAGE, key("denied")]
+
+
+@pytest.mark.parametrize(
+    "text", ["app:2", "sha256:00", "sha256:" + "cd" * 32, "Deployment/shop/other"]
+)
 def test_what_nobody_knows_means_nothing(text: str) -> None:
     """Better no answer than somebody else's."""
     assert meant(text) == []

@@ -140,11 +140,59 @@ def test_a_signal_is_heeded_while_the_main_thread_begins_to_wait_for_it() -> Non
 
 def test_handlers_can_be_given_back() -> None:
     """A process that ran its main function for a test keeps its own Ctrl-C."""
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGTERM)
     undo = stop_on_signals(lambda: None)
-    assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGTERM) is not before
     undo()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+STOPPED_BY = """
+import os, signal, sys, threading
+from common.cli.interrupts import interrupts
+from common.ops.startup import stop_on_signals
+from sandbox.processes import sigterm_unwinds
+until = threading.Event()
+if sys.argv[1] == "sandbox":
+    with sigterm_unwinds():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGHUP)
+        print("ignored", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+if sys.argv[1] == "process":
+    stop_on_signals(until.set)
+    print("ignored", signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("ended", until.wait(30), flush=True)
+if sys.argv[1] == "command":
+    with interrupts() as handler:
+        until = handler.watched()
+        kept = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGHUP)]
+        print("ignored", kept == [signal.SIG_IGN] * 2, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("ended", until.wait(30), flush=True)
+"""
+
+
+@pytest.mark.parametrize("what", ["sandbox", "process", "command"])
+def test_a_background_job_ignores_ctrl_c_and_heeds_sigterm(what: str) -> None:
+    """`nohup sluice run &` in a script: a hang-up and the script's Ctrl-C are not for it."""
+
+    def ignore() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_BY, what],
+        preexec_fn=ignore,  # calls three system calls
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    expected = "ignored\n" if what == "sandbox" else "ignored True\nended True\n"
+    assert (done.stdout, done.stderr) == (expected, "")
+    assert done.returncode == (128 + signal.SIGTERM if what == "sandbox" else 0)
 
 
 # --- patience

@@ -143,10 +143,11 @@ def test_a_parked_image_goes_by_the_name_in_its_manifests() -> None:
 
 def test_a_workload_without_all_reports_is_named_with_the_reason() -> None:
     """The share alone does not say whom to ask."""
+    group = {"why": "parked", "reason": "TooLarge", "workloads": 1, "examples": ["Pod/shop/db"]}
     found = rendered(
-        overview(partial={"Pod/shop/db": "Unauthorized"}, document={"failing": {"Unauthorized": 1}})
+        overview(lacking={"Pod/shop/db": "parked: TooLarge"}, document={"lacking": [group]})
     ).text
-    assert "Unauthorized 1 Workload Reason Pod/shop/db Unauthorized" in found
+    assert "1 parked: TooLarge Workload Why Pod/shop/db parked: TooLarge" in found
 
 
 def test_the_ledger_is_told_newest_first_in_words() -> None:
@@ -216,15 +217,20 @@ def test_a_look_that_nothing_followed_is_told_as_old(age_s: float, *, told: bool
 
 def test_long_lists_are_cut_and_say_so() -> None:
     """A page of 30,000 rows can be opened by nobody, and only when everything is wrong."""
+    lacking = [{"why": "failed", "reason": "Unauthorized", "workloads": 5_000, "examples": ["x"]}]
     many = overview(
         parked=[parked(f"p{number}") for number in range(PARKED_ROWS + 30)],
-        partial={f"Pod/shop/w{number}": "Unauthorized" for number in range(5_000)},
+        lacking={f"Pod/shop/w{number}": "Unauthorized" for number in range(100)},
         facts=[fact(number) for number in range(1_000)],
-        document={"dead": 4_321, "workers": [f"w{number}" for number in range(900)]},
+        document={
+            "lacking": lacking,
+            "dead": 4_321,
+            "workers": [f"w{number}" for number in range(900)],
+        },
     )
     body = page(seen(many))
     found = Elements(body)
-    assert "100 of 4321 shown; for others: sluice queue dead --limit 4321" in found.text
+    assert "100 of 4321 shown; for others: sluice queue parked --limit 4321" in found.text
     assert "100 of 5000 shown" in found.text
     assert "100 of 900 shown" in found.text
     assert "r999 created" in found.text
@@ -235,7 +241,7 @@ def test_long_lists_are_cut_and_say_so() -> None:
 
 def test_a_list_that_is_whole_says_nothing() -> None:
     """`1 of 1 shown` makes people look for more."""
-    found = rendered(overview(parked=[parked()], partial={"Pod/a/b": "X"}, document={"dead": 1}))
+    found = rendered(overview(parked=[parked()], lacking={"Pod/a/b": "X"}, document={"dead": 1}))
     assert " shown" not in found.text
 
 
@@ -254,7 +260,7 @@ def everywhere(evil: str) -> Overview:
     problem = {"said": evil, "details": (evil,), "remedy": evil}
     return overview(
         parked=[parked_image(evil), parked(reason=evil, message=evil)],
-        partial={f"Pod/shop/{evil}": evil},
+        lacking={f"Pod/shop/{evil}": evil},
         facts=[
             Fact(kind="parked", key=evil, data={"reason": evil, "message": evil}, at=AT_S),
             Fact(kind="inventoried", key="", data={"reference": evil}, at=AT_S),
