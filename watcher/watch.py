@@ -33,6 +33,7 @@ from watcher.pulse import Pulse
 from watcher.rounds import Ledger, Rounds
 from watcher.standby import Standby
 from watcher.stream.change import Change, Op
+from watcher.stream.pace import REST_S, next_rest_s
 from watcher.succession import Succession
 from watcher.sweeper import Queue
 from watcher.term import Term
@@ -42,9 +43,6 @@ _log = structlog.get_logger()
 # How often other processes' requests and Redis' life are looked at, and a stop is noticed.
 _TICK_S = 1.0
 _IDLE_S = 0.2
-# After a batch, changes gather for the next one: waking for each, and calling Redis for each, would
-# cost more than the change itself. A lone change is taken at once.
-_REST_S = 0.05
 _LOADING_LOG_S = 15.0
 _NEVER = float("-inf")
 
@@ -158,11 +156,15 @@ class Watcher:
         when a thread of ours died.
         """
         self._load(stop)
+        rest_s = REST_S
         while not stop.is_set():
             began_s = self._monotonic()
             taken = self._turn()
             if 0 < taken < BATCH_CHANGES and not self._busy:
-                stop.wait(max(0.0, began_s + _REST_S - self._monotonic()))
+                # Changes gather for the next batch: waking for each, and calling Redis for each,
+                # would cost more than the change itself. A lone one was taken at once.
+                rest_s = next_rest_s(rest_s, gathered=taken > 1)
+                stop.wait(max(0.0, began_s + rest_s - self._monotonic()))
 
     # --- loading --------------------------------------------------------------------------------
 
