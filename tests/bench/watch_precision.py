@@ -39,6 +39,7 @@ _ENVIRON = {"SLUICE_RESOURCE_LABELS": _LABEL, "OPERATOR_TARGET_NAMESPACES": NAME
 _GROUP = "/apis/aquasecurity.github.io/v1alpha1"
 _REPORTS = f"{_GROUP}/namespaces/{NAMESPACE}/vulnerabilityreports"
 _PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_REVISION = "deployment.kubernetes.io/revision"
 _SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets"
 _DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 _MOMENT = "2026-11-25T10:00:00Z"

@@ -6,6 +6,7 @@ A test that passes on one and fails on the other is a lie in the fake.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from common.kube.errors import (
     AlreadyExistsError,
     NotAcceptableError,
     NotFoundError,
+    ThrottledError,
     VersionConflictError,
 )
 from common.kube.lease import Lease, lease_place
@@ -396,4 +398,18 @@ class TestRealServer(Writes, Reads, Leases, Encodings):
         """Give the real one."""
         with contextlib.closing(Session.from_kubeconfig(str(controlplane.kubeconfig))) as session:
             Cluster(session).install_crds(definitions())
+            _await_storage(session, namespace)
             yield Server(session, namespace)
+
+
+def _await_storage(session: Session, namespace: str) -> None:
+    """Wait out the moment in which a definition is served and its storage is not ready (429)."""
+    deadline = time.monotonic() + 30.0
+    while True:
+        try:
+            session.request("GET", report_path(KIND, namespace), query=[("limit", "1")])
+        except ThrottledError:
+            assert time.monotonic() < deadline, "the storage of reports is not ready"
+            time.sleep(0.05)
+        else:
+            return
