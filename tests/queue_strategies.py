@@ -37,7 +37,14 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.just(Waiting(on="x")),
     st.builds(After, delay_s=DELAYS, reason=st.just("later")),
     st.builds(Retry, delay_s=DELAYS, reason=st.just("R"), message=st.just("m"), budget=BUDGETS),
-    st.builds(Hold, delay_s=DELAYS, source=st.just("s"), reason=st.just("H"), message=st.just("m")),
+    st.builds(
+        Hold,
+        delay_s=DELAYS,
+        source=st.sampled_from(["s", "registry/a.b:5"]),
+        reason=st.just("H"),
+        message=st.just("m"),
+        asked=often,
+    ),
     st.builds(
         Park, reason=st.just("P"), message=st.just("m"), probe_after_s=DELAYS, budget=BUDGETS
     ),

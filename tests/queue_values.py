@@ -27,9 +27,9 @@ def judged(error: SluiceError, claim: Claim) -> Failed:
     return decide(error, claim.tallies, draw=0.5)
 
 
-def tallies(failures: int, ago_s: float, budget: str = UNKNOWN) -> dict[str, Tally]:
+def tallies(failures: int, waited_s: float, budget: str = UNKNOWN) -> dict[str, Tally]:
     """Return what a key that failed that often carries."""
-    return {budget: Tally(failures=failures, first_ago_s=ago_s)} if failures else {}
+    return {budget: Tally(failures=failures, waited_s=waited_s)} if failures else {}
 
 
 def workload(name: str = "web", namespace: str = "shop", kind: str = "ReplicaSet") -> WorkloadKey:

@@ -38,7 +38,7 @@ class Judge:
         rest_s = error.retry_after_s if isinstance(error, TransientError) else None
         failure = Fail(
             key=error.subject or str(claim.key),
-            failed_before=bool(claim.tallies),
+            failed_before=error.source in claim.faults,
             reason=error.reason,
             message=str(error),
             rest_s=max(0.0, rest_s or 0.0),

@@ -103,7 +103,7 @@ class Fail:
     """The source was at fault; result: a verdict."""
 
     key: str  # what failed: a work key, or what several of them ask for (a repository)
-    failed_before: bool  # the key has failed since its last success, here or elsewhere
+    failed_before: bool  # this source has failed for the key since the key's last success
     reason: str
     message: str
     rest_s: float = 0.0  # that the source asked for
@@ -191,8 +191,8 @@ def _failed(
         reason=op.reason,
         message=op.message,
     )
-    # A key that failed before and is not among those that failed in a row: the source has served
-    # somebody since. So it is the key, or its image, that the source cannot serve.
+    # The source failed for this key before, and the key is not among those that failed in a row: it
+    # has served somebody since. So it is the key, or its image, that the source cannot serve.
     spared = openings > 0 or known or not op.failed_before
     wait_s = max(0.0, until - now) if openings else 0.0
     return after, Verdict(failures=after.failures, wait_s=wait_s, spared=spared)

@@ -21,7 +21,7 @@ class Policy:
     first_s: float = 0.0  # upper end of the first wait; doubles from try to try
     cap_s: float = 0.0  # upper end of any wait
     attempts: int = 0  # failed runs until it is parked
-    total_s: float = 0.0  # seconds since the first failure until it is parked; 0: no bound
+    total_s: float = 0.0  # waits of a key, summed up, until it is parked; 0: no bound
     probe_s: float  # parked keys are tried again after this, over and over
     why: str  # one sentence for docs/error-classes.md
     revived_by: str = ""  # what brings a parked key back besides its probe and its own change
@@ -30,7 +30,8 @@ class Policy:
 Policies: TypeAlias = Mapping[type[SluiceError], Policy]
 
 # First waits are short: most faults are over before anybody looks. Totals are about how long
-# such a fault lasts where it is not over; after that the slow probe is the cheaper way to ask.
+# such a fault lasts where it is not over; after that the slow probe is the cheaper way to ask. They
+# sum up the class's own waits: time in which a key was held or queued says nothing of the fault.
 POLICIES: Policies = {
     errors.RateLimitedError: Policy(
         first_s=2,

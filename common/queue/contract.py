@@ -21,8 +21,8 @@ from common.model.workload import WorkloadRow
 # Bulk gets at least every eighth claim, so that neither lane starves the other.
 BULK_EVERY = 8
 
-# The budget of holds: counted, so that users see how long a key waits, and never used up.
-HELD: Final = "Held"
+# Sources whose faults a key remembers; it needs three or four of them. The oldest is forgotten.
+MOST_FAULTS = 8
 
 # The budget of errors that nobody foresaw.
 UNKNOWN: Final = SluiceError.reason
@@ -89,7 +89,9 @@ class Tally:
     """Failed runs of a key that count against one budget."""
 
     failures: int
-    first_ago_s: float  # by Redis' clock
+    # Waits that its policy asked for, summed up. Time in which the key was held, or stood in the
+    # queue, was nobody's try: an outage uses up no budget.
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +101,15 @@ class Claim:
     key: WorkKey
     token: int  # grows with every claim; a completion needs the current one
     tallies: Mapping[str, Tally] = field(default_factory=dict)  # by budget, since the last success
+    faults: frozenset[str] = frozenset()  # sources that failed for it since the last success
+    first_failed_ago_s: float = 0.0  # since the first failed run or hold in a row; 0: none was
     crashes: int = 0  # workers that died while they ran this key
     lane: Lane = Lane.FRESH
 
     @property
     def attempts(self) -> int:
         """Failed runs since the last success, of all budgets; holds are none."""
-        return sum(tally.failures for name, tally in self.tallies.items() if name != HELD)
-
-    @property
-    def first_failed_ago_s(self) -> float:
-        """Seconds since the first failed run or hold in a row; 0: there was none."""
-        return max((tally.first_ago_s for tally in self.tallies.values()), default=0.0)
+        return sum(tally.failures for tally in self.tallies.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +172,7 @@ class Hold:
     source: str
     reason: str
     message: str
+    asked: bool = True  # False: its circuit was open, so it has not failed for this key
     image: ImageUpdate | None = None  # None: not an image key
 
 

@@ -17,7 +17,6 @@ from common.model.facts import FactKind
 from common.model.image import Failure
 from common.model.key import ImageKey
 from common.queue.contract import (
-    HELD,
     After,
     Claim,
     Hold,
@@ -35,7 +34,7 @@ from common.state.settled import SettledRow
 
 Done = dict[str, object]
 
-_TALLY = re.compile(r"(\w+) ([0-9]{1,9}) (-?[0-9]+\.[0-9]+)", re.ASCII)
+_TALLY = re.compile(r"(\w+) ([0-9]{1,9}) ([0-9]+\.[0-9]+)", re.ASCII)
 
 # ARGV[1] and ARGV[2] are the constants and the payload.
 _FIRST_BLOB = 3
@@ -139,8 +138,8 @@ def _hold(names: Names, claim: Claim, outcome: Hold, blobs: list[bytes]) -> Done
         "delay_s": outcome.delay_s,
         "reason": outcome.reason,
         "message": message,
-        "budget": HELD,
         "source": outcome.source,
+        "asked": outcome.asked,
         "what": kind_of(outcome.source),
     }
     return entry if outcome.image is None else entry | {"image": _image(outcome.image, blobs)}
@@ -199,13 +198,13 @@ def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
 
 
 def decode_tallies(text: str) -> dict[str, Tally]:
-    """Return what `claim.lua` says about failed runs: `<budget> <failures> <seconds ago>;…`.
+    """Return what `claim.lua` says about failed runs: `<budget> <failures> <seconds waited>;…`.
 
     What does not read so was written by hand, and counts as no failure.
     """
     found = (_TALLY.fullmatch(entry) for entry in text.split(";"))
     return {
-        entry[1]: Tally(failures=int(entry[2]), first_ago_s=float(entry[3]))
+        entry[1]: Tally(failures=int(entry[2]), waited_s=float(entry[3]))
         for entry in found
         if entry is not None
     }

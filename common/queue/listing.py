@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from common.model.key import WorkKey
-from common.queue.contract import HELD, Entry, Lane
+from common.queue.contract import Entry, Lane
 from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
 from common.state.readable import STOCK_WORKER, count_of, failure_of, text_of, unix_of
@@ -139,4 +139,4 @@ def _entry(
 
 def _failures(tallies: str) -> Mapping[str, int]:
     found = decode_tallies(tallies).items()
-    return {budget: tally.failures for budget, tally in found if budget != HELD}
+    return {budget: tally.failures for budget, tally in found}

@@ -21,8 +21,10 @@ class Job:
 
     state: Literal["queued", "running", "delayed", "parked"]
     lane: Lane
-    # By budget: how many failed runs, and when the first of them was.
+    # By budget: how many failed runs, and how many seconds of waits they asked for.
     tallies: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    since: float | None = None  # the first failed run or hold in a row; None: there was none
+    faults: tuple[str, ...] = ()  # sources that failed for it since the last success, oldest first
     crashes: int = 0
     suspect: bool = False  # held by a worker that died without saying what it ran
     due: float = 0.0  # delayed: of the next run; parked: of the probe

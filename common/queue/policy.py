@@ -1,6 +1,6 @@
 """From an error to what happens next: another try after some seconds, or the dead letters.
 
-tenacity decides, Redis waits: the count and time of failures live with the key, one tally per
+tenacity decides, Redis waits: failures and their waits are counted with the key, one tally per
 error class, so a `RetryCallState` is rebuilt from the class's tally and handed to its own policy.
 A fault of a source that many keys share is no key's: it is held, and charged to nobody. Pure: the
 dice come in as `draw`.
@@ -15,7 +15,7 @@ from tenacity.retry import retry_if_exception_type, retry_never
 from tenacity.stop import stop_after_attempt, stop_after_delay, stop_any
 from tenacity.wait import wait_exponential
 
-from common.model.errors import SluiceError, SourceFault, TransientError, shorten
+from common.model.errors import CircuitOpenError, SluiceError, SourceFault, TransientError, shorten
 from common.model.policies import POLICIES, Policies, Policy, class_of
 from common.queue.contract import Failed, Hold, Park, Retry, Tally
 
@@ -23,7 +23,7 @@ from common.queue.contract import Failed, Hold, Park, Retry, Tally
 RETRY_AFTER_CAP_S = 3600.0
 # Probes spread by this much, so that what was parked together does not come back together.
 _PROBE_JITTER = 0.2
-_NEVER_FAILED = Tally(failures=0, first_ago_s=0.0)
+_NEVER_FAILED = Tally(failures=0, waited_s=0.0)
 _RETRYING = Retrying()  # every RetryCallState wants one; nothing is ever called through it
 
 
@@ -45,7 +45,7 @@ def decide(
     if fault is not None and fault.spared:
         return _hold(error, fault, policy, draw=draw)
     tally = tallies.get(kind.reason, _NEVER_FAILED)
-    state = _state(error, attempt=tally.failures + 1, failed_for_s=tally.first_ago_s)
+    state = _state(error, attempt=tally.failures + 1, waited_s=tally.waited_s)
     if not _worth_it(policy, state) or _used_up(policy, state):
         spread = 1 + _PROBE_JITTER * (2 * draw - 1)
         return Park(
@@ -73,13 +73,14 @@ def _hold(error: SluiceError, fault: SourceFault, policy: Policy, *, draw: float
     The number of failures is the source's, not the key's, and the jitter spreads the keys that
     wait for one moment.
     """
-    state = _state(error, attempt=max(1, fault.failures), failed_for_s=0.0)
+    state = _state(error, attempt=max(1, fault.failures), waited_s=0.0)
     delay_s = fault.wait_s + _delay_s(policy, state, error, draw=draw)
     return Hold(
         delay_s=min(delay_s, _longest_s(policy)),
         source=fault.source,
         reason=error.reason,
         message=shorten(str(error)),
+        asked=not isinstance(error, CircuitOpenError),
     )
 
 
@@ -95,13 +96,13 @@ def _used_up(policy: Policy, state: RetryCallState) -> bool:
     return stop_any(stop_after_attempt(policy.attempts), stop_after_delay(policy.total_s))(state)
 
 
-def _state(error: SluiceError, *, attempt: int, failed_for_s: float) -> RetryCallState:
-    """Rebuild what tenacity would know after that many calls in one process."""
+def _state(error: SluiceError, *, attempt: int, waited_s: float) -> RetryCallState:
+    """Rebuild what tenacity would know after that many calls, and waits, in one process."""
     state = RetryCallState(retry_object=_RETRYING, fn=None, args=(), kwargs={})
     state.attempt_number = attempt
     state.set_exception((type(error), error, error.__traceback__))
     state.start_time = 0.0
-    state.outcome_timestamp = failed_for_s
+    state.outcome_timestamp = waited_s
     return state
 
 

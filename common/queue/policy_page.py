@@ -17,8 +17,9 @@ Every error that a run ends with has a class, and the class decides what happens
 
 - Waits are drawn evenly between 0 and the upper end ("full jitter"); the upper end doubles from
   try to try.
-- Each class has a budget of its own: so many failed runs, and so much time since the first of
-  them. A run that ends well gives all of them back.
+- Each class has a budget of its own: so many failed runs, and so much time, which is the sum of
+  its waits between them. Time in which a key is held, waits for something else, or stands in the
+  queue is not counted. A run that ends well gives all of them back.
 - A class with 0 failed runs is parked by its first failure; a time of 0 or none is no bound.
 - A key whose budget is used up is parked: `sluice queue parked` shows it with its reason, and it is
   tried again after the probe's time (± 20 %), over and over.
@@ -41,14 +42,15 @@ at fault, many keys fail for one reason.
 
 - Such a fault is *held*, not charged: the key comes back after the source's backoff, which grows
   with the failures of the source, and its budget is as before.
-- It is charged to the key only when the source has served others since the key's last failure, and
-  is not left alone: then it is this key's image that the source cannot serve.
+- It is charged to the key only when the source has failed for this very key before, has served
+  others since, and is not left alone: then it is this key's image that the source cannot serve.
 - Faults of several keys in a row, with no success in between, open the source's circuit: nobody
   asks it for a while, which doubles from opening to opening. `Retry-After` (up to an hour) is
   honoured. Then one key is let through; its success closes the circuit for all, its fault opens it
   again.
 - `sluice status` names circuits that are not closed, `sluice history` of a key tells that it is
-  held and why, and the metric `sluice_circuit_state` shows them.
+  held and why (once a source, until a run gets further; further holds and their claims are counted
+  only, in `sluice_queue_holds_total`), and the metric `sluice_circuit_state` shows them.
 - A fault of Redis is held too. It has no circuit: the workers wait for it.
 
 `SLUICE_CIRCUIT_POLICIES` changes single numbers, for example

@@ -15,7 +15,7 @@ from common.model.key import WorkKey, pool_of
 from common.queue.contract import (
     BULK_EVERY,
     CRASH_PROBE_S,
-    HELD,
+    MOST_FAULTS,
     Add,
     AddResult,
     After,
@@ -213,9 +213,11 @@ class _Work(Places):
             key=key,
             token=self.token,
             tallies={
-                budget: Tally(failures=failures, first_ago_s=self.now - first)
-                for budget, (failures, first) in job.tallies.items()
+                budget: Tally(failures=failures, waited_s=waited_s)
+                for budget, (failures, waited_s) in job.tallies.items()
             },
+            faults=frozenset(job.faults),
+            first_failed_ago_s=0.0 if job.since is None else self.now - job.since,
             crashes=job.crashes,
             lane=job.lane,
         )
@@ -237,14 +239,16 @@ class _Work(Places):
             case After(delay_s=delay_s):
                 self.again(claim.key, job, delay_s)
             case Retry(delay_s=delay_s, budget=budget):
-                self.again(claim.key, self.charged(job, budget), delay_s)
-            case Hold(delay_s=delay_s):
-                self.again(claim.key, self.charged(job, HELD), delay_s)
+                waits_s = delay_s if job.dirty is None else 0.0
+                self.again(claim.key, self.charged(job, budget, waits_s), delay_s)
+            case Hold(delay_s=delay_s, source=source, asked=asked):
+                blamed = _blaming(job, source) if asked else job
+                self.again(claim.key, self.failing(blamed), delay_s)
             case Park(probe_after_s=probe_after_s, budget=budget):
                 if job.dirty is not None:  # the change may be the fix: dirty wins over dead
                     self.queue(claim.key, _forgiven(job), lane=job.dirty)
                 else:
-                    self.park(claim.key, self.charged(job, budget), probe_after_s)
+                    self.park(claim.key, self.charged(job, budget, 0.0), probe_after_s)
             case _:
                 assert_never(outcome)
         return True
@@ -261,9 +265,14 @@ class _Work(Places):
         else:
             self.queue(key, job, lane=job.dirty)
 
-    def charged(self, job: Job, budget: str) -> Job:
-        failures, first = job.tallies.get(budget, (0, self.now))
-        return replace(job, tallies={**job.tallies, budget: (failures + 1, first)})
+    def charged(self, job: Job, budget: str, waits_s: float) -> Job:
+        """Count a failed run, and the wait that follows it: time that it is tried in."""
+        failures, waited_s = job.tallies.get(budget, (0, 0.0))
+        tallies = {**job.tallies, budget: (failures + 1, waited_s + waits_s)}
+        return self.failing(replace(job, tallies=tallies))
+
+    def failing(self, job: Job) -> Job:
+        return replace(job, since=self.now if job.since is None else job.since)
 
     def park(self, key: WorkKey, job: Job, probe_after_s: float) -> None:
         due = self.now + probe_after_s
@@ -314,7 +323,13 @@ class _Work(Places):
 
 
 def _forgiven(job: Job) -> Job:
-    return replace(job, tallies={}, crashes=0, suspect=False)
+    return replace(job, tallies={}, since=None, faults=(), crashes=0, suspect=False)
+
+
+def _blaming(job: Job, source: str) -> Job:
+    """Remember that the source failed for the key; the oldest of too many is forgotten."""
+    others = tuple(one for one in job.faults if one != source)
+    return replace(job, faults=(*others, source)[-MOST_FAULTS:])
 
 
 def _lane_of_turn(job: Job) -> Lane:

@@ -156,7 +156,7 @@ class WorkQueue:
         """Read what `claiming.lua` returned."""
         claims, strange = [], []
         found = msgspec.msgpack.decode(packed_claims) if packed_claims else []
-        for job, token, tallies, crashes, lane in found:
+        for job, token, tallies, faults, ago_s, crashes, lane in found:
             try:
                 key = self.names.key_of(job)
             except ValueError:  # written by hand: no run would ever end this claim
@@ -167,6 +167,8 @@ class WorkQueue:
                     key=key,
                     token=int(token),
                     tallies=decode_tallies(tallies),
+                    faults=frozenset(faults.split()),
+                    first_failed_ago_s=float(ago_s),
                     crashes=int(crashes),
                     lane=Lane(lane),
                 )

@@ -9,20 +9,22 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
+from common.model.errors import ConflictError
 from common.model.key import WorkKey
 from common.queue.contract import (
-    HELD,
+    MOST_FAULTS,
     Add,
     AddResult,
     After,
     Claim,
     Hold,
     Lane,
+    Outcome,
     Park,
     Retry,
     Waiting,
@@ -32,7 +34,7 @@ from common.state.names import Names
 from tests.deployments import DEPLOYMENTS, Deployment
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.fixtures_queue import forget, pass_time
-from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
+from tests.queue_values import LEASE_S, converged, image, judged, parked, workload, workloads
 
 
 @dataclass
@@ -192,7 +194,7 @@ def test_a_run_that_converged_forgets_its_failures(subject: Subject) -> None:
 
 
 def test_a_failed_run_comes_back_after_its_delay_and_counts(subject: Subject) -> None:
-    """Tenacity decides by the count and the time of the first failure, so both are kept."""
+    """Tenacity decides by the count and the waits; users see since when it fails."""
     subject.add(KEY)
     subject.end(subject.one(), Retry(delay_s=30, reason="R", message="m"))
     assert subject.claim() == []
@@ -206,16 +208,49 @@ def test_each_budget_is_tallied_apart(subject: Subject) -> None:
     """Failures of one class say nothing about another; one name ends like the other."""
     subject.add(KEY)
     for budget in ("ApiConflict", "Conflict", "ApiConflict", "Conflict", "ApiConflict"):
-        subject.end(subject.one(), Retry(delay_s=0, reason="R", message="m", budget=budget))
-        subject.later(10)
+        subject.end(subject.one(), Retry(delay_s=20, reason="R", message="m", budget=budget))
+        subject.later(30)
     subject.end(subject.one(), parked(probe_after_s=5))
     subject.later(10)
     claim = subject.one()
     counts = {budget: tally.failures for budget, tally in claim.tallies.items()}
     assert counts == {"ApiConflict": 3, "Conflict": 2, "Unknown": 1}
     assert claim.attempts == 6
-    times = [round(tally.first_ago_s / 10) for tally in claim.tallies.values()]
-    assert times == [6, 5, 1]
+    assert [tally.waited_s for tally in claim.tallies.values()] == [60, 40, 0]
+
+
+@pytest.mark.parametrize(
+    ("end", "wait_s"),
+    [
+        (Hold(delay_s=1800, source="registry/r", reason="R", message="m"), 3600),
+        (After(delay_s=1800, reason="WaitingForKubelet"), 3600),
+        (Retry(delay_s=1800, reason="R", message="m", budget="RateLimited"), 3600),
+        (Retry(delay_s=1, reason="R", message="m", budget="Conflict"), 7200),
+    ],
+    ids=["held", "waiting", "backing off for another class", "behind others in the queue"],
+)
+def test_time_in_which_a_key_is_not_tried_uses_up_no_budget(
+    subject: Subject, end: Outcome, wait_s: float
+) -> None:
+    """A conflict may last five minutes. An hour in which nobody tried is no conflict."""
+    subject.add(KEY)
+    for one in (Retry(delay_s=1, reason="R", message="m", budget="Conflict"), end):
+        subject.end(subject.one(), one)
+        subject.later(max(2, wait_s if one is end else 0))
+    claim = subject.one()
+    assert claim.first_failed_ago_s >= wait_s
+    assert isinstance(judged(ConflictError("409"), claim), Retry)
+
+
+def test_the_waits_of_a_class_use_up_its_time(subject: Subject) -> None:
+    """Somebody who asks for long waits over and over is given up before all tries are used."""
+    subject.add(KEY)
+    for _ in range(3):
+        claim = subject.one()
+        assert isinstance(judged(ConflictError("409"), claim), Retry)
+        subject.end(claim, Retry(delay_s=100, reason="R", message="m", budget="Conflict"))
+        subject.later(100)
+    assert isinstance(judged(ConflictError("409"), subject.one()), Park)
 
 
 def test_a_hold_is_no_attempt_but_its_time_is_known(subject: Subject) -> None:
@@ -226,12 +261,26 @@ def test_a_hold_is_no_attempt_but_its_time_is_known(subject: Subject) -> None:
         assert subject.claim() == []
         subject.later(20)
     claim = subject.one()
-    assert claim.attempts == 0
-    assert claim.tallies[HELD].failures == 3
+    assert claim.tallies == {}
     assert 55 < claim.first_failed_ago_s < 80
     subject.end(claim, converged())
     subject.add(KEY)
-    assert subject.one().tallies == {}
+    assert subject.one().first_failed_ago_s == 0
+
+
+def test_a_key_remembers_which_sources_failed_for_it(subject: Subject) -> None:
+    """Only they can have served others since; one that was not asked has not failed."""
+    subject.add(KEY)
+    sources = [f"registry/{number}" for number in range(MOST_FAULTS + 2)]
+    for source in [sources[0], *sources, sources[3]]:
+        hold = Hold(delay_s=0, source=source, reason="R", message="m")
+        subject.end(subject.one(), hold)
+        subject.end(subject.one(), replace(hold, source="scanner/s", asked=False))
+    claim = subject.one()
+    assert claim.faults == set(sources[2:])
+    subject.add(KEY)
+    subject.end(claim, converged())
+    assert subject.one().faults == frozenset()
 
 
 def test_a_failed_run_of_a_changed_key_comes_back_at_once(subject: Subject) -> None:
@@ -240,7 +289,8 @@ def test_a_failed_run_of_a_changed_key_comes_back_at_once(subject: Subject) -> N
     claim = subject.one()
     subject.add(KEY)
     subject.end(claim, Retry(delay_s=300, reason="R", message="m"))
-    assert subject.one().attempts == 1
+    (tally,) = subject.one().tallies.values()
+    assert (tally.failures, tally.waited_s) == (1, 0)
 
 
 def test_a_run_that_asks_for_later_is_not_a_failure(subject: Subject) -> None:

@@ -8,6 +8,7 @@ time. What others do behind the queue's back is in test_queue_foreign.py.
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from redis import Redis
 
 from common.model.facts import Fact
 from common.model.key import WorkKey
-from common.queue.contract import HELD, Add, Claim, Lane, Outcome
+from common.queue.contract import Add, Claim, Lane, Outcome
 from common.queue.model import (
     Adds,
     Beat,
@@ -307,13 +308,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.held = [entry for entry in self.held if entry[2] != worker]
 
 
-def _plain(claim: Claim) -> tuple[WorkKey, dict[str, tuple[int, int]], int, Lane]:
+def _plain(claim: Claim) -> tuple[Claim, int]:
     """Return what both sides must agree on; tokens only have to grow."""
-    found = {
-        budget: (tally.failures, round(tally.first_ago_s / 10))
-        for budget, tally in claim.tallies.items()
-    }
-    return claim.key, found, claim.crashes, claim.lane
+    return replace(claim, token=0, first_failed_ago_s=0.0), round(claim.first_failed_ago_s / 10)
 
 
 def _expected(job: Job | None, now: float) -> tuple[Any, ...] | None:
@@ -323,7 +320,7 @@ def _expected(job: Job | None, now: float) -> tuple[Any, ...] | None:
     return (
         job.state,
         job.lane,
-        sum(failures for budget, (failures, _) in job.tallies.items() if budget != HELD),
+        sum(failures for failures, _ in job.tallies.values()),
         job.crashes,
         job.suspect,
         job.worker,

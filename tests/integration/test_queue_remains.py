@@ -259,13 +259,26 @@ def test_an_operator_can_drop_a_key_whose_claim_is_void(
 # --- nonsense
 
 
-@pytest.mark.parametrize("value", ["x", "", "-1", "0.5", "1e300", "nan", "inf"])
+@pytest.mark.parametrize(
+    "value", ["x", "", "-1", "0.5", "1e300", "nan", "inf", "Unknown 1 1.2.3", b"\xff"]
+)
 @pytest.mark.parametrize(
     "field",
-    ["s_pos", "s_attempts", "s_tallies", "s_crashes", "s_dirty", "s_token", "created_at"],
+    [
+        "s_pos",
+        "s_attempts",
+        "s_tallies",
+        "s_faults",
+        "s_since",
+        "s_held",
+        "s_crashes",
+        "s_dirty",
+        "s_token",
+        "created_at",
+    ],
 )
 def test_a_field_that_somebody_wrote_stops_nobody(
-    queue: WorkQueue, redis_client: Redis, later: Callable[[float], None], field: str, value: str
+    queue: WorkQueue, redis_client: Redis, later: Callable[[float], None], field: str, value: str | bytes
 ) -> None:
     """One malformed job must not end loops, sweeps or the reaping of everybody else's claims."""
     other = workload("other")

@@ -383,13 +383,42 @@ def test_a_fault_is_counted_against_its_source_once(circuits: FakeCircuits) -> N
     assert failure.failed_before is False
 
 
-def test_a_key_that_failed_before_says_so(circuits: FakeCircuits) -> None:
+def test_a_key_that_the_source_failed_before_says_so(circuits: FakeCircuits) -> None:
     """The source may have served others meanwhile; only then the key is to blame."""
     circuits.verdict = Verdict(failures=1, wait_s=0.0, spared=False)
-    claim = Claim(key=image(), token=1, tallies=tallies(2, 60.0, "SourceUnavailable"))
+    claim = Claim(key=image(), token=1, faults=frozenset({MATCHER, REGISTRY}))
     found = judge(circuits)(of_source(SourceUnavailableError("no")), claim)
     assert isinstance(found, Retry)
     assert circuits.failures[0][1].failed_before is True
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(key=image(), token=1, faults=frozenset({MATCHER})),
+        Claim(key=image(), token=1, tallies=tallies(2, 60.0, "Conflict")),
+    ],
+    ids=["held by another source", "failed by itself"],
+)
+def test_the_first_fault_of_a_source_is_never_the_keys(
+    circuits: FakeCircuits, claim: Claim
+) -> None:
+    """What the key met elsewhere does not tell whether this source has served others since."""
+    judge(circuits)(of_source(SourceUnavailableError("no")), claim)
+    assert circuits.failures[0][1].failed_before is False
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_hold_says_whether_the_source_was_asked(circuits: FakeCircuits, *, asked: bool) -> None:
+    """A source that was left alone has not failed for this key: its first fault is to come."""
+    if not asked:
+        circuits.open["api-server"] = Refusal(wait_s=7.0, reason="R")
+    api = GuardedApi(api=Part(UnavailableError("503")), guard=Guard(circuits=circuits))
+    with pytest.raises(SourceUnavailableError) as caught:
+        api.request("GET", "/version")
+    found = judge(circuits)(caught.value, CLAIM)
+    assert isinstance(found, Hold)
+    assert found.asked is asked
 
 
 def test_an_error_without_a_source_is_the_keys(circuits: FakeCircuits) -> None:

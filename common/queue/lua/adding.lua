@@ -40,7 +40,8 @@ local function schedule(id, q, due, why)
 end
 
 local function forgive(id)
-  call('HDEL', C.job .. id, 's_attempts', 's_tallies', 's_crashes', 's_suspect', 'exc_info', 'ended_at')
+  call('HDEL', C.job .. id, 's_attempts', 's_tallies', 's_faults', 's_since', 's_held', 's_crashes', 's_suspect',
+    'exc_info', 'ended_at')
 end
 
 local function add_running(text, id, lane, h)

@@ -47,8 +47,12 @@ function OPS.enter()
   -- Most probes end long before they are given up.
   if now < c.probe_until then return { seconds(math.min(c.probe_until - now, P.policy.first_s)), c.reason, 0, c.failures } end
   c.probe_until = now + P.policy.probe_s
+  -- Told once an opening: a probe that another source refuses is given back, and the next key's turn
+  -- comes at once.
+  local news = c.shown ~= c.openings
+  c.shown = c.openings
   store()
-  tell('probing', 0)
+  if news then tell('probing', 0) else count_fact('circuit', 'probing') end
   return { '0', c.reason, 1, c.failures }
 end
 

@@ -2,8 +2,7 @@
 -- Needs    claims.lua, claiming.lua
 -- ARGV[2]  {worker, take}
 --            take  {pool (1, 2), limit, lease_s, bulk_every}
--- Result   msgpack list of {id, token, tallies ('<budget> <failures> <seconds ago>;…'), crashes,
---          lane}; '': nothing, or paused
+-- Result   as `take` returns it (claiming.lua)
 local found = take(P.worker, P.take)
 finish()
 return found

@@ -21,8 +21,9 @@ local function promote(pool)
   end
 end
 
--- Returns a msgpack list of {id, token, tallies ('<budget> <failures> <seconds ago>;…'), crashes,
--- lane}; '': nothing, or paused. `r` is {pool (1, 2), limit, lease_s, bulk_every}.
+-- Returns a msgpack list of {id, token, tallies ('<budget> <failures> <seconds waited>;…'), faults
+-- (sources, by spaces), seconds since the first failure ('0': none), crashes, lane}; '': nothing, or
+-- paused. `r` is {pool (1, 2), limit, lease_s, bulk_every}.
 local function take(worker, r)
   if call('EXISTS', K.suspended, K.paused) > 0 then
     call('DEL', wake_key(r.pool)) -- nobody spins on wake-ups while the queue stands still
@@ -54,7 +55,7 @@ local function take(worker, r)
       heads[q.name] = head(q) + 1
       moved[q.name] = true
       local h = fields(id, 'status', 'origin', 's_token', 's_attempts', 's_tallies', 's_crashes',
-        's_suspect', 's_dirty')
+        's_suspect', 's_dirty', 's_faults', 's_since', 's_held')
       local text = h[1] == 'queued' and h[2] == q.name and named(id)
       if text and pool_of(text) == r.pool then
         if not h[3] then return id, h, text end
@@ -65,9 +66,8 @@ local function take(worker, r)
     end
   end
 
-  local function ages(tallies)
-    if string.find(tallies, '[^%w .;-]') then return '' end -- written by hand
-    return (string.gsub(tallies, '%d+%.%d+', function(at) return seconds(now - at) end))
+  local function age(since)
+    return string.find(since, '^%d+%.%d+$') and seconds(math.max(0, now - since)) or '0'
   end
 
   local token = tonumber(clock[1]) * 1e6 + tonumber(clock[2])
@@ -109,8 +109,9 @@ local function take(worker, r)
     later(wips, q.wip, horizon - #out)
     later(wips, q.wip, id .. ':' .. t)
     local attempts = whole(h[4]) or 0
-    fact('claimed', text, claimed_data(attempts))
-    out[#out + 1] = { id, t, h[5] and ages(h[5]) or '', whole(h[6]) or 0, lane }
+    if h[11] then count('claimed') else fact('claimed', text, claimed_data(attempts)) end
+    out[#out + 1] = { id, t, plain(h[5]), plain(h[9]), h[10] and age(h[10]) or '0',
+      whole(h[6]) or 0, lane }
     if h[7] then break end
   end
 

@@ -7,7 +7,8 @@
 --            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
 --                       settle (settled JSON, gone, image), wait, after (reason, delay_s), release,
 --                       retry (reason, message, budget, delay_s, image),
---                       hold (reason, message, budget, source, delay_s, image),
+--                       hold (reason, message, source, asked (the source, and it failed), delay_s,
+--                       image),
 --                       park (reason, message, budget, probe_after_s, image)
 --                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
 --                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
@@ -56,16 +57,52 @@ local function unown(id)
   call('HDEL', C.job .. id, 's_token', 's_dirty', 's_suspect', 'worker_name', 'started_at')
 end
 
--- A failed run counts against one budget, and its first failure starts that budget's time.
--- `s_tallies`: '<budget> <failures> <first, Unix seconds>', joined by ';'.
-local function charge(id, budget)
+-- A failed run counts against one budget, and so does the wait until its next try. Time in which the
+-- key is held or queued does not. `s_tallies`: '<budget> <failures> <seconds waited>', joined by ';'.
+local function charge(id, budget, wait_s)
   local job = C.job .. id
-  local text, found = string.gsub(call('HGET', job, 's_tallies') or '', '(%f[%w]' .. budget .. ' )(%d+)',
-    function(name, n) return name .. (tonumber(n) + 1) end)
+  local text, found = string.gsub(plain(call('HGET', job, 's_tallies')), '(%f[%w]' .. budget .. ' )(%d+) ([%d.]+)',
+    function(name, n, waited) return name .. (n + 1) .. ' ' .. seconds((tonumber(waited) or 0) + wait_s) end)
   if found == 0 then
-    text = (text == '' and '' or text .. ';') .. budget .. ' 1 ' .. seconds(now)
+    text = (text == '' and '' or text .. ';') .. budget .. ' 1 ' .. seconds(wait_s)
   end
   call('HSET', job, 's_tallies', text)
+end
+
+-- Since when the key fails or is held: users read it, no policy does.
+local function begin_failing(id)
+  if call('HEXISTS', C.job .. id, 's_since') == 0 then call('HSET', C.job .. id, 's_since', seconds(now)) end
+end
+
+-- A field of sources, by spaces, with `source` as the last one; the oldest of too many are left out.
+local MOST_FAULTS = 8 -- as common.queue.contract says
+local function with_source(id, field, source)
+  local sources, known = {}, false
+  for other in string.gmatch(plain(call('HGET', C.job .. id, field)), '%S+') do
+    if other == source then known = true else sources[#sources + 1] = other end
+  end
+  sources[#sources + 1] = source
+  return table.concat(sources, ' ', math.max(1, #sources - MOST_FAULTS + 1)), known, #sources
+end
+
+-- Thousands of keys may come back to a source that is away, again and again for hours. Who tells each
+-- time overwrites the ledger: told is, once in a row of holds, that a source holds the key. `s_held`
+-- names the sources that were told; while it stands, claims are not told either.
+local function tell_hold(d)
+  local held, known, n = with_source(d.id, 's_held', d.source)
+  if known or n > MOST_FAULTS then
+    count_fact(d.kind, d.what)
+  else
+    call('HSET', C.job .. d.id, 's_held', held)
+    fact(d.kind, d.key, d.data, d.what)
+  end
+end
+
+-- The row of holds ends when a run gets further than the source, whichever way.
+local function tell_end(d)
+  if d.op == 'hold' then return tell_hold(d) end
+  if d.op ~= 'release' then call('HDEL', C.job .. d.id, 's_held') end
+  fact(d.kind, d.key, d.data, d.what)
 end
 
 -- The key rests: forgotten, or queued once more when it changed meanwhile.
@@ -124,9 +161,8 @@ function OPS.after(d, dirty, origin)
   end
 end
 
--- A source is at fault, not the key: no attempt is counted, the budget `Held` only measures time.
-function OPS.hold(d, dirty, origin)
-  charge(d.id, d.budget)
+local function try_again(d, dirty, origin)
+  begin_failing(d.id)
   call('HSET', C.job .. d.id, 'exc_info', d.reason .. ': ' .. d.message)
   OPS.after(d, dirty, origin)
   if d.image then
@@ -135,9 +171,17 @@ function OPS.hold(d, dirty, origin)
   end
 end
 
+-- A source is at fault, not the key: no attempt is counted.
+function OPS.hold(d, dirty, origin)
+  -- `s_faults`: the sources that failed for the key since its last success.
+  if d.asked then call('HSET', C.job .. d.id, 's_faults', (with_source(d.id, 's_faults', d.source))) end
+  try_again(d, dirty, origin)
+end
+
 function OPS.retry(d, dirty, origin)
   bump(C.job .. d.id, 's_attempts', 1)
-  OPS.hold(d, dirty, origin)
+  charge(d.id, d.budget, dirty and 0 or d.delay_s)
+  try_again(d, dirty, origin)
 end
 
 function OPS.park(d, dirty, origin)
@@ -149,7 +193,8 @@ function OPS.park(d, dirty, origin)
     wake_waiters(d.key, 'failed ' .. d.key)
   else
     bump(C.job .. d.id, 's_attempts', 1)
-    charge(d.id, d.budget)
+    charge(d.id, d.budget, 0)
+    begin_failing(d.id)
     park(d.id, d.key, origin, d.budget, d)
   end
 end
@@ -181,7 +226,7 @@ for i, d in ipairs(P.done) do
     end
   else
     out[i] = 1
-    fact(d.kind, d.key, d.data, d.what)
+    tell_end(d)
     if d.op == 'release' then
       give_back(P.worker, d.id, d.token, { origin = h[3], dirty = h[2] })
     else

@@ -103,6 +103,11 @@ local function lane_of(text)
   return text == '0' and 0 or text == '1' and 1 or nil
 end
 
+-- Text that is ours is printable ASCII; callers cannot read what others left instead.
+local function plain(text)
+  return text and not string.find(text, '[^%w%p ]') and text or ''
+end
+
 local function home(text, origin)
   local q = origin and BY_NAME[origin]
   return q and q.pool == pool_of(text) and q or nil
@@ -133,12 +138,16 @@ local function count(field)
   counted[field] = (counted[field] or 0) + 1
 end
 
+local function count_fact(kind, what)
+  count(kind)
+  if what then count(kind .. '.' .. what) end
+end
+
 local told = false
 local function fact(kind, text, data, what)
   call('XADD', K.ledger, '*', 'kind', kind, 'key', text, 'data', data)
-  count(kind)
   told = true
-  if what then count(kind .. '.' .. what) end
+  count_fact(kind, what)
 end
 
 local quoted = {}
