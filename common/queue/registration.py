@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 from collections.abc import Sequence
 
@@ -44,7 +45,7 @@ class Registration:
         """Register; again after Redis lost its data. Raises SourceUnavailableError."""
         told = ["s_generation", self._digest, "s_version", VERSION]
         try:
-            # Registered already is registered by us: names carry host, process and number.
+            # Registered already is registered by us: nobody else has this name.
             with contextlib.suppress(ValueError):
                 self._worker().register_birth()  # type: ignore[no-untyped-call] # rq's own
             self._redis.hset(f"{RQ}:worker:{self._name}", items=told)
@@ -75,7 +76,12 @@ class _Record(SimpleWorker):
         return connection
 
 
+# Of this start. Containers may share a host name, each has a process 1, and one that starts again
+# has the host name of before. Loops of one name would give back each other's running claims.
+_START = secrets.token_hex(4)
+
+
 def worker_name(names: Names, pool: str, number: int) -> str:
-    """Return a name that no other loop has: cluster, host, process, pool and number."""
+    """Return a name that no other loop has or had: cluster, pool, host, process, start, number."""
     host = socket.gethostname().partition(".")[0]
-    return f"{names.cluster}-{pool}-{host}-{os.getpid()}-{number}"
+    return f"{names.cluster}-{pool}-{host}-{os.getpid()}-{_START}-{number}"

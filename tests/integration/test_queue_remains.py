@@ -278,7 +278,11 @@ def test_an_operator_can_drop_a_key_whose_claim_is_void(
     ],
 )
 def test_a_field_that_somebody_wrote_stops_nobody(
-    queue: WorkQueue, redis_client: Redis, later: Callable[[float], None], field: str, value: str | bytes
+    queue: WorkQueue,
+    redis_client: Redis,
+    later: Callable[[float], None],
+    field: str,
+    value: str | bytes,
 ) -> None:
     """One malformed job must not end loops, sweeps or the reaping of everybody else's claims."""
     other = workload("other")

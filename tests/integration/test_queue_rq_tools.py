@@ -151,6 +151,58 @@ def test_rq_info_lists_queues_and_workers(
     assert f"worker {name} " not in rq("info", "--raw", queue.names.queue("reconcile", 0))
 
 
+PRETENDER = """
+import os, socket, sys
+os.getpid, socket.gethostname = lambda: 1, lambda: "worker"
+from common.queue.registration import worker_name
+from common.state.names import Names
+print(worker_name(Names(sys.argv[1]), "reconcile", 1))
+"""
+
+
+def test_two_starts_of_one_host_name_and_process_number_are_two_workers(
+    queue: WorkQueue, later: Callable[[float], None]
+) -> None:
+    """Containers share names, and each has a process 1; neither may give back the other's claims.
+
+    What a start leaves behind is freed by its lease, not by the next one.
+    """
+    command = [sys.executable, "-P", "-c", PRETENDER, queue.names.cluster]
+    old, new = (
+        subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    )
+    add(queue, WEB)
+    assert len(claim(queue, worker=old)) == 1
+    assert queue.recover(new, ()) == queue.leave(new) == 0
+    assert claim(queue, worker=new) == []
+    later(LEASE_S + 1)
+    assert queue.reap(3) == 1
+    assert [one.key for one in claim(queue, worker=new)] == [WEB]
+
+
+@pytest.mark.parametrize("end", ["leaves", "dies"])
+def test_rqs_list_of_workers_does_not_grow(
+    queue: WorkQueue, redis_client: Any, later: Callable[[float], None], end: str
+) -> None:
+    """Every start has a name of its own; one whose farewell to rq was lost is forgotten too."""
+    for number in range(3):
+        name = f"{queue.names.cluster}-{number}"
+        queue.beat(name, lease_s=LEASE_S)
+        Registration(redis_client, queue.names, worker=name, pools=("reconcile",)).birth()
+        if end == "leaves":
+            queue.leave(name)
+    later(LEASE_S + 1)
+    queue.reap(3)
+    ours = [
+        name for name in redis_client.smembers("rq:workers") if queue.names.cluster in str(name)
+    ]
+    assert ours == []
+    assert redis_client.smembers(f"rq:workers:{queue.names.queue('reconcile', 0)}") == set()
+
+
 def test_a_client_is_not_changed_by_registering_with_rq(valkey: Valkey, names: Names) -> None:
     """Rq raises the socket timeout of its client to seven minutes: a dead peer would hang us."""
     with Redis.from_url(valkey.socket_url, socket_timeout=5) as client:

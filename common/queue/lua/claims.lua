@@ -38,3 +38,12 @@ local function tell_rq(worker, state, succeeded, failed)
   if succeeded > 0 then bump(key, 'successful_job_count', succeeded) end
   if failed > 0 then bump(key, 'failed_job_count', failed) end
 end
+
+-- rq forgets its dead workers in a maintenance that never runs here; each start has a name of its
+-- own, so its list would grow for ever.
+local function forget(worker)
+  local key = C.rq .. 'worker:' .. worker
+  call('UNLINK', key)
+  call('SREM', C.rq .. 'workers', key)
+  for _, q in ipairs(LANES) do call('SREM', C.rq .. 'workers:' .. q.name, key) end
+end

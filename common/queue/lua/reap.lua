@@ -32,14 +32,6 @@ local function crash(worker, id, token, text, h)
   return true
 end
 
--- rq forgets its dead workers in a maintenance that never runs here.
-local function forget(worker)
-  local key = C.rq .. 'worker:' .. worker
-  call('UNLINK', key)
-  call('SREM', C.rq .. 'workers', key)
-  for _, q in ipairs(LANES) do call('SREM', C.rq .. 'workers:' .. q.name, key) end
-end
-
 local function reap(worker)
   local flat = call('HGETALL', C.own .. 'claims:' .. worker)
   local held = {}

@@ -24,6 +24,7 @@ end
 if P.leaving then
   call('ZREM', K.leases, P.worker)
   call('HDEL', K.running, P.worker)
+  forget(P.worker)
 end
 finish()
 return #lost
