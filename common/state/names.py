@@ -116,6 +116,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one member per waiter; emptied by every end; TTL 7 days",
     ),
     Bound(
+        name="sluice:<c>:waking",
+        owner="completion, reap and database scripts",
+        holds="keys that are queued by the next calls, 1,000 each: more would hold Redis up",
+        bound="one entry per waiter, user or image of what just ended; empty after seconds",
+    ),
+    Bound(
         name="sluice:<c>:images",
         owner="look-up script",
         holds="every image key that has a record or a user, by its last use",
@@ -211,7 +217,9 @@ class Names:
             for kind in ("queue", "wip", "scheduled", "failed")
         ]
         per_pool = [self.own(f"{kind}:{pool}") for pool in POOLS for kind in ("wake", "probe")]
-        ours = "paused heads token counts ledger leases running rows want settled fence images"
+        ours = (
+            "paused heads token counts ledger leases running rows want settled fence images waking"
+        )
         return [
             *lanes,
             *per_pool,

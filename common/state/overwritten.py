@@ -21,7 +21,7 @@ _KINDS: tuple[str | None, ...] = (
     *("list", "zset", "zset", "zset") * _LANES,
     *("list", "zset") * _PER_POOL,
     *("set", None, None, "hash", "string", "hash", "stream"),
-    *("zset", "hash", "hash", "hash", "hash", "string", "zset"),
+    *("zset", "hash", "hash", "hash", "hash", "string", "zset", "list"),
 )
 _PROBES: dict[str, tuple[str, ...]] = {
     "list": ("LLEN", "{key}"),

@@ -71,7 +71,7 @@ def test_queues_are_named_by_cluster_pool_and_lane() -> None:
 def test_every_script_gets_the_same_block_of_keys() -> None:
     """lib.lua counts on the order; a name that moves would corrupt another table."""
     keys = NAMES.fixed_keys()
-    assert len(keys) == len(set(keys)) == 34
+    assert len(keys) == len(set(keys)) == 35
     assert keys[0:4] == [
         "rq:queue:c1-reconcile",
         "rq:wip:c1-reconcile",
@@ -82,7 +82,7 @@ def test_every_script_gets_the_same_block_of_keys() -> None:
     numbered = dict(re.findall(r"(\w+) = KEYS\[(\d+)\]", prologue))
     for name, number in numbered.items():
         assert keys[int(number) - 1].rpartition(":")[2] == name
-    assert len(numbered) == 14
+    assert len(numbered) == 15
 
 
 @pytest.mark.parametrize("script", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
--- ADDING: the one implementation of `add`, and how a key is parked, which wakes who waits for it.
+-- ADDING: the one implementation of `add`, how many keys are woken at once, and how a key is parked.
 
 -- Does `id` stand in the lane's list? O(1) unless somebody else changed the list; then one LPOS per
 -- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
@@ -146,14 +146,54 @@ local function add(text, lane, due, cause)
   return how
 end
 
--- Every end of a key wakes who waits for it; they read the reason in its record.
+-- An image may have tens of thousands of users, and Redis answers nobody while a script runs. So a
+-- call wakes this many keys, and writes the others down: `waking`, '<lane> <key> <cause>' each. Every
+-- claim, end and heartbeat of any worker goes on with them (`wake_more`), so the caller may die.
+local MOST_WOKEN = 1000
+local room, waking_left = MOST_WOKEN, nil
+
+-- Somebody's next claim comes at once, and not when it has slept.
+local function leave_rest()
+  waking_left = true
+  for pool = 1, 2 do woken[pool] = true end
+end
+
+local function wake(texts, lane, cause)
+  local at_once = math.min(#texts, room)
+  room = room - at_once
+  if at_once < #texts then leave_rest() end
+  for at = at_once + 1, #texts, 1000 do
+    local part = {}
+    for i = at, math.min(at + 999, #texts) do
+      part[#part + 1] = lane .. ' ' .. texts[i] .. ' ' .. cause
+    end
+    call('RPUSH', K.waking, unpack(part))
+  end
+  for i = 1, at_once do add(texts[i], lane, nil, cause) end
+end
+
+-- Entries go when their keys are queued: an error on the way loses none.
+local function wake_more()
+  if room == 0 then return end
+  local found = redis.pcall('LRANGE', K.waking, 0, room - 1)
+  if #found == 0 then return end -- no list, or none of ours: who writes to it says so
+  for _, entry in ipairs(found) do
+    local lane, text, cause = string.match(entry, '^([01]) (%S+) ([%w%p ]*)$')
+    if lane then add(text, tonumber(lane), nil, cause) end
+  end
+  call('LPOP', K.waking, #found)
+  if call('LLEN', K.waking) > 0 then leave_rest() end
+end
+
+-- Every end of a key wakes who waits for it; they read the reason in its record. Returns them.
 local function wake_waiters(text, cause)
   local key = C.own .. 'waiters:' .. text
   local waiting = call('SMEMBERS', key)
-  if #waiting == 0 then return end
-  table.sort(waiting)
-  call('DEL', key)
-  for _, waiter in ipairs(waiting) do add(waiter, 0, nil, cause) end
+  if #waiting == 0 then return waiting end
+  call('UNLINK', key)
+  if #waiting <= MOST_WOKEN then table.sort(waiting) end
+  wake(waiting, 0, cause)
+  return waiting
 end
 
 -- `class` is the error class whose policy parks it; `failure` is {reason, message, probe_after_s}.

@@ -52,7 +52,12 @@ function OPS.enter()
   local news = c.shown ~= c.openings
   c.shown = c.openings
   store()
-  if news then tell('probing', 0) else count_fact('circuit', 'probing') end
+  if news then
+    tell('probing', 0)
+  else
+    count('circuit')
+    count('circuit.probing')
+  end
   return { '0', c.reason, 1, c.failures }
 end
 

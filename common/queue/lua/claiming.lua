@@ -126,7 +126,7 @@ local function take(worker, r)
   tell_rq(worker, #out > 0 and 'busy' or 'idle', 0, 0)
   if #out == 0 then
     call('DEL', wake_key(r.pool))
-    woken[r.pool] = nil
+    woken[r.pool] = waking_left
   else
     call('EXPIRE', C.own .. 'claims:' .. worker, C.claims_ttl_s)
     call('SET', K.token, string.format('%.0f', token))

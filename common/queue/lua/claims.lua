@@ -1,5 +1,10 @@
 -- CLAIMS: the records of claims, and how a claim is given back.
 
+-- What a claim says about its key is printable ASCII: no worker could read what others left instead.
+local function plain(text)
+  return text and not string.find(text, '[^%w%p ]') and text or ''
+end
+
 local function unclaim(worker, id, token, q)
   later(unclaimed, C.own .. 'claims:' .. worker, id)
   later(ended, q.wip, id .. ':' .. token)

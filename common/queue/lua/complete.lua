@@ -34,10 +34,15 @@ local function store_image(text, image, settles)
     or settles and old[3] and true
 end
 
-local function fan_out(text)
-  local users = call('HKEYS', C.own .. 'users:' .. text)
-  table.sort(users)
-  for _, user in ipairs(users) do add(user, 1, nil, 'findings of ' .. text) end
+-- Who waited is on the way already: woken twice, thousands of calls apart, it would run twice.
+local function fan_out(text, waited)
+  local woken_now, users = {}, {}
+  for _, waiter in ipairs(waited) do woken_now[waiter] = true end
+  for _, user in ipairs(call('HKEYS', C.own .. 'users:' .. text)) do
+    if not woken_now[user] then users[#users + 1] = user end
+  end
+  if #users <= MOST_WOKEN then table.sort(users) end
+  wake(users, 1, 'findings of ' .. text)
 end
 
 local function forget_uses(text)
@@ -91,7 +96,8 @@ end
 local function tell_hold(d)
   local held, known, n = with_source(d.id, 's_held', d.source)
   if known or n > MOST_FAULTS then
-    count_fact(d.kind, d.what)
+    count(d.kind)
+    count(d.kind .. '.' .. d.what)
   else
     call('HSET', C.job .. d.id, 's_held', held)
     fact(d.kind, d.key, d.data, d.what)
@@ -144,8 +150,8 @@ function OPS.settle(d, dirty)
     later(settled, K.settled, at .. d.settled)
   end
   rest(d, dirty)
-  if waited_for() then wake_waiters(d.key, 'settled ' .. d.key) end
-  if changed then fan_out(d.key) end
+  local waited = waited_for() and wake_waiters(d.key, 'settled ' .. d.key) or {}
+  if changed then fan_out(d.key, waited) end
 end
 
 function OPS.wait(d, dirty)
@@ -237,6 +243,7 @@ for i, d in ipairs(P.done) do
     end
   end
 end
+wake_more()
 in_parts('HSET', settled)
 mark(P.worker, P.running)
 tell_rq(P.worker, nil, succeeded, failed)

@@ -1,21 +1,23 @@
 -- DATABASE: publish a version of the vulnerability database; a changed one re-matches every image.
 -- Needs    adding.lua
 -- ARGV[2]  {key (sluice:<c>:database), version, row JSON}
--- Result   number of image keys added to the bulk lane; -1: the version is the one on record
+-- Result   number of image keys that run again, at once or by the next calls; -1: the version is the one on record
 local old = call('HGET', P.key, 'version')
 call('HSET', P.key, 'version', P.version, 'row', P.row)
 if old == P.version then return -1 end
 fact('database', '', string.format('{"version":%s,"previous":%s}', json(P.version), json(old or '')))
-local n = 0
+local fresh, bulk = {}, {}
 for _, text in ipairs(call('ZRANGE', K.images, 0, -1)) do
   if call('EXISTS', C.own .. 'users:' .. text) == 1 then
     -- Before the first database nothing could be matched: whoever waits for it goes on at once.
     local waited = not old and call('HEXISTS', C.own .. 'image:' .. text, 'match') == 0
-    add(text, waited and 0 or 1, nil, 'database ' .. P.version)
-    n = n + 1
+    local lane = waited and fresh or bulk
+    lane[#lane + 1] = text
   elseif call('EXISTS', C.own .. 'image:' .. text) == 0 then
     call('ZREM', K.images, text) -- expired
   end
 end
+wake(fresh, 0, 'database ' .. P.version)
+wake(bulk, 1, 'database ' .. P.version)
 finish()
-return n
+return #fresh + #bulk

@@ -5,7 +5,7 @@
 --   1-16   per pool (reconcile, scan) and lane (fresh, bulk): rq queue, wip, scheduled, failed
 --   17-20  per pool: wake list, probe zset
 --   21 rq:queues  22 rq:suspended  23 paused  24 heads  25 token  26 counts  27 ledger
---   28 leases  29 running  30 rows  31 want  32 settled  33 fence  34 images
+--   28 leases  29 running  30 rows  31 want  32 settled  33 fence  34 images  35 waking
 -- Per-id keys: C.job .. <job id>; C.own .. 'claims:' .. <worker>, 'waiters:', 'users:', 'uses:' and
 --   'image:' .. <wire form of the key>; C.rq .. 'canceled:' .. <queue>, 'worker:' .. <worker>.
 -- ARGV[1]  msgpack: constants (job, rq, own, ids, max_facts, horizon_s, image_ttl_s,
@@ -17,7 +17,7 @@ local P = cmsgpack.unpack(ARGV[2])
 local K = {
   queues = KEYS[21], suspended = KEYS[22], paused = KEYS[23], heads = KEYS[24], token = KEYS[25],
   counts = KEYS[26], ledger = KEYS[27], leases = KEYS[28], running = KEYS[29], rows = KEYS[30],
-  want = KEYS[31], settled = KEYS[32], fence = KEYS[33], images = KEYS[34],
+  want = KEYS[31], settled = KEYS[32], fence = KEYS[33], images = KEYS[34], waking = KEYS[35],
 }
 local LANE = { [0] = 'fresh', [1] = 'bulk' }
 
@@ -103,11 +103,6 @@ local function lane_of(text)
   return text == '0' and 0 or text == '1' and 1 or nil
 end
 
--- Text that is ours is printable ASCII; callers cannot read what others left instead.
-local function plain(text)
-  return text and not string.find(text, '[^%w%p ]') and text or ''
-end
-
 local function home(text, origin)
   local q = origin and BY_NAME[origin]
   return q and q.pool == pool_of(text) and q or nil
@@ -138,16 +133,12 @@ local function count(field)
   counted[field] = (counted[field] or 0) + 1
 end
 
-local function count_fact(kind, what)
-  count(kind)
-  if what then count(kind .. '.' .. what) end
-end
-
 local told = false
 local function fact(kind, text, data, what)
   call('XADD', K.ledger, '*', 'kind', kind, 'key', text, 'data', data)
+  count(kind)
   told = true
-  count_fact(kind, what)
+  if what then count(kind .. '.' .. what) end
 end
 
 local quoted = {}
