@@ -97,7 +97,8 @@ class World:
             now_s=lambda: 5.0,
             epoch=lambda: 1,
         )
-        return reconciler(Claim(key=KEY, token=1, tallies=tallies(1, failed_for_s)))
+        claim = Claim(key=KEY, token=1, tallies=tallies(1, 1.0), first_failed_ago_s=failed_for_s)
+        return reconciler(claim)
 
 
 def decide(error: SluiceError, claim: Claim) -> Retry | Park:
