@@ -256,6 +256,19 @@ def test_an_operator_can_drop_a_key_whose_claim_is_void(
     assert queue.drop(WEB)
 
 
+def test_claims_of_a_dead_worker_that_somebody_overwrote_hold_no_key(
+    queue: WorkQueue, redis_client: Any
+) -> None:
+    """Nobody would be told which key to delete: the worker's name stands in no list any more."""
+    add(queue, WEB)
+    claim(queue)
+    redis_client.delete(queue.names.own("leases"))
+    redis_client.set(queue.names.own("claims:w1"), "x")
+    assert queue.members([WEB]) == [False]
+    assert queue.add([Add(key=WEB)]).repaired == 1
+    assert [one.key for one in claim(queue, worker="w2")] == [WEB]
+
+
 # --- nonsense
 
 

@@ -51,7 +51,7 @@ local function add_running(text, id, lane, h)
     call('HDEL', C.job .. id, 's_token', 's_dirty', 'worker_name')
     call('ZREM', (home(text, h[3]) or q).wip, id .. ':' .. h[2])
     local claims = C.own .. 'claims:' .. worker -- without a lease nobody would reap it
-    if call('HGET', claims, id) == h[2] then call('HDEL', claims, id) end
+    if redis.pcall('HGET', claims, id) == h[2] then call('HDEL', claims, id) end
     requeue_now(id, q)
     return 'repaired'
   end

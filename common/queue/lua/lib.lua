@@ -224,7 +224,7 @@ end
 
 -- Is the claim that the hash names still on record, so that its end or the reaper will come?
 local function claimed(id, worker, token)
-  return call('HGET', C.own .. 'claims:' .. worker, id) == token and call('ZSCORE', K.leases, worker)
+  return redis.pcall('HGET', C.own .. 'claims:' .. worker, id) == token and call('ZSCORE', K.leases, worker)
 end
 
 -- What is written together, by `finish` or by the script.
