@@ -208,4 +208,6 @@ def test_an_end_that_the_log_lost_does_not_hold_its_key_for_ever(ground: Ground)
     ground.server.restart()
     assert ground.queue.members([key]) == [True]
     ground.settle([key])
-    assert len(ground.diary.runs()) == 2
+    # Two as a rule; a worker that starves loses its lease, and then it is one more.
+    assert len(ground.diary.runs()) >= 2
+    assert ground.diary.violations() == []
