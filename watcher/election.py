@@ -45,6 +45,9 @@ from watcher.ballot import (
 
 # client-go's: a candidate waits 1 to 2.2 retry periods between two looks.
 _JITTER = 1.2
+# Another version's leases may be longer than ours, but not by that.
+_LONGEST_LEASES = 4
+_INT32 = 2**31  # of `leaseTransitions`: a larger number is refused
 
 
 def advance(state: State, signal: Signal, at: Moment) -> Step:
@@ -99,7 +102,9 @@ def _found(state: State, at: Moment) -> Step:
     state = _deposed(state)
     if not _may_stand(state, at):
         return _give_back(state) if state.is_holder else _wait(state, at)
-    expires_at_s = state.observed_at_s + record.duration_s
+    # A Lease that says more than any of ours would was written by hand, or by somebody else.
+    duration_s = min(record.duration_s, _LONGEST_LEASES * state.pace.lease_s)
+    expires_at_s = state.observed_at_s + duration_s
     if state.other and at.now_s < expires_at_s:
         return _wait(state, at)
     return state, _claim(state, record)
@@ -136,7 +141,7 @@ def _claim(state: State, record: LeaseRecord) -> Write:
     """Return the write that takes the Lease, or keeps it."""
     changes_hands = record.holder != state.me
     # As client-go counts: a new Lease has not changed hands yet.
-    transitions = record.transitions + (1 if changes_hands and record.version else 0)
+    transitions = (record.transitions + (1 if changes_hands and record.version else 0)) % _INT32
     claimed = replace(
         record, holder=state.me, duration_s=state.pace.lease_s, transitions=transitions
     )

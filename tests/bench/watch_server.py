@@ -23,6 +23,7 @@ from tests.bench.watch_objects import Cluster, Line
 
 _PIECE_BYTES = 64 * 1024
 _IDLE_S = 0.2
+_BOOKMARK_S = 5.0
 _BACKLOG = 2_000  # events of one resource that wait to be sent
 
 
@@ -37,6 +38,7 @@ class Server:
         self.ending = threading.Event()
         self.changed = threading.Condition()
         self.lines: dict[str, deque[bytes]] = {}
+        self.watches: dict[str, int] = {}  # of each resource, up to now; the last one is served
         self._http = _Http(self)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
 
@@ -125,15 +127,28 @@ class _Handler(BaseHTTPRequestHandler):
         if initial:
             self._send(owner.cluster.all(resource))
             self._send([_initial_end(owner.cluster.version)])
-        while not owner.ending.is_set():
-            with owner.changed:
-                waiting = owner.lines.setdefault(resource, deque())
-                if not waiting:
-                    owner.changed.wait(_IDLE_S)
-                following = list(waiting)
-                waiting.clear()
-                owner.changed.notify_all()
+        with owner.changed:
+            turn = owner.watches[resource] = owner.watches.get(resource, 0) + 1
+        while (following := self._following(resource, turn)) is not None:
             self._send(following)
+
+    def _following(self, resource: str, turn: int) -> list[bytes] | None:
+        """Wait for events; after a quiet time a bookmark. None: another watch has taken over."""
+        owner = self.server.owner
+        with owner.changed:
+            waiting = owner.lines.setdefault(resource, deque())
+            owner.changed.wait_for(
+                lambda: waiting or owner.ending.is_set() or owner.watches[resource] != turn,
+                _BOOKMARK_S,
+            )
+            if owner.ending.is_set() or owner.watches[resource] != turn:
+                return None
+            if not waiting:
+                return [_bookmark(owner.cluster.version)]
+            following = list(waiting)
+            waiting.clear()
+            owner.changed.notify_all()  # who sends may wait for room
+            return following
 
     def _send(self, lines: Iterable[bytes]) -> None:
         """Send each line as a chunk of its own, as Go's server does, some together."""
@@ -167,8 +182,9 @@ def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _initial_end(version: int) -> bytes:
-    marks = {"k8s.io/initial-events-end": "true"}
-    meta = {"resourceVersion": str(version), "annotations": marks}
-    return orjson.dumps(
-        {"type": "BOOKMARK", "object": {"metadata": meta}}, option=orjson.OPT_APPEND_NEWLINE
-    )
+    return _bookmark(version, annotations={"k8s.io/initial-events-end": "true"})
+
+
+def _bookmark(version: int, **meta: Any) -> bytes:
+    found = {"metadata": {"resourceVersion": str(version), **meta}}
+    return orjson.dumps({"type": "BOOKMARK", "object": found}, option=orjson.OPT_APPEND_NEWLINE)

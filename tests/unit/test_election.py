@@ -118,6 +118,23 @@ def test_the_holders_own_duration_counts() -> None:
     assert isinstance(one.say(Found(record=replace(HELD, duration_s=60)), after_s=1), Write)
 
 
+def test_a_duration_beyond_reason_holds_nobody_up_for_ever() -> None:
+    """Written by hand: 68 years, in which nobody would lead."""
+    one, forever = Candidate(), replace(HELD, duration_s=2**31 - 1)
+    one.say(Found(record=forever))
+    assert isinstance(one.say(Found(record=forever), after_s=59), Rest)
+    assert isinstance(one.say(Found(record=forever), after_s=1), Write)
+
+
+def test_the_number_of_transitions_begins_again_where_it_cannot_grow() -> None:
+    """The API server refuses more than 31 bits, and with it the whole Lease."""
+    one = Candidate()
+    one.say(Due())
+    action = one.say(Found(record=replace(HELD, holder="", transitions=2**31 - 1)))
+    assert isinstance(action, Write)
+    assert action.record.transitions == 0
+
+
 def test_a_lease_that_was_given_back_is_taken_at_once() -> None:
     """A graceful hand-over waits for one look of the standby, not for a lease."""
     one = Candidate()

@@ -113,6 +113,30 @@ def test_a_reply_that_is_lost_sends_the_batch_again() -> None:
     assert len(stage.tables.adds) == 2
 
 
+def test_a_row_is_sent_again_where_a_reply_was_lost_although_it_is_that_of_before() -> None:
+    """Redis stored the row between, and only we know that it is not true any more."""
+    stage = _Stage(_web(_image(1)))
+    stage.flush()
+    stage.tables.lose_reply = True
+    stage.apply([_web(_image(2))])
+    assert not stage.flush()
+    stage.apply([_web(_image(1))])
+    assert stage.flush(later_s=10.0)
+    assert stage.tables.stored[WEB].containers[0].image == "app:1"
+
+
+def test_a_workload_is_back_where_the_reply_to_its_end_was_lost() -> None:
+    """The same with a row that Redis deleted."""
+    stage = _Stage(_web())
+    stage.flush()
+    stage.tables.lose_reply = True
+    stage.apply([b.delete(b.replica_set("web"), kind="ReplicaSet")])
+    assert not stage.flush()
+    stage.apply([_web()])
+    assert stage.flush(later_s=10.0)
+    assert WEB in stage.tables.stored
+
+
 def test_redis_is_not_asked_again_before_the_wait_is_over() -> None:
     """A thread that tries at every change would do nothing else."""
     stage = _Stage(_web())
@@ -125,16 +149,18 @@ def test_redis_is_not_asked_again_before_the_wait_is_over() -> None:
 
 
 def test_a_row_that_was_sent_before_is_not_sent_again() -> None:
-    """A change that is undone while Redis is away asks for nothing."""
+    """A change that is undone while nothing is tried asks for nothing."""
     stage = _Stage(_web(_image(1)))
     stage.flush()
     stage.tables.go_away()
-    stage.apply([_web(_image(2))])
+    stage.apply([b.upsert(b.replica_set("other"), kind="ReplicaSet")])
     stage.flush()
+    stage.apply([_web(_image(2))])
+    stage.flush()  # too early after the failure
     stage.apply([_web(_image(1))])
     stage.tables.come_back()
     assert stage.flush(later_s=10.0)
-    assert len(stage.tables.adds) == 1
+    assert [add.key.name for add in stage.tables.adds] == ["web", "other"]
     assert stage.tally.suppressed_keys == 1
 
 

@@ -357,6 +357,25 @@ def test_a_foreign_kind_that_borrows_a_name_is_unknown() -> None:
     assert only_row(folded(b.upsert(b.pod("train-0", owner)))).key == b.key("Pod", "train-0")
 
 
+@pytest.mark.parametrize(
+    ("kind", "api_version"),
+    [("ReplicaSet", "v1"), ("ReplicaSet", "apps/v2"), ("Job", "apps/v1"), ("CronJob", "v1")],
+)
+def test_a_kind_in_a_group_or_version_that_does_not_have_it_is_unknown(
+    kind: str, api_version: str
+) -> None:
+    """The garbage collector cannot look for such an owner: its Pods live on, unseen otherwise."""
+    owner = b.controlled_by(kind, "none", api_version=api_version)
+    assert only_row(folded(b.upsert(b.pod("evil-0", owner)))).key == b.key("Pod", "evil-0")
+
+
+def test_a_job_of_a_cron_job_that_cannot_exist_is_a_workload() -> None:
+    """A Job that a CronJob made has no row of its own; this one was made by nobody."""
+    owner = b.controlled_by("CronJob", "none", api_version="v1")
+    job = b.upsert(b.workload("Job", "evil", owner), kind="Job")
+    assert only_row(folded(job)).key == b.key("Job", "evil")
+
+
 # --- Selection ------------------------------------------------------------------------------------
 
 

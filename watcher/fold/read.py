@@ -38,6 +38,18 @@ DEPLOYER_ANNOTATION = "openshift.io/deployment-config.name"
 # Groups of the kinds that we watch. A controller of another group that borrows a name (Volcano's
 # `Job`) is not one of them.
 _NATIVE_GROUPS = frozenset({"", "apps", "batch"})
+# Of kinds whose Pods have no row of their own. The garbage collector cannot look for an owner of
+# another version or group, so such Pods live on, and nobody else would report what they run.
+_API_VERSIONS = {
+    "ReplicationController": "v1",
+    "Deployment": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "Job": "batch/v1",
+    "CronJob": "batch/v1",
+    "Pod": "v1",
+}
 # So many different values are looked up when equal ones come, to keep one of them. Where there are
 # more, less is shared, and nothing else happens.
 _SHARED = 8192
@@ -80,11 +92,14 @@ def read_pod(pod: Pod) -> PodFact:
 
 
 def read_controller(owner: Owner | None) -> Controller | None:
-    """Return the controlling owner; a kind outside the native groups carries its group."""
+    """Return the controlling owner; a kind that is not Kubernetes' own carries its group."""
     if owner is None:
         return None
     group = owner.api_version.rpartition("/")[0]
-    kind = owner.kind if group in _NATIVE_GROUPS else f"{owner.kind}.{group}"
+    native = _API_VERSIONS.get(owner.kind, owner.api_version) == owner.api_version
+    kind = owner.kind
+    if group not in _NATIVE_GROUPS or not native:
+        kind = f"{kind}.{group or 'core'}"
     return Controller(kind=sys.intern(kind), name=owner.name, uid=owner.uid)
 
 
