@@ -134,12 +134,13 @@ class Feed:
     def _send(self, batch: list[Wish]) -> None:
         """Send one batch; it is pending until Redis has all of it."""
         gone = {one.key for one in batch if isinstance(one, Forget) and not self._lives(one.key)}
-        adds = [self._add(one) for one in batch if one.key not in gone]
-        wanted = [add for add in adds if add is not None]
+        adds = {one.key: self._add(one) for one in batch if one.key not in gone}
+        wanted = [add for add in adds.values() if add is not None]
         # Until the answer is there nobody knows what Redis holds: it may have stored this, and by
         # the next try the row may be that of before again.
-        for key in (*gone, *(add.key for add in wanted)):
-            self._sent.pop(key, None)
+        for one in batch:
+            if adds.get(one.key) is not None or one.key in gone:
+                self._sent.pop(one.key, None)
         if wanted:
             self._tally.sent(self._queue.add(wanted, fence=self._fence))
         if gone:

@@ -160,7 +160,7 @@ def test_a_row_that_was_sent_before_is_not_sent_again() -> None:
     stage.apply([_web(_image(1))])
     stage.tables.come_back()
     assert stage.flush(later_s=10.0)
-    assert [add.key.name for add in stage.tables.adds] == ["web", "other"]
+    assert [add.key for add in stage.tables.adds] == [WEB, b.key("ReplicaSet", "other")]
     assert stage.tally.suppressed_keys == 1
 
 
