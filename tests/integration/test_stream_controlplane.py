@@ -29,6 +29,7 @@ from watcher.stream.change import Change, Op
 from watcher.stream.fleet import Fleet
 from watcher.stream.informer import Informer, Outlet
 from watcher.stream.meter import NoMeter
+from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import Note
 from watcher.stream.source import Source
 
@@ -76,7 +77,7 @@ class Ear:
                 case Op.DELETE:
                     keys.discard(each.key)
                 case _:
-                    keys &= each.seen or set()
+                    keys = {key for key in keys if each.seen and key in each.seen}
         return keys
 
 
@@ -302,7 +303,7 @@ def test_a_forgotten_version_is_read_anew(
         controlplane.api.create(pods, pod_body("b"))
         ear.until_said("pods", Op.UPSERT, f"{namespace}/b")
     relisted = next(each for each in ear.heard if each.op is Op.RELISTED)
-    assert relisted.seen == {f"{namespace}/a"}
+    assert relisted.seen == SeenKeys([f"{namespace}/a"])
 
 
 def test_a_restart_of_the_api_server_loses_nothing(

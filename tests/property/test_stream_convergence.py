@@ -143,7 +143,7 @@ class World:
             case Op.SYNCED | Op.RELISTED:
                 assert (change.op is Op.RELISTED) == self.synced
                 assert change.seen is not None
-                self.view = {key: self.view[key] for key in change.seen if key in self.view}
+                self.view = {key: uid for key, uid in self.view.items() if key in change.seen}
                 self.synced = True
             case Op.UNDECODABLE:
                 raise AssertionError(change)

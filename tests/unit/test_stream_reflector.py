@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Container
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,7 @@ from watcher.stream.backoff import CAP_S, HEALTHY_S, delay_s
 from watcher.stream.change import Change, Op
 from watcher.stream.phases import Listing, State, Stopped, Syncing, Waiting, Watching, initial
 from watcher.stream.reflector import advance
+from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import (
     Action,
     Added,
@@ -132,7 +133,7 @@ def ops(outputs: list[Output]) -> list[tuple[str, str]]:
     return [(each.op.name, each.key) for each in outputs if isinstance(each, Change)]
 
 
-def seen(outputs: list[Output]) -> AbstractSet[str] | None:
+def seen(outputs: list[Output]) -> Container[str] | None:
     """Return what the end of a reading says to exist."""
     (change,) = [one for one in outputs if isinstance(one, Change) and one.op in ENDS]
     return change.seen
@@ -224,7 +225,7 @@ class TestFirstReading:
         assert action.resource_version is None
         said = machine.read(pod("b", 2))
         assert ops(said) == [("UPSERT", "d/b"), ("SYNCED", "")]
-        assert seen(said) == {"d/b"}
+        assert seen(said) == SeenKeys({"d/b"})
 
     def test_an_object_deleted_meanwhile_is_not_missing_at_the_end(self, machine: Machine) -> None:
         """Real events come between the initial ones."""
@@ -311,7 +312,7 @@ class TestPages:
         assert action == OpenList(limit=500, cursor="", offer=0)
         said = listing.page(pod("b", 2))
         assert ops(said) == [("UPSERT", "d/b"), ("SYNCED", "")]
-        assert seen(said) == {"d/b"}
+        assert seen(said) == SeenKeys({"d/b"})
 
     def test_a_list_without_version_is_a_failure_and_deletes_nothing(
         self, watching: Machine
@@ -451,7 +452,7 @@ class TestGone:
         assert action.resource_version is None
         said = watching.read(pod("a", 1), pod("c", 150), version="200")
         assert ops(said) == [("UPSERT", "d/a"), ("UPSERT", "d/c"), ("RELISTED", "")]
-        assert seen(said) == {"d/a", "d/c"}
+        assert seen(said) == SeenKeys({"d/a", "d/c"})
 
     def test_a_server_that_always_says_so_is_asked_ever_less_often(self, watching: Machine) -> None:
         """The official informer made 1,066 full lists in three seconds here."""

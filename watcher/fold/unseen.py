@@ -19,7 +19,7 @@ def unseen(tables: Tables, reading: Change) -> Iterator[Change]:
     if seen is None:
         return
     known = (_key(namespace, name) for namespace, name in _names(tables, reading))
-    missing = {key for key in known if key not in seen} | (_unreadable(tables, reading) - seen)
+    missing = {key for key in (*known, *_unreadable(tables, reading)) if key not in seen}
     for key in sorted(missing):
         yield Change(resource=reading.resource, op=Op.DELETE, key=key)
 

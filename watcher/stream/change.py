@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Set as AbstractSet
+from collections.abc import Container
 from typing import TypeAlias
 
 import msgspec
@@ -36,7 +36,7 @@ class Change(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     object: Decoded | None = None  # UPSERT only
     # SYNCED, RELISTED: the keys of everything that exists. None: a name could not be read, so
     # absence proves nothing.
-    seen: AbstractSet[str] | None = None
+    seen: Container[str] | None = None
 
     @property
     def namespace(self) -> str:

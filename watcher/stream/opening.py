@@ -7,6 +7,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from watcher.stream.phases import Listing, Memory, State, Syncing, Watching
+from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import At, Note, OpenList, OpenWatch, Output
 
 # The server ends a watch after 5 to 10 minutes, at a time of its own for each resource (client-go).
@@ -18,8 +19,8 @@ Step: TypeAlias = tuple[State, tuple[Output, ...]]
 def read_all(memory: Memory, at: At) -> Step:
     """Read everything that exists, by the best way that this server knows."""
     if memory.initial_events:
-        return State(Syncing(seen=set()), memory), (_open_watch(memory, None, at),)
-    return State(Listing(seen=set()), memory), (open_list(memory, ""),)
+        return State(Syncing(seen=SeenKeys()), memory), (_open_watch(memory, None, at),)
+    return State(Listing(seen=SeenKeys()), memory), (open_list(memory, ""),)
 
 
 def resume(memory: Memory, version: str, at: At) -> Step:
@@ -41,4 +42,4 @@ def open_list(memory: Memory, cursor: str) -> OpenList:
 def list_instead(memory: Memory) -> Step:
     """Read pages, now and for ever."""
     memory = replace(memory, initial_events=False)
-    return State(Listing(seen=set()), memory), (Note.FALLBACK, open_list(memory, ""))
+    return State(Listing(seen=SeenKeys()), memory), (Note.FALLBACK, open_list(memory, ""))

@@ -6,6 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from watcher.stream.seenkeys import SeenKeys
+
 PAGE_LIMIT = 500  # client-go's page size
 
 
@@ -16,14 +18,14 @@ class Empty(msgspec.Struct, frozen=True):
 class Syncing(msgspec.Struct, frozen=True, kw_only=True):
     """A watch that sends everything that exists first; then its end bookmark."""
 
-    seen: set[str]
+    seen: SeenKeys
     blind: bool = False  # an object's name could not be read: absence proves nothing
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Pages, for servers that cannot send initial events."""
 
-    seen: set[str]
+    seen: SeenKeys
     cursor: str = ""
     blind: bool = False
 

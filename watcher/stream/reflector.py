@@ -11,7 +11,7 @@ came of it. The rules:
   after which an older event comes.
 - Every wait is bounded, and no failure is answered at once.
 
-Pure: no clock, dice, I/O or log. One liberty: the `seen` sets are changed in place, because they
+Pure: no clock, dice, I/O or log. One liberty: the `seen` keys are added to in place, because they
 hold every key; after `advance` only the returned state may be used.
 """
 
@@ -206,7 +206,8 @@ def _page(state: State, page: Page) -> Step:
         return state, ()
     memory = state.memory
     outputs = [output for item in page.items for output in upsert(memory, item)]
-    phase.seen.update(item.key for item in page.items)
+    for item in page.items:
+        phase.seen.add(item.key)
     blind = phase.blind or any(not item.key for item in page.items)
     if page.cursor:
         following = Listing(seen=phase.seen, cursor=page.cursor, blind=blind)

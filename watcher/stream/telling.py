@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from common.kube.wire import version_number
 from watcher.stream.change import Change, Op
 from watcher.stream.phases import PAGE_LIMIT, Memory
+from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import Item, Note, Output
 
 
@@ -42,7 +43,7 @@ def delete(memory: Memory, item: Item) -> tuple[Output, ...]:
 
 
 def end(
-    memory: Memory, seen: set[str], *, blind: bool, version: str
+    memory: Memory, seen: SeenKeys, *, blind: bool, version: str
 ) -> tuple[Memory, tuple[Output, ...]]:
     """Say that a reading of everything, as of a version, ends: what it has not seen is gone."""
     change = Change(
@@ -50,7 +51,7 @@ def end(
         op=Op.RELISTED if memory.synced else Op.SYNCED,
         key=memory.scope,
         version=version_number(version),
-        seen=None if blind else frozenset(seen),
+        seen=None if blind else seen,
     )
     return replace(memory, synced=True, page_limit=PAGE_LIMIT, stuck=0), (change,)
 
