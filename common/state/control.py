@@ -6,6 +6,7 @@ from redis import Redis
 
 from common.model.errors import StaleFenceError
 from common.state.names import Names
+from common.state.readable import count_of
 from common.state.scripts import Scripts
 
 
@@ -24,7 +25,7 @@ class Control:
     def sweep_requested(self) -> int:
         """Return the number of the last sweep that was asked for; 0: none."""
         with self._scripts.reading() as redis:
-            return int(redis.hget(self._name, "requested") or 0)
+            return count_of(redis.hget(self._name, "requested"))
 
     def sweep_done(self, number: int, *, fence: int) -> None:
         """Say that a sweep which began after request `number` is done.
@@ -38,7 +39,7 @@ class Control:
     def swept(self) -> int:
         """Return the number of the last sweep that is done."""
         with self._scripts.reading() as redis:
-            return int(redis.hget(self._name, "swept") or 0)
+            return count_of(redis.hget(self._name, "swept"))
 
     def run_id(self) -> str:
         """Return Redis' run id: another one means a restart, so look whether the data is there."""

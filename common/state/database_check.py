@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis import Redis
 
 from common.state.names import Names
+from common.state.readable import count_of
 from common.state.scripts import Scripts
 
 
@@ -23,7 +24,7 @@ class DatabaseCheck:
     def requested(self) -> int:
         """Return the number of the last request; 0: none. For the matcher, once a second or so."""
         with self._scripts.reading() as redis:
-            return int(redis.hget(self._name, "check-requested") or 0)
+            return count_of(redis.hget(self._name, "check-requested"))
 
     def answer(self, number: int) -> None:
         """Say that a look which began after request `number` is over, whatever it found."""
@@ -33,4 +34,4 @@ class DatabaseCheck:
     def answered(self) -> int:
         """Return the number of the last request that was answered."""
         with self._scripts.reading() as redis:
-            return int(redis.hget(self._name, "check-answered") or 0)
+            return count_of(redis.hget(self._name, "check-answered"))

@@ -10,6 +10,8 @@ import contextlib
 import zlib
 from datetime import datetime
 
+from common.model.bounded import whole_number
+
 # The reason of a parked key without one of ours: rq's own worker, or its maintenance, failed it.
 STOCK_WORKER = "StockWorker"
 
@@ -21,8 +23,7 @@ def text_of(value: bytes | None) -> str:
 
 def count_of(value: bytes | None) -> int:
     """Return the number; 0 for what is none."""
-    text = text_of(value)
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return whole_number(text_of(value)) or 0
 
 
 def unix_of(value: bytes | None) -> float:

@@ -51,6 +51,14 @@ def test_a_revision_at_or_above_its_deployments_is_current() -> None:
     assert (_row(cluster, "web-1").current, _row(cluster, "web-1").successor) == (False, "web-2")
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "9" * 20, "\u0663", "-1", "1e3", "\u00b2", ""])
+def test_a_revision_that_is_no_number_counts_as_none(text: str) -> None:
+    """One annotation of 5,000 digits ended the watcher, again at each of its starts."""
+    odd = b.annotated({"deployment.kubernetes.io/revision": text})
+    cluster = folded(_deployment(odd), _replica_set("web-1", odd), _pod("p1", "web-1"))
+    assert _row(cluster, "web-1").current
+
+
 def test_a_replica_set_is_current_while_its_deployment_is_not_known() -> None:
     """Trap 5. Streams of two resources come in any order."""
     cluster = folded(_replica_set("web-1", b.revision(1)))

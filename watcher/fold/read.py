@@ -20,6 +20,7 @@ from common.kube.wire import (
     PodSpec,
     Workload,
 )
+from common.model.bounded import whole_number
 from common.model.refs import digest_of_image_id
 from watcher.fold.facts import (
     ContainerFact,
@@ -139,8 +140,11 @@ def is_deployer(meta: ObjectMeta) -> bool:
 
 
 def seconds(moment: datetime | None) -> int:
-    """Return Unix seconds; 0 for an object that does not say when it was made."""
-    return 0 if moment is None else int(moment.timestamp())
+    """Return Unix seconds; 0 for an object that does not say when it was made, or not well."""
+    try:
+        return 0 if moment is None else int(moment.timestamp())
+    except (ValueError, OverflowError, OSError):  # without a zone, at the calendar's ends
+        return 0
 
 
 def _containers(spec: PodSpec) -> tuple[ContainerFact, ...]:
@@ -165,8 +169,7 @@ def _shared_told(told: tuple[Told, ...]) -> tuple[Told, ...]:
 
 
 def _revision(meta: ObjectMeta) -> int | None:
-    text = (meta.annotations or {}).get(REVISION_ANNOTATION, "")
-    return int(text) if text.isdecimal() else None
+    return whole_number((meta.annotations or {}).get(REVISION_ANNOTATION, ""))
 
 
 def _tells(status: ContainerStatus) -> bool:
