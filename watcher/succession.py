@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from common.model.bounded import TAKEN_UP_EPOCH_LIMIT
 from common.model.errors import TransientError
 from watcher.feed import retry_delay_s
 from watcher.fold.cluster import Cluster
@@ -94,5 +95,9 @@ class Succession:
         return _Taken(number=number, lead=lead, wanted=wanted, at_s=now_s)
 
     def _highest_stamp(self) -> int:
-        """Return the highest epoch in any report's stamp."""
-        return max((report.gist.epoch for report in self._cluster.reports), default=0)
+        """Return the highest epoch in any report's stamp that may raise ours.
+
+        Anybody can write a stamp: without a bound, one would use up all the epochs that there are.
+        """
+        epochs = (report.gist.epoch for report in self._cluster.reports)
+        return max((epoch for epoch in epochs if epoch <= TAKEN_UP_EPOCH_LIMIT), default=0)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from common.reports.stamp import Stamp
+from common.reports.stamp import Stamp, is_newer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def choose(stored: Stored | None, target: Target) -> Step:
         return Create()
     if stored.owner_uid != target.owner_uid and stored.owner_lives:
         return Sidestep()
-    if stored.stamp is not None and stored.stamp.epoch > target.epoch:
+    if stored.stamp is not None and is_newer(stored.stamp.epoch, target.epoch):
         return Keep(why="NewerEpoch")
     why = _body_fault(stored, target)
     if why:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Annotated, TypeAlias
 
 import msgspec
 
+from common.model.bounded import EPOCH_LIMIT, TAKEN_UP_EPOCH_LIMIT
 from common.model.image import Os
 from common.model.key import ImageKey
 
@@ -63,14 +65,19 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     db_version: str = ""  # of the vulnerability database at the last write of body or stamp
 
 
+# Beyond these it is not ours: numbers go on to msgpack (64 bits), to Lua and metrics (2 ** 53).
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Epoch: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=EPOCH_LIMIT)]
+
+
 class _Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The JSON of `kube-sluice/stamp`."""
 
-    v: int
-    epoch: int
-    generation: int
+    v: _Count
+    epoch: _Epoch
+    generation: _Count
     inputs: tuple[StampInput, ...] = ()
-    summary: dict[str, int] = {}
+    summary: dict[str, _Count] = {}
     artifact: StampArtifact | None = None  # None: all empty
     os: Os | None = None  # None: none recognised
     covered: bool = True
@@ -99,6 +106,14 @@ def render(stamp: Stamp) -> dict[str, str]:
     }
 
 
+def is_newer(epoch: int, published: int) -> bool:
+    """Return whether a stamp's epoch is a later one than ours, whose reports we leave alone.
+
+    One that a stamp may not raise ours to never becomes ours: such a report would stay for ever.
+    """
+    return published < epoch <= TAKEN_UP_EPOCH_LIMIT
+
+
 def parse(annotations: Mapping[str, str]) -> Stamp | None:
     """Return the stamp, or None where there is none that can be read: then the body is not ours."""
     hashed, text = annotations.get(CONTENT_HASH_ANNOTATION), annotations.get(STAMP_ANNOTATION)
@@ -106,7 +121,7 @@ def parse(annotations: Mapping[str, str]) -> Stamp | None:
         return None
     try:
         wire = _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # the last: nested without end
         return None
     known = _HASH.fullmatch(hashed)
     return Stamp(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
+from common.model.bounded import EPOCH_LIMIT, whole_number
 from common.model.canonical import ContentHash, content_hash
 from common.model.errors import SluiceError, StaleFenceError
 from common.ops.version import VERSION
@@ -18,7 +19,7 @@ from common.state.scripts import Scripts
 class Published(NamedTuple):
     """The epoch that stands in Redis."""
 
-    number: int  # 0: none is published
+    number: int  # 0: none is published, or none that can be
     digest: str
     version: str = ""  # of who published it, which is in the digest too; empty: not known
 
@@ -43,7 +44,8 @@ class EpochTable:
         """Return the published epoch with the digest of its generation."""
         with self._scripts.reading() as redis:
             number, *texts = redis.hmget(self._name, "number", "digest", "version")
-        return Published(int(number or 0), *map(text_of, texts))
+        known = whole_number(text_of(number), at_most=EPOCH_LIMIT)
+        return Published(known or 0, *map(text_of, texts))
 
     def publish(self, digest: str, at_least: int = 0, *, fence: int) -> int:
         """Publish a generation and return its number.

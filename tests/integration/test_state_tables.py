@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from common.model.bounded import TAKEN_UP_EPOCH_LIMIT
 from common.model.errors import SluiceError, SourceUnavailableError, StaleFenceError
 from common.model.facts import FACT_KINDS, Fact
 from common.model.key import ClusterKey, WorkKey
@@ -259,6 +260,33 @@ def test_after_a_flush_the_epoch_is_taken_up_from_the_stamps(
     assert table.publish("a", at_least=7, fence=fence) == 7
     assert table.publish("a", at_least=9, fence=fence) == 9
     assert table.publish("b", at_least=4, fence=fence) == 10
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"x", b"\xff", b"-3", b"0", b"1e400", b"9" * 400, b"9007199254740991", b"1.5", b"nan"],
+)
+def test_an_epoch_that_a_hand_wrote_counts_as_absent(
+    redis_client: Redis, names: Names, fence: int, number: bytes
+) -> None:
+    """It ended every watcher and worker; and one at the end of exact numbers could not grow."""
+    table = EpochTable(redis_client, names)
+    table.publish("a", fence=fence)
+    redis_client.hset(names.own("epoch"), "number", number)
+    assert table.current() == 0
+    assert table.publish("a", at_least=7, fence=fence) == 7
+    redis_client.hset(names.own("epoch"), "number", number)
+    assert [table.publish(digest, fence=fence) for digest in "aab"] == [1, 1, 2]
+
+
+def test_the_highest_epoch_that_a_stamp_can_give_still_grows(
+    redis_client: Redis, names: Names, fence: int
+) -> None:
+    """One foreign stamp must not use up the numbers."""
+    table = EpochTable(redis_client, names)
+    assert table.publish("a", at_least=TAKEN_UP_EPOCH_LIMIT, fence=fence) == 2**40
+    assert table.publish("b", at_least=TAKEN_UP_EPOCH_LIMIT, fence=fence) == 2**40 + 1
+    assert table.current() == 2**40 + 1
 
 
 def test_a_deposed_watcher_publishes_no_epoch(redis_client: Redis, names: Names) -> None:

@@ -98,8 +98,10 @@ def test_the_deletion_of_a_zombies_report_brings_the_living_workload_back() -> N
             "ReportForeignOwner",
         ),
         (_report(b.about("ReplicaSet", "web"), b.stamped(epoch=EPOCH + 1)), "ReportNewerEpoch"),
+        (_report(b.about("ReplicaSet", "web"), b.stamped(epoch=2**40 + 1)), "ReportNoStamp"),
+        (_report(b.about("ReplicaSet", "web"), b.stamped(epoch=2**63)), "ReportNoStamp"),
     ],
-    ids=["trivy-operator's", "dead owner", "newer version's"],
+    ids=["trivy-operator's", "dead owner", "newer version's", "out of reach", "no epoch"],
 )
 def test_a_report_that_somebody_else_wrote_brings_its_workload_back(
     report: Change, cause: str

@@ -13,6 +13,7 @@ from common.reports.stamp import (
     Stamp,
     StampArtifact,
     StampInput,
+    is_newer,
     parse,
     render,
 )
@@ -65,6 +66,17 @@ def test_the_wire_form_is_version_one() -> None:
     }
 
 
+def test_an_epoch_that_no_stamp_may_raise_ours_to_is_never_a_later_one() -> None:
+    """Such a report would be left alone for ever: ours never reaches it."""
+    assert [is_newer(epoch, 7) for epoch in (6, 7, 8, 2**40, 2**40 + 1)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_the_wire_form_is_compact_and_leaves_defaults_out() -> None:
     """Every report carries it, and the API server keeps it in memory once per watcher."""
     text = render(Stamp(content_hash=_HASH, epoch=1, generation=1))[STAMP_ANNOTATION]
@@ -100,6 +112,12 @@ def test_equal_stamps_have_equal_annotations() -> None:
         '{"v":1,"epoch":1,"generation":1,"inputs":[{}]}',
         '{"v":1,"epoch":1,"generation":1} trailing',
         "\ud800",
+        '{"v":1,"epoch":1,"generation":1,"x":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"v":1,"epoch":-1,"generation":1}',
+        *(f'{{"v":1,"epoch":{epoch},"generation":1}}' for epoch in (2**41 + 1, 2**63, 2**64)),
+        '{"v":1,"epoch":' + "9" * 5000 + ',"generation":1}',
+        f'{{"v":1,"epoch":1,"generation":{2**64}}}',
+        f'{{"v":1,"epoch":1,"generation":1,"summary":{{"criticalCount":{10**400}}}}}',
     ],
 )
 def test_a_damaged_stamp_is_none(text: str) -> None:

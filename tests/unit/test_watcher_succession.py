@@ -219,3 +219,15 @@ def test_a_leader_tells_how_far_it_has_read() -> None:
         look,
     )
     assert seen == [{"pods": 7}, {"pods": 7}]
+
+
+def test_a_stamp_beyond_its_bound_does_not_raise_the_epoch() -> None:
+    """One stamp of 2 ** 53, which anybody may write, and no change of settings could be told."""
+    stage = Stage()
+    kind, about = "VulnerabilityReport", b.about("ReplicaSet", "web")
+    reports = [
+        b.upsert(b.report(kind, f"r{epoch}", about, b.stamped(epoch=epoch)), kind=kind)
+        for epoch in (7, 2**40 + 1)
+    ]
+    stage.run(stage.put(*reports), stage.synced(), *[rest] * 3)
+    assert stage.tables.epoch == 7

@@ -180,6 +180,12 @@ def test_a_newer_epochs_report_is_left_alone(store: FakeReportStore) -> None:
     assert store.writes == 1
 
 
+def test_an_epoch_that_ours_can_never_reach_protects_no_report(store: FakeReportStore) -> None:
+    """Anybody may write such a stamp; the report would be left alone for ever."""
+    apply(store, made(title="theirs"), epoch=2**40 + 1)
+    assert apply(store, made(title="ours"), epoch=1) == "replaced"
+
+
 def test_a_write_that_lost_a_race_reads_again_and_decides_again(store: FakeReportStore) -> None:
     """Trap 8. A worker that slept past its lease meets a newer version, never overwrites it."""
     apply(store, made())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.reports.stamp import is_newer
 from watcher.fold.reports import ReportFact
 
 
@@ -17,10 +18,10 @@ def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:
         return "Edited"
     if report.owner is None or report.owner.uid != owner_uid:
         return "ForeignOwner"
-    if report.gist.epoch > epoch:
+    if is_newer(report.gist.epoch, epoch):
         return "NewerEpoch"
     # Below the epoch: a worker leaves what a later version wrote, so nothing would put it right.
-    if report.unreadable:
+    if report.unreadable or report.gist.epoch > epoch:
         return "NoStamp"
     return "" if report.gist.labelled else "Mislabelled"
 
