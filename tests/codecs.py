@@ -124,8 +124,8 @@ class Protobuf(Speaker):
         return self._wrapped(type_, self._meta(meta) + self._TORN_SPEC)
 
     def mislabelled(self, type_: str, row: Row, meta: Any) -> bytes:
-        """Return a label that is not UTF-8."""
-        named = self._meta(meta)[2:] + b"\x5a\x03\x0a\x01\xff"
+        """Return a label that is torn."""
+        named = self._meta(meta)[2:] + b"\x5a\x03\x0a\x05a"
         return self._wrapped(type_, b"\x0a" + bytes([len(named)]) + named)
 
     def nameless(self, type_: str) -> bytes:

@@ -23,6 +23,7 @@ import structlog
 
 from common.model.errors import DefectError, StaleFenceError, TransientError
 from common.model.facts import Fact
+from watcher.complaints import Complaints
 from watcher.feed import Feed, Tally
 from watcher.fold.cluster import Cluster
 from watcher.fold.delta import FoldFact, Unreadable
@@ -100,6 +101,7 @@ class Watcher:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._monotonic = parts.pulse.monotonic
+        self._complaints = Complaints()
         self._standby = Standby(parts.lead.epochs)
         self._position = Position(parts.expected)
         self._succession = Succession(
@@ -288,6 +290,7 @@ class Watcher:
     def _note_facts(self, facts: Sequence[FoldFact]) -> None:
         for fact in facts:
             if isinstance(fact, Unreadable):
+                self._complaints.unreadable(fact.resource, fact.name, now_s=self._monotonic())
                 data = {"resource": fact.resource, "name": fact.name}
                 self._note(Fact(kind="undecodable", key=str(fact.key or ""), data=data))
 

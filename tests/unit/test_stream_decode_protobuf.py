@@ -6,11 +6,11 @@ import pytest
 
 from common.kube.errors import decode_status
 from common.kube.protobuf.messages import MAGIC, message_class
-from common.kube.wire import Pod, Workload
+from common.kube.wire import ContainerSpec, Pod, Workload
 from tests.fakes.kube_protobuf import encode, event, page, wrap, wrapped
 from watcher.stream.decode import GarbledError
 from watcher.stream.decode_protobuf import ProtobufDecoder
-from watcher.stream.signals import Added, At
+from watcher.stream.signals import Added, At, Marked
 
 AT = At(1000.0, 0.5)
 PODS = ProtobufDecoder("Pod")
@@ -82,10 +82,39 @@ def test_an_event_without_a_type_or_an_object_is_garbled(frame: bytes) -> None:
         PODS.event(frame, AT)
 
 
-def test_text_that_is_none_makes_an_object_strange() -> None:
-    """Bytes in the place of a node's name would end the thread that folds them."""
-    item = added(b"\x0a\x05\x0a\x03web\x12\x03\x52\x01\xff").item
-    assert (item.key, item.object) == ("web", None)
+def test_text_that_is_none_is_read_as_json_has_it() -> None:
+    """One byte of an annotation or image, which no API server checks, hid the whole object."""
+    item = added(b"\x0a\x05\x0a\x03web\x12\x0d\x52\x01\xff\x12\x08\x12\x06a\xc3:\xff\xfeb").item
+    assert isinstance(item.object, Pod)
+    assert (item.key, item.object.spec.node_name) == ("web", "\ufffd")
+    assert item.object.spec.containers == (ContainerSpec(image="a\ufffd:\ufffd\ufffdb"),)
+
+
+@pytest.mark.parametrize("where", ["labels", "annotations"])
+def test_a_key_or_a_value_that_is_no_text_leaves_the_others(where: str) -> None:
+    """In an event, in a page, and in a bookmark."""
+    meta = {"name": "web", "resourceVersion": "5", where: {"a": "b", "XX": "cafXY"}}
+    raw = encode("Pod", {"metadata": meta}).replace(b"XX", b"\xffX").replace(b"XY", b"\xe9Y")
+    good = encode("Pod", {"metadata": META})
+    body = page("Pod", {"items": [{"metadata": meta}, {"metadata": META}]})
+    body = body.replace(b"XX", b"\xffX").replace(b"XY", b"\xe9Y")
+    listed = PODS.page(body, AT).items
+    assert (listed[0], listed[1]) == (added(raw).item, added(good).item)
+    assert isinstance(listed[0].object, Pod)
+    assert getattr(listed[0].object.metadata, where) == {"a": "b", "\ufffdX": "caf\ufffdY"}
+    mark = PODS.event(event("BOOKMARK", wrap("Pod", raw)), AT)
+    assert isinstance(mark, Marked)
+    assert mark.resource_version == "5"
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x0b", b"\x99\x01ab", b"\x08" + b"\xff" * 20, b"\x55\x01"])
+def test_torn_bytes_with_bad_text_end_nothing(tail: bytes) -> None:
+    """What mends text must not raise anything of its own, nor read beyond the end."""
+    whole = b"\x0a\x05\x0a\x03web\x12\x03\x52\x01\xff" + tail
+    for length in range(len(whole)):
+        added(whole[:length])
+    assert added(whole[:11]).item.object is None
+    assert added(whole).item.object is None or not tail
 
 
 def test_what_does_not_begin_as_it_must_is_no_object() -> None:

@@ -199,3 +199,26 @@ def test_the_loop_tells_how_long_it_is_silent_and_what_waits() -> None:
     )
     assert stage.watcher.pending == 1
     assert stage.watcher.silent_s == 0
+
+
+def test_objects_that_cannot_be_read_leave_a_line_a_minute() -> None:
+    """A key queued and no row, and nothing said why; a thousand of them must not fill the log."""
+    stage = Stage()
+
+    def odd(name: str) -> Change:
+        return Change(resource="replicasets", op=Op.UNDECODABLE, key=f"shop/{name}")
+
+    with structlog.testing.capture_logs() as lines:
+        stage.run(
+            stage.synced(),
+            stage.put(odd("a"), odd("b"), odd("c")),
+            *[rest] * 3,
+            stage.later(61),
+            stage.put(odd("d")),
+            *[rest] * 3,
+        )
+    told = [line for line in lines if line["event"] == "an object cannot be read"]
+    assert [(line["name"], line["others_before"]) for line in told] == [
+        ("shop/a", 0),
+        ("shop/d", 2),
+    ]

@@ -2,7 +2,7 @@
 
 The pool is our own: another library's idea of a Pod must not meet ours. The rules of edition 2023
 fit proto2's bytes and are stricter where that helps: text that is not UTF-8 is an error when it is
-parsed, where proto2 would hand out bytes in the place of text.
+parsed, where proto2 would hand out bytes in the place of text. It is mended then (`mend`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError, Message
 
+from common.kube.protobuf.mend import mended
 from common.kube.protobuf.schema import MESSAGES, TEXT_MAP, Field
 
 # A message's attributes are made at run time, from the schema; only this package reads them.
@@ -35,6 +36,10 @@ _SCALARS = {
 }
 
 
+# The second: what the parser in Python says of text.
+_REFUSED = (DecodeError, UnicodeDecodeError)
+
+
 class MisfitError(ValueError):
     """The bytes do not hold what they should."""
 
@@ -45,11 +50,15 @@ def message_class(name: str) -> type[Message]:
 
 
 def parse(message: type[Message], data: bytes) -> Parsed:
-    """Return the message in `data`. Raises MisfitError."""
+    """Return the message in `data`; text that is no UTF-8 as JSON has it. Raises MisfitError."""
     try:
         return message.FromString(data)
-    except DecodeError as exc:
-        raise MisfitError(str(exc)) from exc
+    except _REFUSED as exc:
+        # Not only for its text, perhaps: then it is refused again.
+        try:
+            return message.FromString(mended(message.DESCRIPTOR.name, data))
+        except (*_REFUSED, ValueError):
+            raise MisfitError(str(exc)) from exc
 
 
 def contents(data: bytes) -> bytes:
