@@ -35,6 +35,9 @@ FactKind: TypeAlias = Literal[
 ]
 FACT_KINDS: tuple[str, ...] = get_args(FactKind)
 
+# The end of year 9999: an entry's id may be chosen by hand.
+_LAST_MS = 253_402_300_799_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
@@ -58,7 +61,8 @@ def encode_fact(fact: Fact) -> dict[str, bytes]:
 def decode_fact(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Fact:
     """Return the fact of a stream entry.
 
-    Raises ValueError for an unknown kind or data that is no JSON object.
+    Raises ValueError for an unknown kind, for data that is no JSON object, and for a time that no
+    calendar has.
     """
     kind = fields[b"kind"].decode()
     if kind not in FACT_KINDS:
@@ -66,10 +70,12 @@ def decode_fact(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Fact:
     data = orjson.loads(fields[b"data"])
     if not isinstance(data, dict):
         raise ValueError(f"fact {kind} carries no object")
-    at_ms, _, _ = entry_id.partition(b"-")
+    at_ms = int(entry_id.partition(b"-")[0])
+    if at_ms > _LAST_MS:
+        raise ValueError(f"fact {kind} is of no time: {at_ms} ms")
     return Fact(
         kind=kind,  # type: ignore[arg-type] # checked against the literal's values above
         key=fields[b"key"].decode(),
         data=data,
-        at=int(at_ms) / 1000,
+        at=at_ms / 1000,
     )

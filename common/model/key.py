@@ -96,6 +96,14 @@ def parse_key(text: str) -> WorkKey:
             raise ValueError(f"not a work key: {text[:256]!r}")
 
 
+def try_key(text: str) -> WorkKey | None:
+    """Return the key that `str(key)` wrote; None for what others wrote."""
+    try:
+        return parse_key(text)
+    except ValueError:
+        return None
+
+
 def pool_of(key: WorkKey) -> str:
     """Return the worker pool that takes the key: `reconcile` or `scan`."""
     return "scan" if isinstance(key, ImageKey) else "reconcile"

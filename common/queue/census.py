@@ -80,7 +80,7 @@ def census(scripts: Scripts) -> Census:
         facts=facts_counted(counted),
         details=details_counted(counted),
         troubles=troubles_of(circuits, now_s),
-        database=None if database is None else decode_database(database),
+        database=decode_database(database),
         workers=sum(ends_s > now_s for _, ends_s in leases),
         now_s=now_s,
     )

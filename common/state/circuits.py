@@ -22,6 +22,7 @@ from common.model.circuit import (
 )
 from common.model.errors import shorten
 from common.state.names import Names
+from common.state.readable import UNREADABLE
 from common.state.scripts import Scripts
 
 # Keys that a source holds ask again minutes after they may. After this nobody holds out for it: a
@@ -180,7 +181,7 @@ def troubles_of(found: Mapping[bytes, bytes], now: float) -> list[Trouble]:
     """
     troubles = []
     for source, text in sorted(found.items()):
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(*UNREADABLE):
             record = msgspec.json.decode(text, type=_Record)
             troubles.append(_trouble(source.decode(errors="replace"), record, now))
     return troubles

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 from redis import Redis
 
 from common.state.names import Names
+from common.state.readable import UNREADABLE
 from common.state.scripts import Scripts
 
 
@@ -22,9 +25,11 @@ class DatabaseRow(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(DatabaseRow)
 
 
-def decode_database(data: bytes) -> DatabaseRow:
-    """Return the row as it is stored."""
-    return _decoder.decode(data)
+def decode_database(data: bytes | None) -> DatabaseRow | None:
+    """Return the row as it is stored; None for none, and for what no matcher wrote."""
+    with contextlib.suppress(*UNREADABLE):
+        return None if data is None else _decoder.decode(data)
+    return None
 
 
 class DatabaseTable:
@@ -38,7 +43,7 @@ class DatabaseTable:
         """Return the published row; None: no matcher has published yet."""
         with self._scripts.reading() as redis:
             data = redis.hget(self._name, "row")
-        return None if data is None else decode_database(data)
+        return decode_database(data)
 
     def publish(self, row: DatabaseRow) -> int:
         """Store the row; a changed version queues every image in use (bulk). Return how many."""

@@ -6,6 +6,7 @@ fails takes nothing away.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 
@@ -13,8 +14,9 @@ import msgspec
 from redis import Redis
 
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match
-from common.model.key import ImageKey, WorkloadKey, parse_key
+from common.model.key import ImageKey, WorkloadKey
 from common.state.names import Names
+from common.state.readable import UNREADABLE, key_of
 from common.state.scripts import Scripts
 from common.state.settled import SettledRow, decode_settled
 
@@ -89,7 +91,11 @@ class ImageTable:
         """Return how workloads name the image, ordered by workload."""
         with self._scripts.reading() as redis:
             found = redis.hgetall(self._own(f"users:{key}"))
-        return [_use.decode(found[workload]) for workload in sorted(found)]
+        uses = []
+        for workload in sorted(found):
+            with contextlib.suppress(*UNREADABLE):  # a newer version's, or by hand
+                uses.append(_use.decode(found[workload]))
+        return uses
 
     def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
         """Return the images that a workload uses, in the order of their keys; one round trip."""
@@ -116,5 +122,5 @@ class ImageTable:
 
 
 def _image_keys(texts: Iterable[bytes]) -> list[ImageKey]:
-    keys = (parse_key(text.decode()) for text in texts)
+    keys = (key_of(text) for text in texts)
     return [key for key in keys if isinstance(key, ImageKey)]

@@ -71,8 +71,8 @@ class Ledger:
         found: list[Fact] = []
         wanted, missing = key.encode(), limit
         for entry, fields in self._backwards():
-            ours = fields[b"key"] == wanted
-            if (ours or fields[b"kind"] == b"circuit") and (fact := _readable(entry, fields)):
+            ours = fields.get(b"key") == wanted
+            if (ours or fields.get(b"kind") == b"circuit") and (fact := _readable(entry, fields)):
                 found.append(fact)
                 missing -= ours
             if missing == 0:
@@ -94,5 +94,5 @@ def _readable(entry: bytes, fields: dict[bytes, bytes]) -> Fact | None:
     """Return the fact; None for one of a newer version, which must not hide all the others."""
     try:
         return decode_fact(entry, fields)
-    except ValueError:
+    except (ValueError, KeyError):
         return None

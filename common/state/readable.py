@@ -1,7 +1,7 @@
 """Reads what should be text, a number or a date, and may have been written by somebody else.
 
 Whoever looks at a queue looks because something is wrong: one field that a tool or a hand wrote
-must not hide all the others. Pure, total.
+must not hide all the others, nor end who reads it. Total; pure but for `Foreign`, which logs.
 """
 
 from __future__ import annotations
@@ -10,15 +10,43 @@ import contextlib
 import zlib
 from datetime import datetime
 
+import msgspec
+import structlog
+
 from common.model.bounded import whole_number
+from common.model.key import WorkKey, try_key
+
+_log = structlog.get_logger()
 
 # The reason of a parked key without one of ours: rq's own worker, or its maintenance, failed it.
 STOCK_WORKER = "StockWorker"
 
 
+# What decoding a body may raise; the second is also that of text which is no UTF-8 or no number.
+UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+
+
+class Foreign:
+    """Tells the log of entries that are none of ours: of the first one alone."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def tell(self, table: str, entry: bytes) -> None:
+        """Name the entry, unless another one of its table was named."""
+        if not self._told:
+            self._told = True
+            _log.warning("passes over what it cannot read", table=table, entry=text_of(entry)[:256])
+
+
 def text_of(value: bytes | None) -> str:
     """Return the text; what is no UTF-8 is replaced."""
     return (value or b"").decode(errors="replace")
+
+
+def key_of(value: bytes | None) -> WorkKey | None:
+    """Return the work key; None for what is none, as a newer version may have left it."""
+    return try_key(text_of(value))
 
 
 def count_of(value: bytes | None) -> int:

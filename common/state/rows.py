@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from redis import Redis
 
-from common.model.key import WorkloadKey, parse_key
+from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow, decode_row
 from common.state.names import Names
+from common.state.readable import UNREADABLE, Foreign, key_of, text_of
 from common.state.scripts import Scripts
 
 _PAGE = 512
@@ -23,6 +23,7 @@ class RowTable:
         self._scripts = Scripts(redis, names)
         self._rows = names.own("rows")
         self._want = names.own("want")
+        self._foreign = Foreign()
 
     def get(self, key: WorkloadKey) -> tuple[WorkloadRow, Fingerprint] | None:
         """Return the row with its fingerprint, read at one instant; None: the watcher has none."""
@@ -33,7 +34,10 @@ class RowTable:
             row, want = pipe.execute()
         if row is None or want is None:
             return None
-        return decode_row(row), Fingerprint(want.decode())
+        try:
+            return decode_row(row), Fingerprint(text_of(want))
+        except UNREADABLE:  # a newer version's, or by hand: the sweep writes it anew
+            return None
 
     def fingerprints(self, keys: Sequence[WorkloadKey]) -> dict[WorkloadKey, Fingerprint]:
         """Return what is wanted for the keys that have a row."""
@@ -42,7 +46,7 @@ class RowTable:
         with self._scripts.reading() as redis:
             found = redis.hmget(self._want, [str(key) for key in keys])
         return {
-            key: Fingerprint(want.decode())
+            key: Fingerprint(text_of(want))
             for key, want in zip(keys, found, strict=True)
             if want is not None
         }
@@ -54,13 +58,16 @@ class RowTable:
             with self._scripts.reading() as redis:
                 cursor, page = redis.hscan(self._rows, cursor, count=_PAGE)
             for data in page.values():
-                with contextlib.suppress(msgspec.MsgspecError):  # a newer version's, or by hand
+                with contextlib.suppress(*UNREADABLE):  # a newer version's, or by hand
                     yield decode_row(data)
             if cursor == 0:
                 return
 
     def keys(self) -> Iterator[WorkloadKey]:
-        """Yield every key once, a page at a time; keys added meanwhile may be missed."""
+        """Yield every key once, a page at a time; keys added meanwhile may be missed.
+
+        What is no key is left alone: after a rollback it is a newer version's.
+        """
         seen: set[bytes] = set()
         cursor = 0
         while True:
@@ -69,8 +76,10 @@ class RowTable:
             for text in page:
                 if text not in seen:
                     seen.add(text)
-                    key = parse_key(text.decode())
+                    key = key_of(text)
                     if isinstance(key, WorkloadKey):
                         yield key
+                    elif key is None:
+                        self._foreign.tell("rows", text)
             if cursor == 0:
                 return

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from redis import Redis
 
+from common.kube.wire import version_number
 from common.model.errors import StaleFenceError
 from common.state.names import Names
+from common.state.readable import text_of
 from common.state.scripts import Scripts
 
 
@@ -19,10 +21,17 @@ class SeenTable:
         self._name = names.own("seen")
 
     def read(self) -> dict[str, int]:
-        """Return the version by stream (`resource`, or `resource/namespace`)."""
+        """Return the version by stream (`resource`, or `resource/namespace`).
+
+        What is no version by anybody's hand counts as absent.
+        """
         with self._scripts.reading() as redis:
             found = redis.hgetall(self._name)
-        return {stream.decode(): int(version) for stream, version in found.items()}
+        return {
+            text_of(stream): number
+            for stream, version in found.items()
+            if (number := version_number(text_of(version)))
+        }
 
     def record(self, versions: Mapping[str, int], *, whole: bool = False, fence: int) -> None:
         """Remember versions; `whole`: they are all, and others are forgotten.

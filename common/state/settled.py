@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 from redis import Redis
 
-from common.model.key import WorkKey, parse_key
+from common.model.key import WorkKey
 from common.state.names import Names
+from common.state.readable import UNREADABLE, Foreign, key_of
 from common.state.scripts import Scripts
 
 _PAGE = 512
@@ -31,9 +33,19 @@ _decoder = msgspec.json.Decoder(SettledRow)
 
 
 def decode_settled(data: bytes) -> SettledRow:
-    """Return the row that the completion script wrote: its time, a space, JSON."""
+    """Return the row that the completion script wrote: its time, a space, JSON.
+
+    Raises one of UNREADABLE for anything else.
+    """
     at, _, body = data.partition(b" ")
     return msgspec.structs.replace(_decoder.decode(body), at=float(at))
+
+
+def settled_or_none(data: bytes | None) -> SettledRow | None:
+    """Return the row; None for none, and for what no script of this version wrote."""
+    with contextlib.suppress(*UNREADABLE):
+        return None if data is None else decode_settled(data)
+    return None
 
 
 class SettledTable:
@@ -42,6 +54,7 @@ class SettledTable:
     def __init__(self, redis: Redis, names: Names) -> None:
         self._scripts = Scripts(redis, names)
         self._name = names.own("settled")
+        self._foreign = Foreign()
 
     def get(self, key: WorkKey) -> SettledRow | None:
         """Return the key's row; None: no run of it has converged yet."""
@@ -54,18 +67,25 @@ class SettledTable:
         with self._scripts.reading() as redis:
             found = redis.hmget(self._name, [str(key) for key in keys])
         return {
-            key: decode_settled(data)
+            key: row
             for key, data in zip(keys, found, strict=True)
-            if data is not None
+            if (row := settled_or_none(data)) is not None
         }
 
     def all(self) -> Iterator[tuple[WorkKey, SettledRow]]:
-        """Yield every row, a page at a time; a row written meanwhile may come twice or not."""
+        """Yield every row that can be read, a page at a time.
+
+        A row written meanwhile may come twice or not.
+        """
         cursor = 0
         while True:
             with self._scripts.reading() as redis:
                 cursor, page = redis.hscan(self._name, cursor, count=_PAGE)
             for text, data in page.items():
-                yield parse_key(text.decode()), decode_settled(data)
+                key, row = key_of(text), settled_or_none(data)
+                if key is None or row is None:
+                    self._foreign.tell("settled", text)
+                else:
+                    yield key, row
             if cursor == 0:
                 return
