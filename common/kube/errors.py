@@ -151,7 +151,7 @@ def decode_status(body: bytes) -> Status:
         return decode(body)
     try:
         return _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Status(message=body[:1024].decode(errors="replace"))
 
 

@@ -139,7 +139,7 @@ def _spec(record: LeaseRecord, *, acquired: bool) -> dict[str, Any]:
 def _record(reply: Reply) -> LeaseRecord:
     try:
         found = _decoder.decode(reply.body)
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         # A proxy's page, most likely; who stands for election asks again soon.
         raise SourceUnavailableError(f"the answer is no Lease: {exc}") from exc
     spec = found.spec or _Spec()

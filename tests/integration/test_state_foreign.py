@@ -107,3 +107,4 @@ def test_entries_of_the_ledger_that_are_no_facts_hide_none(
     redis_client.xadd(stream, {"kind": "swept", "key": "k", "data": "{}"})
     redis_client.xadd(stream, {"kind": "swept", "key": "k", "data": "{}"}, id=f"{2**63}-1")
     assert [fact.kind for fact in ledger.history("k", 10)] == ["swept"]
+    assert [fact.kind for _, fact in ledger.tail(10)] == ["swept"]

@@ -40,6 +40,16 @@ def test_an_object_nested_without_end_is_read_like_any_other(decoder: Decoder) -
     assert page.resource_version == "9"
 
 
+def test_an_object_that_does_not_fit_and_is_nested_without_end_is_one_strange_object() -> None:
+    """It ended the informer's thread; to open the stream again would bring it again."""
+    deep = b"[" * 60_000 + b"]" * 60_000
+    found = b'{"metadata":{"name":"web","labels":{"a":1}},"x":%b}' % deep
+    signal = PODS.event(b'{"type":"ADDED","object":%b}\n' % found, AT)
+    page = PODS.page(b'{"metadata":{"resourceVersion":"9"},"items":[%b]}' % found, AT)
+    assert isinstance(signal, Added)
+    assert [(item.key, item.object) for item in (signal.item, *page.items)] == [("web", None)] * 2
+
+
 @pytest.mark.parametrize("found", [{"metadata": {"name": 7}}, {"metadata": []}, [], "x", None, 7])
 def test_an_object_without_a_readable_name_is_nameless(found: object) -> None:
     """It is counted and the stream goes on."""
@@ -57,6 +67,10 @@ def test_an_object_without_a_readable_name_is_nameless(found: object) -> None:
         b"[]\n",
         b'{"object":{}}\n',
         b'{"a":\xff}',
+        b'{"type":"ADDED","object":{"metadata":{"name":"a\xff","resourceVersion":"5"}}}\n',
+        b'{"type":"\xff","object":{}}\n',
+        b'{"type":"ERROR","object":{"message":"\xff"}}\n',
+        b"[" * 100_000,
     ],
 )
 def test_a_line_that_is_no_event_is_garbled(text: bytes) -> None:
@@ -70,7 +84,17 @@ def test_a_page_without_items_is_empty() -> None:
     assert PODS.page(b'{"metadata":{},"items":null}', AT).items == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"items":[{]', b'{"items":7}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"items":[{]',
+        b'{"items":7}',
+        b'{"items":[{"metadata":{"name":"\xff"}}]}',
+        b'{"metadata":{"continue":"\xff"},"items":[]}',
+    ],
+)
 def test_a_page_that_is_no_list_is_garbled(body: bytes) -> None:
     """A proxy's error page must not look like an empty cluster."""
     with pytest.raises(GarbledError):

@@ -7,7 +7,8 @@ the metadata, then the name alone, so that one strange object costs its own key 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from common.kube.wire import (
 from watcher.stream.change import Decoded
 from watcher.stream.signals import Added, At, Item, Marked, Odd, Page, Refused, Removed
 
+T = TypeVar("T")
 Event: TypeAlias = Added | Removed | Marked | Odd | Refused
 
 _EXPIRED = ("Expired", "Gone")
@@ -69,14 +71,17 @@ class Decoder:
 
     def event(self, line: bytes, at: At) -> Event:
         """Return what a line says; an ERROR event is a refusal. Raises GarbledError."""
+        return _decoded(self._event_of, line, at)
+
+    def page(self, body: bytes, at: At) -> Page:
+        """Return a page; objects that do not fit stand in it undecoded. Raises GarbledError."""
+        return _decoded(self._page_of, body, at)
+
+    def _event_of(self, line: bytes, at: At) -> Event:
         try:
             event = self._event.decode(line)
         except msgspec.ValidationError:
             return self._odd_event(line, at)
-        except msgspec.DecodeError as exc:
-            raise GarbledError(str(exc)) from exc
-        except RecursionError:
-            return self.event(pruned(line), at)
         kind = event.type
         if kind in ("MODIFIED", "ADDED"):
             return Added(item_of(event.object), at)
@@ -86,26 +91,18 @@ class Decoder:
             return marked(event.object.metadata, at)
         return self._odd_event(line, at)
 
-    def page(self, body: bytes, at: At) -> Page:
-        """Return a page; objects that do not fit stand in it undecoded. Raises GarbledError."""
+    def _page_of(self, body: bytes, at: At) -> Page:
         try:
             page = self._list.decode(body)
         except msgspec.ValidationError:
             return self._odd_page(body, at)
-        except msgspec.DecodeError as exc:
-            raise GarbledError(str(exc)) from exc
-        except RecursionError:
-            return self.page(pruned(body), at)
         return page_of(page.metadata, tuple(item_of(each) for each in page.items or ()), at)
 
     def _odd_event(self, line: bytes, at: At) -> Event:
         """Take a line apart that holds no object, or one that does not fit."""
-        try:
-            event = _raw_event.decode(line)
-            if event.type == "ERROR":
-                return refused(_status_event.decode(line).object, at)
-        except msgspec.DecodeError as exc:
-            raise GarbledError(str(exc)) from exc
+        event = _raw_event.decode(line)
+        if event.type == "ERROR":
+            return refused(_status_event.decode(line).object, at)
         match event.type:
             case "ADDED" | "MODIFIED":
                 return Added(_undecodable(event.object), at)
@@ -119,10 +116,7 @@ class Decoder:
 
     def _odd_page(self, body: bytes, at: At) -> Page:
         """Take a page apart that holds at least one object that does not fit."""
-        try:
-            page = _raw_list.decode(body)
-        except msgspec.DecodeError as exc:
-            raise GarbledError(str(exc)) from exc
+        page = _raw_list.decode(body)
         return page_of(page.metadata, tuple(self._try(each) for each in page.items or ()), at)
 
     def _try(self, raw: msgspec.Raw) -> Item:
@@ -130,6 +124,20 @@ class Decoder:
             return item_of(self._object.decode(raw))
         except msgspec.ValidationError:
             return _undecodable(raw)
+
+
+def _decoded(decode: Callable[[bytes, At], T], data: bytes, at: At) -> T:
+    """Decode, also what is nested without end. Raises GarbledError for all that is no such JSON.
+
+    Text that is no UTF-8 is among that: the API server sends none, so it was lost on the way.
+    """
+    try:
+        try:
+            return decode(data, at)
+        except RecursionError:
+            return decode(pruned(data), at)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise GarbledError(str(exc)) from exc
 
 
 def item_of(found: Decoded) -> Item:
