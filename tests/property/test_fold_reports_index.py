@@ -73,3 +73,22 @@ class TestAnyPutsAndRemovals:
             index.remove(*place_of(fact))
         assert (len(index), len(index._gists), len(index._sets)) == (0, 0, 0)
         assert (index._by_name, index._odd, dict(index._by_owner)) == ({}, {}, {})
+
+
+@given(st.integers(0, 14), st.lists(st.tuples(st.booleans(), st.integers(0, 14)), max_size=60))
+def test_many_names_about_one_owner_are_what_a_plain_table_would_be(
+    first: int, moves: list[tuple[bool, int]]
+) -> None:
+    """Beyond a handful they are kept in another way, and in the first again when few are left."""
+    reports, plain, web = Reports(), set[str](), b.key("ReplicaSet", "web")
+    made = b.about("ReplicaSet", "web")
+    for is_put, number in [*((True, number) for number in range(first)), *moves]:
+        name = f"r{number}"
+        if is_put:
+            reports.put(read_report(_KINDS[0], b.report(_KINDS[0], name, made).metadata, copied=()))
+            plain.add(name)
+        else:
+            reports.remove(_KINDS[0], "shop", name)
+            plain.discard(name)
+        assert sorted(fact.name for fact in reports.of(web)) == sorted(plain)
+        assert reports.has(web) == bool(plain)

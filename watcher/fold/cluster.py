@@ -102,7 +102,7 @@ class Cluster:
             return None
         if workloads.head(fact) != fact:
             return None
-        seen, stored = self._see(fact), bool(self.reports.of(key))
+        seen, stored = self._see(fact), self.reports.has(key)
         row = build_row(
             fact,
             seen,

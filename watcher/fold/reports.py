@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -130,6 +132,12 @@ class _Named(Fact, frozen=True):
     gists: tuple[ReportGist, ...]  # of different kinds, in their order
 
 
+# Those about one owner. Of a handful a tuple, which is small; of more a dict by identity, where one
+# comes and goes in O(1): anybody may write thousands of reports that name one owner.
+_Owned: TypeAlias = tuple[_Named, ...] | dict[int, _Named]
+_HANDFUL = 8
+
+
 class Reports:
     """Fold of the metadata of all reports.
 
@@ -142,7 +150,7 @@ class Reports:
         self._by_name: dict[str, dict[str, _Named]] = {}  # namespace, name
         # Those whose owner is not that of the others of their name, by kind, namespace and name.
         self._odd: dict[tuple[str, str, str], _Named] = {}
-        self._by_owner: ByKey[tuple[_Named, ...]] = ByKey()
+        self._by_owner: ByKey[_Owned] = ByKey()
         self._gists: Pool[ReportGist] = Pool()
         self._sets: Pool[tuple[ReportGist, ...]] = Pool()
         self._counts: Counter[str] = Counter()  # by kind
@@ -204,12 +212,20 @@ class Reports:
 
     def of(self, workload: WorkloadKey) -> tuple[ReportFact, ...]:
         """Return the reports about a workload of that name, whatever uid they name."""
-        about = self._by_owner.get(workload, ())
+        about = _each(self._by_owner.get(workload, ()))
         return tuple(_fact(workload.namespace, one, gist) for one in about for gist in one.gists)
 
+    def has(self, workload: WorkloadKey) -> bool:
+        """Return whether there is a report about a workload of that name, in O(1)."""
+        return workload in self._by_owner
+
     def owner(self, named: Controller, namespace: str) -> Controller:
-        """Return the one object by which its reports know an owner; else what was given."""
-        about = self._by_owner.find(named.kind, namespace, named.name) or ()
+        """Return the one object by which its reports know an owner; else what was given.
+
+        It saves memory and nothing else, so only the first few are asked.
+        """
+        owned = self._by_owner.find(named.kind, namespace, named.name) or ()
+        about = islice(owned if isinstance(owned, tuple) else owned.values(), _HANDFUL)
         return next((one.owner for one in about if one.owner == named), None) or named
 
     def __iter__(self) -> Iterator[ReportFact]:
@@ -256,8 +272,9 @@ class Reports:
         """Put one into its owner's list; return it as it is kept."""
         kept = replace(named, gists=self._sets.take(named.gists))
         if kept.owner is not None:
-            about = self._by_owner.find(kept.owner.kind, namespace, kept.owner.name) or ()
-            self._by_owner.put(kept.owner.kind, namespace, kept.owner.name, (*about, kept))
+            kind, name = kept.owner.kind, kept.owner.name
+            about = _with(self._by_owner.find(kind, namespace, name) or (), kept)
+            self._by_owner.put(kind, namespace, name, about)
         return kept
 
     def _leave(self, namespace: str, kept: _Named) -> None:
@@ -266,11 +283,33 @@ class Reports:
         if kept.owner is None:
             return
         key = WorkloadKey(kind=kept.owner.kind, namespace=namespace, name=kept.owner.name)
-        left = tuple(one for one in self._by_owner[key] if one is not kept)
+        left = _without(self._by_owner[key], kept)
         if left:
             self._by_owner[key] = left
         else:
             del self._by_owner[key]
+
+
+def _each(about: _Owned) -> tuple[_Named, ...]:
+    return about if isinstance(about, tuple) else tuple(about.values())
+
+
+def _with(about: _Owned, one: _Named) -> _Owned:
+    """Return them with one more; a dict is the same one."""
+    if isinstance(about, dict):
+        about[id(one)] = one
+        return about
+    more = (*about, one)
+    return more if len(more) <= _HANDFUL else {id(each): each for each in more}
+
+
+def _without(about: _Owned, one: _Named) -> _Owned:
+    """Return them without one; a dict is the same one, or small enough for a tuple."""
+    if isinstance(about, tuple):
+        return tuple(each for each in about if each is not one)
+    about.pop(id(one), None)
+    # Half a handful: one that comes and goes at the limit does not copy them each time.
+    return about if len(about) > _HANDFUL // 2 else tuple(about.values())
 
 
 def _fact(namespace: str, named: _Named, gist: ReportGist) -> ReportFact:

@@ -192,11 +192,11 @@ class Tables:
         fact = replace(read_fact, owner=self._shared(read_fact.owner, read_fact.namespace))
         before = self.reports.get(kind, fact.namespace, fact.name)
         owners = (fact.workload, before.workload if before is not None else None)
-        had = {key: bool(self.reports.of(key)) for key in owners if key is not None}
+        had = {key: self.reports.has(key) for key in owners if key is not None}
         if not self.reports.put(fact):
             return None
         for key, stored in had.items():
-            if bool(self.reports.of(key)) != stored:
+            if self.reports.has(key) != stored:
                 touched.key(key)  # a row that was idle has something to do now, or the reverse
         return ReportSeen(report=fact, before=before)
 
@@ -205,7 +205,7 @@ class Tables:
         if gone is None:
             return None
         key = gone.workload
-        if key is not None and not self.reports.of(key):
+        if key is not None and not self.reports.has(key):
             touched.key(key)
         return ReportGone(report=gone)
 
