@@ -39,6 +39,12 @@ def shown(**changes: Any) -> dict[str, Any]:
         "epoch": 1,
         "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
+        "watcher": {
+            "alive": True,
+            "leader": "host_7_0f",
+            "since_s": 7200.0,
+            "heard_s": 0.4,
+        },
         "workers": ["w1", "w2"],
         "problems": [],
     }

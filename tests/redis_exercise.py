@@ -67,6 +67,8 @@ def _watch(tables: Tables) -> None:
     assert control.sweep_requested() == number
     control.sweep_done(number, fence=fence)
     assert control.swept() == number
+    tables.leader.alive(fence=fence)
+    assert tables.leader.last() is not None
     assert list(tables.rows.keys())
     tables.rows.fingerprints([WEB])
     tables.queue.members([WEB, DB, OLD])

@@ -118,7 +118,11 @@ class Stage:
                 work=self.tables,
                 ledger=self.tables,
                 lead=LeadPorts(
-                    fences=self.tables, epochs=self.tables, lives=self.tables, seen=self.tables
+                    fences=self.tables,
+                    epochs=self.tables,
+                    lives=self.tables,
+                    seen=self.tables,
+                    signs=self.tables,
                 ),
                 rounds=rounds,
                 tally=FeedMetrics(self.registry),

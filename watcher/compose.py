@@ -21,6 +21,7 @@ from common.state.connect import Client
 from common.state.control import Control
 from common.state.epoch import EpochTable, generation_digest
 from common.state.fence import FenceTable
+from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
@@ -28,7 +29,7 @@ from common.state.seen import SeenTable
 from common.state.settled import SettledTable
 from watcher.decide import glob
 from watcher.decide.predicate import selection
-from watcher.electing import Seat, seat_of
+from watcher.electing import Seat, own_identity, seat_of
 from watcher.fold.cluster import Cluster
 from watcher.fold.tables import Options
 from watcher.lead import LeadPorts
@@ -78,7 +79,8 @@ def compose(
     inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
     fleet = Fleet(session, inbox, StreamMetrics(registry))
     watch_metrics = WatchMetrics(registry)
-    seat = seat_of(settings, session, registry=registry, pulse=pulse)
+    me = own_identity()
+    seat = seat_of(settings, session, me=me, registry=registry, pulse=pulse)
     work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
     rows, settled = RowTable(redis, names), SettledTable(redis, names)
     rounds = Rounds(
@@ -107,6 +109,7 @@ def compose(
                 epochs=EpochTable(redis, names),
                 lives=control,
                 seen=SeenTable(redis, names),
+                signs=LeaderTable(redis, names, me=me),
             ),
             rounds=rounds,
             tally=FeedMetrics(registry),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import uuid
 from typing import TypeAlias
@@ -27,13 +28,22 @@ def place_of(settings: Settings) -> LeasePlace | None:
     return lease_place(settings.scope.operator_namespace, settings.redis.cluster)
 
 
-def seat_of(settings: Settings, api: Api, *, registry: CollectorRegistry, pulse: Pulse) -> Seat:
-    """Return the seat of a watcher; it stands once it is entered."""
+def own_identity() -> str:
+    """Return who this process is: host (in a cluster the Pod's name), process id, and a nonce.
+
+    A Pod that is started again keeps its host name and its process id, and must not take itself
+    for the one before.
+    """
+    return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
+
+
+def seat_of(
+    settings: Settings, api: Api, *, me: str, registry: CollectorRegistry, pulse: Pulse
+) -> Seat:
+    """Return the seat of a watcher; it stands once it is entered. `me` is its `own_identity`."""
     place = place_of(settings)
     if place is None:
         return Alone()
     pace = Pace(lease_s=settings.pipeline.leader_lease_s)
     lease = Lease(api, place, request_s=pace.request_s)
-    # A Pod that is started again keeps its host name, and must not take itself for the one before.
-    me = f"{socket.gethostname()}_{uuid.uuid4().hex[:12]}"
     return Candidate(lease, ElectionMetrics(registry), me=me, pace=pace, pulse=pulse)

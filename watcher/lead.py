@@ -38,6 +38,13 @@ class Seen(Protocol):
         """Remember versions; raises StaleFenceError."""
 
 
+class Signs(Protocol):
+    """Where the leading watcher says that it lives; raises TransientError."""
+
+    def alive(self, *, fence: int) -> None:
+        """Say so; raises StaleFenceError."""
+
+
 class Lives(Protocol):
     """Tells one life of Redis from another; raises TransientError."""
 
@@ -53,6 +60,7 @@ class LeadPorts:
     epochs: Epochs
     lives: Lives
     seen: Seen
+    signs: Signs
 
 
 class Lead:
@@ -96,3 +104,7 @@ class Lead:
             self._run_id = run_id
             _log.warning("redis is another than before", why=why, epoch=self.epoch)
         return why
+
+    def tell(self) -> None:
+        """Leave our sign of life; raises TransientError, StaleFenceError."""
+        self._ports.signs.alive(fence=self.fence)

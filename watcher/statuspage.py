@@ -18,6 +18,7 @@ from common.overview.lacking import number, summary
 from common.overview.story import key_shown, sentence
 from common.overview.trouble import asked
 from common.overview.view import Document, Overview
+from common.overview.watcher import shown as watcher_shown
 from common.overview.words import age, counted, percent
 from watcher.markup import Html, joined, table, tag, text
 from watcher.statusstyle import STYLE
@@ -115,6 +116,7 @@ def _sections(overview: Overview) -> Iterator[Html]:
     yield _section("Parked keys", *_parked(overview))
     yield _section("Workloads that lack reports", *_lacking(overview))
     yield _section("What happened last", *_facts(overview.facts))
+    yield _section("Watcher", tag("p", watcher_shown(shown["watcher"]), kind="quiet"))
     yield _section("Workers", *_workers(shown["workers"]))
 
 

@@ -73,6 +73,8 @@ class Term:
             self._rounds.look()
             self._ledger.append(self._facts)
             self._facts = []
+            # Last: in a Redis that is full the rest of a look still goes its way.
+            self._lead.tell()
         except TransientError as exc:
             _log.debug("look skipped", reason=exc.reason)
         return answered

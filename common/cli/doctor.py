@@ -21,6 +21,7 @@ from common.cli.checks.evidence import (
     registry_of,
 )
 from common.cli.checks.generation import judge_generation
+from common.cli.checks.watcher import judge_watcher
 from common.cli.command import Command, Context
 from common.cli.definitions import definitions_found
 from common.cli.tables import open_session, open_tables
@@ -35,6 +36,7 @@ from common.ops.trivy_program import find_trivy
 from common.overview import generation
 from common.overview.circuits import described
 from common.overview.tables import Tables
+from common.overview.watcher import described as described_watcher
 from common.overview.words import counted
 from common.settings.value import Settings
 from common.state.examine import look
@@ -61,6 +63,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
                 yield from _database(tables)
                 yield from _circuits(tables)
                 yield _generation(tables)
+                yield judge_watcher(described_watcher(tables.leader.last()))
     except SluiceError as exc:
         yield _unreachable("Redis", exc)
 

@@ -17,6 +17,7 @@ from common.overview.lacking import grouped, named
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import problems
 from common.overview.view import Overview
+from common.overview.watcher import described as described_watcher
 from common.queue.contract import Lane, Totals
 from common.queue.standing import Stand
 
@@ -77,6 +78,7 @@ def _numbers(
         "epoch": published.number,
         "generation": described_generation(published, loops),
         "last_event_age_s": _last_event_age_s(facts, now_s),
+        "watcher": described_watcher(tables.leader.last()),
         "workers": [loop.name for loop in loops],
     }
 

@@ -14,6 +14,7 @@ from common.state.control import Control
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable
 from common.state.images import ImageTable
+from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
@@ -36,6 +37,7 @@ class Tables:
     ledger: Ledger
     database: DatabaseTable
     epoch: EpochTable
+    leader: LeaderTable
     control: Control
     clock: RedisClock
     workers: WorkerTable
@@ -69,6 +71,7 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         ledger=Ledger(client, names),
         database=DatabaseTable(client, names),
         epoch=EpochTable(client, names),
+        leader=LeaderTable(client, names),
         control=Control(client, names),
         clock=RedisClock(client, names),
         workers=WorkerTable(client, names),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from common.model.key import ImageKey, parse_key
-from common.overview import generation
+from common.overview import generation, watcher
 from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
@@ -50,6 +50,8 @@ def empty_key_space(cluster: str) -> Problem:
 def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
     if document["paused"]:
         yield Problem(said="the queue is paused: no key is taken", remedy="sluice queue resume")
+    if fault := watcher.said(document["watcher"]):
+        yield Problem(said=fault, remedy=watcher.REMEDY)
     if not document["workers"]:
         yield Problem(
             said="no worker is alive: nothing is scanned or written",
@@ -62,10 +64,11 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
             details=_first(generation.differences(document["generation"])),
         )
     silent_s = document["last_event_age_s"]
-    if silent_s is not None and silent_s > _SILENT_SWEEPS * sweep_interval_s:
+    is_silent = silent_s is not None and silent_s > _SILENT_SWEEPS * sweep_interval_s
+    if is_silent and document["watcher"]["alive"]:
         yield Problem(
-            said=f"the watcher was last heard of {age(silent_s)} ago: changes are not seen",
-            remedy="start it, or look at its log",
+            said=f"the watcher lives, but ended no sweep and told no change for {age(silent_s)}",
+            remedy="look at its log",
         )
 
 

@@ -28,6 +28,8 @@ RESOLUTION_TTL_S = 86_400
 # Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
 # somebody deleted: without it they would stay for ever.
 CLAIMS_TTL_S = 86_400
+# Who led is told for a day after the watcher was last heard; judged by its age, not by its absence.
+LEADER_TTL_S = 86_400
 # Where rq expects an expiry: ten years, so that its clean-ups (`rq info` runs them) leave us alone.
 RQ_HORIZON_S = 10 * 365 * 86_400
 
@@ -72,6 +74,12 @@ TABLE: tuple[Bound, ...] = (
         owner="watcher, fenced",
         holds="how far the leading watcher has read each resource",
         bound="one field per followed resource and target namespace",
+    ),
+    Bound(
+        name="sluice:<c>:leader",
+        owner="watcher, fenced",
+        holds="which watcher leads, since when, and when it was last heard",
+        bound="one; renewed every second, TTL 1 day",
     ),
     Bound(
         name="sluice:<c>:settled",

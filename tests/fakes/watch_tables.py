@@ -29,6 +29,7 @@ class FakeTables:
     epoch: int = 0
     digest: str = ""
     seen: dict[str, int] = field(default_factory=dict)
+    signs: int = 0  # of life, that the leader left
     requested: int = 0
     swept: int = 0
     life: str = "life-1"
@@ -110,6 +111,10 @@ class FakeTables:
     def record(self, versions: Mapping[str, int], *, whole: bool = False, fence: int) -> None:
         self._call(fence)
         self.seen = {**({} if whole else self.seen), **versions}
+
+    def alive(self, *, fence: int) -> None:
+        self._call(fence)
+        self.signs += 1
 
     def sweep_requested(self) -> int:
         self._call()

@@ -29,6 +29,7 @@ from common.state.connect import Client
 from common.state.control import Control
 from common.state.epoch import EpochTable
 from common.state.fence import FenceTable
+from common.state.leader import LeaderTable
 from common.state.names import Names
 from common.state.seen import SeenTable
 from sandbox.place import Place
@@ -337,7 +338,11 @@ def test_the_watcher_notices_another_life_of_redis_and_leads_on(doomed: Doomed) 
     client, names = doomed.field.client, doomed.field.names
     fences, epochs = FenceTable(client, names), EpochTable(client, names)
     ports = LeadPorts(
-        fences=fences, epochs=epochs, lives=Control(client, names), seen=SeenTable(client, names)
+        fences=fences,
+        epochs=epochs,
+        lives=Control(client, names),
+        seen=SeenTable(client, names),
+        signs=LeaderTable(client, names),
     )
     doomed.field.queue.add([Add(key=workload("before"))])
     doomed.cut()

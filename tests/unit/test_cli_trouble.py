@@ -57,6 +57,12 @@ def document(**changes: Any) -> dict[str, Any]:
         "epoch": 1,
         "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
+        "watcher": {
+            "alive": True,
+            "leader": "host_7_0f",
+            "since_s": 7200.0,
+            "heard_s": 0.4,
+        },
         "workers": ["w1", "w2"],
     }
     return {**given, **changes}
@@ -96,6 +102,7 @@ def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
         "true reports  40 of 40 workloads (100%)",
         "database      2026-11-25T06:00:00Z, 1h old, looked for a newer one 1m30s ago",
         "last event    4s ago",
+        "watcher       host_7_0f leads since 2h, last heard 0s ago",
         "workers       2 alive",
         "generation    1 (version 0.1.0)",
         "",
@@ -155,7 +162,18 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
     [
         ({"paused": True}, "paused"),
         ({"workers": []}, "no worker is alive"),
-        ({"last_event_age_s": 3 * SWEEP_S + 1}, "watcher was last heard of 30m1s ago"),
+        (
+            {"watcher": {"alive": False, "leader": None, "since_s": None, "heard_s": None}},
+            "no watcher is alive: changes are not noticed; none was heard for a day",
+        ),
+        (
+            {
+                "watcher": {"alive": False, "leader": "a_7_0", "since_s": 9e3, "heard_s": 31.0},
+                "last_event_age_s": 9 * SWEEP_S,  # told by the first sentence
+            },
+            "a_7_0 led and was last heard 31s ago",
+        ),
+        ({"last_event_age_s": 3 * SWEEP_S + 1}, "told no change for 30m1s"),
         ({"database": {"version": None, "age_s": None}}, "no vulnerability database"),
         (
             {"database": {"version": "v", "age_s": STALE_S + 1, "checked_age_s": 1.0}},

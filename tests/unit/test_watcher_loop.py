@@ -222,3 +222,13 @@ def test_objects_that_cannot_be_read_leave_a_line_a_minute() -> None:
         ("shop/a", 0),
         ("shop/d", 2),
     ]
+
+
+def test_only_a_watcher_that_leads_leaves_signs_of_life() -> None:
+    """One that hangs, is stopped, or stands by must be told from one that leads and is idle."""
+    stage = Stage()
+    stage.run(stage.synced(), *[rest] * 5, stage.later(2), rest)
+    signs = stage.tables.signs
+    assert signs > 0
+    stage.run(stage.seat.lose, *[stage.later(2), rest] * 3)
+    assert stage.tables.signs == signs

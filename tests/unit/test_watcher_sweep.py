@@ -252,7 +252,11 @@ class _Stage:
 
     def take_lead(self, digest: str = "d") -> Lead:
         ports = LeadPorts(
-            fences=self.tables, epochs=self.tables, lives=self.tables, seen=self.tables
+            fences=self.tables,
+            epochs=self.tables,
+            lives=self.tables,
+            seen=self.tables,
+            signs=self.tables,
         )
         return Lead(
             ports,
