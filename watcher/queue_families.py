@@ -175,7 +175,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="sluice_circuit_state",
-        text="Sources in trouble: 2 open, 1 probing, 0 failing and still asked; no series: well.",
+        text="Sources in trouble: 2 open, 1 probing, 0 failing and still asked; no series: well, "
+        "or no key waits for it any more.",
         labels=("source",),
         read=_circuits,
     ),

@@ -70,7 +70,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 def _circuits(tables: Tables) -> Iterator[Finding]:
     now_s = tables.clock.now_s()
-    troubles = tables.circuits.troubles()
+    troubles = tables.troubles()
     yield from judge_circuits([described(each, now_s=now_s) for each in troubles])
 
 

@@ -73,7 +73,7 @@ def _numbers(
         "pools": {pool: dataclasses.asdict(each) for pool, each in totals.items()},
         "paused": tables.queue.paused(),
         **_summed(totals),
-        "circuits": [described_circuit(each, now_s=now_s) for each in tables.circuits.troubles()],
+        "circuits": [described_circuit(each, now_s=now_s) for each in tables.troubles()],
         "database": _database(tables, now_s),
         "epoch": published.number,
         "generation": described_generation(published, loops),

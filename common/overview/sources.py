@@ -15,7 +15,7 @@ _REMEDIES = {
 
 
 def is_trouble(circuit: Document) -> bool:
-    """Return whether keys wait for the source; one that nobody asks any more troubles nobody."""
+    """Return whether keys wait for the source; one that holds none is past, and no fault."""
     return circuit["state"] != "failing" and not circuit["idle"]
 
 

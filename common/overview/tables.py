@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.model.redis_address import RedisAddress
+from common.queue.needed import judged
 from common.queue.standing import Standings
 from common.queue.workqueue import WorkQueue
-from common.state.circuits import CircuitTable
+from common.state.circuits import CircuitTable, Trouble
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.control import Control
@@ -42,6 +43,10 @@ class Tables:
     clock: RedisClock
     workers: WorkerTable
     circuits: CircuitTable
+
+    def troubles(self) -> list[Trouble]:
+        """Return the sources in trouble; idle are those that no key waits for any more."""
+        return judged(self.queue.scripts, self.circuits.troubles())
 
 
 def is_empty(tables: Tables) -> bool:

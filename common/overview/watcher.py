@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from common.model.leader import Leader
 from common.overview.view import Document
 from common.overview.words import age
-from common.state.leader import Leader
 
 # It leaves a sign every second. Half a minute is longer than the next one needs to take over from
 # one that was killed (15 to 21 s), so that no hand-over is told as an outage.

@@ -12,6 +12,7 @@ from typing import Any
 
 from common.model.counts import details_counted, facts_counted
 from common.queue.contract import Depth, Lane, Totals
+from common.queue.needed import judged
 from common.state.circuits import Trouble, troubles_of
 from common.state.database import DatabaseRow, decode_database
 from common.state.ledger import numbers
@@ -79,7 +80,7 @@ def census(scripts: Scripts) -> Census:
         paused=bool(paused),
         facts=facts_counted(counted),
         details=details_counted(counted),
-        troubles=troubles_of(circuits, now_s),
+        troubles=judged(scripts, troubles_of(circuits, now_s)),
         database=decode_database(database),
         workers=sum(ends_s > now_s for _, ends_s in leases),
         now_s=now_s,

@@ -58,6 +58,7 @@ class Trouble:
     next_s: float  # until somebody may ask; 0: now
     reason: str
     message: str
+    unasked_s: float  # since somebody might have asked again, and nobody has; 0: not yet
     idle: bool  # nobody has asked for so long that nobody seems to need it any more
 
 
@@ -191,6 +192,7 @@ def _trouble(source: str, record: _Record, now: float) -> Trouble:
     state = "failing"
     if record.openings:
         state = "probing" if record.probe_until > now else "open"
+    unasked_s = max(0.0, now - max(record.touched, record.until))
     return Trouble(
         source=source,
         state=state,
@@ -199,5 +201,6 @@ def _trouble(source: str, record: _Record, now: float) -> Trouble:
         next_s=max(0.0, record.until - now) if record.openings else 0.0,
         reason=record.reason,
         message=record.message,
-        idle=max(record.touched, record.until) + IDLE_S < now,
+        unasked_s=unasked_s,
+        idle=unasked_s > IDLE_S,
     )

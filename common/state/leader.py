@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from common.model.errors import StaleFenceError
+from common.model.leader import Leader
 from common.state.names import LEADER_TTL_S, Names
 from common.state.readable import text_of
 from common.state.scripts import Scripts
-
-
-class Leader(NamedTuple):
-    """The watcher that led last."""
-
-    holder: str
-    since_s: float  # how long ago its term began
-    heard_s: float  # how long ago it was heard last
 
 
 class LeaderTable:

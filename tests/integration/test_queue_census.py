@@ -14,6 +14,7 @@ from redis.connection import UnixDomainSocketConnection
 
 from common.model.circuit import Fail
 from common.queue.contract import Add, After, Claim, Lane, Outcome, Waiting
+from common.queue.needed import MARGIN_S
 from common.queue.workqueue import WorkQueue
 from common.state.circuits import IDLE_S, CircuitTable
 from common.state.database import DatabaseRow, DatabaseTable
@@ -159,6 +160,29 @@ def test_a_source_that_nobody_asks_any_more_is_idle(redis_client: Redis, names: 
     redis_client.hset(names.own("circuits"), "scanner/w1", older)
     (trouble,) = circuits.troubles()
     assert (trouble.state, trouble.idle) == ("open", True)
+
+
+def test_a_source_is_past_once_no_key_waits_for_it(
+    queue: WorkQueue, redis_client: Redis, names: Names
+) -> None:
+    """Every user of a registry is deleted: a fault that nobody can mend must not stay for long."""
+    circuits = CircuitTable(redis_client, names)
+    for key in "abc":
+        circuits.failed(
+            "registry/quay.io",
+            Fail(key=key, failed_before=False, reason="RegistryUnavailable", message="gone"),
+        )
+    web = workload("web")
+    queue.add([Add(key=web)])
+    (claim,) = claimed(queue)
+    queue.complete("w1", [(claim, held("registry/quay.io", 600.0))])
+    text = redis_client.hget(names.own("circuits"), "registry/quay.io")
+    assert isinstance(text, bytes)
+    older = re.sub(r"\d{9,}(\.\d+)?", lambda at: str(float(at[0]) - MARGIN_S - 60), text.decode())
+    redis_client.hset(names.own("circuits"), "registry/quay.io", older)
+    assert [each.idle for each in queue.census().troubles] == [False], "it holds a key"
+    queue.drop(web)
+    assert [each.idle for each in queue.census().troubles] == [True]
 
 
 # --- single keys
