@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
 from common.cli.checks.access import check_access
 from common.cli.checks.circuits import judge_circuits
-from common.cli.checks.cluster import judge_definitions, judge_peers
+from common.cli.checks.cluster import judge_definitions, judge_lists, judge_peers
 from common.cli.checks.evidence import (
     check_match_server,
     check_registry,
@@ -23,11 +23,12 @@ from common.cli.checks.evidence import (
 from common.cli.checks.generation import judge_generation
 from common.cli.checks.watcher import judge_watcher
 from common.cli.command import Command, Context
-from common.cli.definitions import definitions_found
+from common.cli.definitions import look_for_definitions
 from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
 from common.kube.errors import DeniedError
 from common.kube.lease import LeasePlace, lease_place
+from common.kube.session import Session
 from common.model.errors import SluiceError
 from common.model.finding import Fault, Finding, Good, as_json, line
 from common.ops.exit_status import DONE, FAILED
@@ -94,9 +95,11 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             cluster = Cluster(session)
             version = cluster.server_version()
             yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
-            yield from _allowed(lambda: judge_definitions(definitions_found(session)))
             targets = settings.scope.target_namespaces
-            yield from _allowed(lambda: judge_peers(cluster.trivy_operators(targets)))
+            yield from _allowed(lambda: _definitions(session, targets))
+            yield from _allowed(
+                lambda: judge_peers(cluster.trivy_operators(targets), targets=targets)
+            )
             yield from check_access(
                 cluster.can_i,
                 targets=targets,
@@ -105,6 +108,14 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             )
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
+
+
+def _definitions(session: Session, targets: Sequence[str]) -> Iterator[Finding]:
+    found = look_for_definitions(session, targets)
+    if found.labels is None:
+        yield judge_lists(found.missing, namespace=found.looked_in)
+    else:
+        yield from judge_definitions(found.labels)
 
 
 def _lease(settings: Settings) -> LeasePlace | None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.cli.checks.cluster import peer_fault
-from common.cli.definitions import definitions_found
+from common.cli.checks.cluster import INSTALL_BY_ANOTHER, elsewhere, peer_fault
+from common.cli.definitions import look_for_definitions
 from common.cli.layout import columns
 from common.cli.tables import open_session
 from common.kube.cluster import Cluster
+from common.kube.errors import DeniedError
 from common.kube.identity import key_space
 from common.kube.lease import lease_place
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
+from common.ops.refusals import arranged_first
 from common.overview.words import counted
 from common.reports.catalog import (
-    CATALOG,
     EXPOSED_SECRET_REPORT,
     GROUP,
     SBOM_REPORT,
@@ -37,6 +37,7 @@ class Preview:
     namespaces: str
     kinds: tuple[str, ...]
     missing_definitions: tuple[str, ...]
+    unseen: str  # what this account cannot see, in words; empty: nothing
     redis: str
     lease: str  # where the Lease stands; empty: there is no election
     data_dir: str
@@ -59,6 +60,8 @@ class Preview:
         if self.missing_definitions:
             count = counted(len(self.missing_definitions), "report definition")
             rows.insert(2, ("installs", f"{count} (CRDs of {GROUP}) that are missing"))
+        if self.unseen:
+            rows.append(("trivy-operator", self.unseen))
         return columns(rows)
 
 
@@ -79,14 +82,19 @@ def look_ahead(settings: Settings) -> Preview:
 
 
 def _look(session: Session, settings: Settings) -> Preview:
-    cluster = Cluster(session)
+    cluster, targets = Cluster(session), settings.scope.target_namespaces
     version = cluster.server_version()
-    for operator in cluster.trivy_operators(settings.scope.target_namespaces):
+    for operator in cluster.trivy_operators(targets):
         if operator.ready:
             fault = peer_fault(operator)
             raise PreconditionError(f"trivy-operator {fault.said}; {fault.remedy}")
+    found = look_for_definitions(session, targets)
+    if found.missing and found.labels is None:
+        raise PreconditionError(
+            f"the API server knows no {', '.join(found.missing)}; {INSTALL_BY_ANOTHER}"
+        )
     address = settings.redis.address
-    key_space_name = settings.redis.cluster or key_space(cluster)
+    key_space_name = settings.redis.cluster or _identity(cluster)
     return Preview(
         context=session.context,
         host=session.host,
@@ -94,11 +102,22 @@ def _look(session: Session, settings: Settings) -> Preview:
         cluster=key_space_name,
         namespaces=namespaces_text(settings.scope),
         kinds=kinds_on(settings.scanners),
-        missing_definitions=missing(definitions_found(session)),
+        missing_definitions=found.missing,
+        unseen=elsewhere(targets) if targets else "",
         redis=address.shown if address else "an embedded Valkey in the data folder",
         lease=_lease(settings, key_space_name),
         data_dir=settings.ops.data_dir,
     )
+
+
+def _identity(cluster: Cluster) -> str:
+    """Return the key space's default name; who may not read it is told of the setting."""
+    try:
+        return key_space(cluster)
+    except DeniedError as exc:
+        raise PreconditionError(
+            f"{arranged_first(exc)}; or set SLUICE_CLUSTER to a name for this cluster"
+        ) from exc
 
 
 def _lease(settings: Settings, cluster: str) -> str:
@@ -125,8 +144,3 @@ def kinds_on(scanners: Scanners) -> tuple[str, ...]:
         SBOM_REPORT: scanners.sbom,
     }
     return tuple(kind for kind, on in switches.items() if on)
-
-
-def missing(found: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the definitions that the cluster lacks. Pure."""
-    return tuple(row.crd_name for row in CATALOG if row.crd_name not in found)

@@ -10,11 +10,13 @@ import pytest
 from common.cli.main import main
 from common.cli.preview import look_ahead
 from common.cli.tables import cluster_name
+from common.kube.errors import DeniedError
 from common.model.errors import PreconditionError
-from common.reports.catalog import CATALOG
+from common.reports.catalog import CATALOG, PRODUCED_KINDS
 from common.settings.parse import parse
 from common.settings.value import Settings
 from tests.fakes.kube_api import FakeKubeApi
+from tests.fakes.kube_faults import Exchange, refuse
 
 pytestmark = pytest.mark.integration
 
@@ -136,3 +138,65 @@ def test_definitions_are_installed_by_the_command_alone(
     assert main(["crds"]) == 0
     assert api.seen == []
     assert capsys.readouterr().out
+
+
+# --- an account that has rights in namespaces alone
+
+
+class Narrow(FakeKubeApi):
+    """A server that refuses what has one of these parts in its path; `absent` it does not know."""
+
+    refused: tuple[str, ...] = ("/customresourcedefinitions",)
+    absent: tuple[str, ...] = ()
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        if any(part in exchange.seen.path for part in self.refused):
+            refuse(403, "Forbidden")(exchange)
+        elif any(part in exchange.seen.path for part in self.absent):
+            refuse(404, "NotFound")(exchange)
+        else:
+            super().serve(exchange)
+
+
+@pytest.fixture
+def narrow() -> Iterator[Narrow]:
+    """Give a server that shows no definitions."""
+    with Narrow() as api:
+        yield api
+
+
+def _shop(api: FakeKubeApi, tmp_path: Path) -> Settings:
+    return settings(api, tmp_path, OPERATOR_TARGET_NAMESPACES="shop", SLUICE_CLUSTER="one")
+
+
+def test_an_account_of_one_namespace_may_run(narrow: Narrow, tmp_path: Path) -> None:
+    """The chart's namespaced roles grant no look at definitions: a list of reports tells enough."""
+    found = look_ahead(_shop(narrow, tmp_path))
+    assert found.missing_definitions == ()
+    assert "looked for in shop alone" in found.shown()
+    lists = [seen.path for seen in narrow.seen if "aquasecurity" in seen.path]
+    assert len(lists) == len(PRODUCED_KINDS)
+    assert all("/namespaces/shop/" in path for path in lists)
+
+
+def test_definitions_that_this_account_may_not_install_are_told(
+    narrow: Narrow, tmp_path: Path
+) -> None:
+    """The remedy must be one that helps."""
+    narrow.absent = ("/sbomreports",)
+    with pytest.raises(PreconditionError, match=r"sbomreports.*let somebody who may create CRDs"):
+        look_ahead(_shop(narrow, tmp_path))
+
+
+def test_who_means_all_namespaces_must_see_definitions(narrow: Narrow, tmp_path: Path) -> None:
+    """There the roles of the chart are the cluster's, and the right is really missing."""
+    with pytest.raises(DeniedError):
+        look_ahead(settings(narrow, tmp_path, SLUICE_CLUSTER="one"))
+
+
+def test_an_identity_that_may_not_be_read_can_be_named(narrow: Narrow, tmp_path: Path) -> None:
+    """Namespaced roles do not grant it either."""
+    narrow.refused = ("/namespaces/kube-system",)
+    with pytest.raises(PreconditionError, match="or set SLUICE_CLUSTER"):
+        look_ahead(settings(narrow, tmp_path))

@@ -146,16 +146,23 @@ def test_a_missing_definition_that_we_do_not_write_is_none() -> None:
 
 def test_a_running_trivy_operator_is_a_fault_with_the_command_that_stops_it() -> None:
     """Trap 36. It runs beside us: both delete and rewrite for ever."""
-    (found,) = judge_peers([Operator(namespace="trivy-system", name="trivy-operator", ready=1)])
+    (found,) = judge_peers(
+        [Operator(namespace="trivy-system", name="trivy-operator", ready=1)], targets=()
+    )
     assert isinstance(found, Fault)
     assert "kubectl -n trivy-system scale deployment trivy-operator --replicas=0" in found.remedy
 
 
 def test_a_trivy_operator_scaled_to_zero_is_a_notice() -> None:
     """That is how people move over, and back."""
-    (found,) = judge_peers([Operator(namespace="trivy-system", name="trivy-operator", ready=0)])
+    (found,) = judge_peers(
+        [Operator(namespace="trivy-system", name="trivy-operator", ready=0)], targets=()
+    )
     assert isinstance(found, Notice)
-    assert isinstance(next(judge_peers([])), Good)
+    assert isinstance(next(judge_peers([], targets=())), Good)
+    (elsewhere,) = judge_peers([], targets=("a", "b"))
+    assert isinstance(elsewhere, Notice)
+    assert "looked for in a, b alone" in elsewhere.said
 
 
 # --- evidence

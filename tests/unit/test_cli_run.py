@@ -11,10 +11,11 @@ import pytest
 
 from common.cli import parts, run
 from common.cli.command import Context
+from common.cli.definitions import missing
 from common.cli.interrupts import Interrupts
 from common.cli.parts import Served, certain, own_address
 from common.cli.pipeline import Ports, Surroundings, child, names, scanner
-from common.cli.preview import Preview, kinds_on, missing, namespaces_text
+from common.cli.preview import Preview, kinds_on, namespaces_text
 from common.cli.progress import progress_line
 from common.cli.run import how_to_stop, own_election
 from common.cli.terminal import Terminal
@@ -183,6 +184,7 @@ def preview(**changes: Any) -> str:
         "namespaces": "all",
         "kinds": ("VulnerabilityReport", "SbomReport"),
         "missing_definitions": (),
+        "unseen": "",
         "redis": "an embedded Valkey in the data folder",
         "lease": "",
         "data_dir": "/data",

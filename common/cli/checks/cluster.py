@@ -10,6 +10,10 @@ from common.reports.catalog import CATALOG, PRODUCED_KINDS
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURS = "kube-sluice"
+# This account may not: it has rights in namespaces alone.
+INSTALL_BY_ANOTHER = (
+    "let somebody who may create CRDs run `sluice crds | kubectl apply --server-side -f -`"
+)
 
 
 def judge_definitions(found: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
@@ -31,6 +35,20 @@ def judge_definitions(found: Mapping[str, Mapping[str, str]]) -> Iterator[Findin
         yield Good(topic="definitions", said=f"{count} of {len(CATALOG)} installed by {origin}")
 
 
+def judge_lists(missing: Sequence[str], *, namespace: str) -> Finding:
+    """Return what is to say where only lists of reports may be read, and no definition."""
+    if missing:
+        return Fault(
+            topic="definitions",
+            said=f"missing: {', '.join(missing)}",
+            remedy=INSTALL_BY_ANOTHER,
+        )
+    return Good(
+        topic="definitions",
+        said=f"reports are served in {namespace}; this account may not read who installed them",
+    )
+
+
 def origin_of(labels: Mapping[str, str]) -> str:
     """Return who installed a definition, by its labels."""
     manager = labels.get(_MANAGED_BY, "")
@@ -39,16 +57,29 @@ def origin_of(labels: Mapping[str, str]) -> str:
     return f"somebody else ({manager or 'no manager named'}), trivy-operator perhaps"
 
 
-def judge_peers(operators: Sequence[Operator]) -> Iterator[Finding]:
-    """Yield a fault for each trivy-operator that runs: both would rewrite each other's reports."""
+def judge_peers(operators: Sequence[Operator], *, targets: Sequence[str]) -> Iterator[Finding]:
+    """Yield a fault for each trivy-operator that runs: both would rewrite each other's reports.
+
+    `targets` are the namespaces that were looked into; none: all.
+    """
     for operator in operators:
         where = f"{operator.namespace}/{operator.name}"
         if operator.ready:
             yield peer_fault(operator)
         else:
             yield Notice(topic="trivy-operator", said=f"{where} is installed and scaled to 0")
-    if not operators:
+    if targets:
+        yield Notice(topic="trivy-operator", said=elsewhere(targets))
+    elif not operators:
         yield Good(topic="trivy-operator", said="none here")
+
+
+def elsewhere(targets: Sequence[str]) -> str:
+    """Say what cannot be seen by an account of some namespaces."""
+    return (
+        f"looked for in {', '.join(targets)} alone; one that runs elsewhere cannot be seen, and "
+        "must not watch these namespaces"
+    )
 
 
 def peer_fault(operator: Operator) -> Fault:
