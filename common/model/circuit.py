@@ -23,7 +23,7 @@ LONGEST_REST_S = 3600.0
 class CircuitPolicy:
     """When a circuit opens, and for how long."""
 
-    threshold: int  # keys that must fail in a row: one of them cannot open it for all others
+    threshold: int  # subjects that must fail in a row: one of them cannot open it for all others
     first_s: float  # how long the first opening lasts; doubles from one to the next
     cap_s: float  # the longest opening
     probe_s: (

@@ -198,6 +198,12 @@ def odd_policies(changes: Iterable[Change]) -> Iterator[str]:
     for kind, row in changed_policies(changes).items():
         if row != before[kind] and row.first_s > row.cap_s:
             yield f"{kind.reason}: first_s {row.first_s:g} is above cap_s {row.cap_s:g}"
+        elif row != before[kind] and row.attempts > 1 and not row.first_s:
+            # Every wait doubles from the first: they would all be none.
+            yield (
+                f"{kind.reason}: {row.attempts} attempts without a wait are over in a second; set "
+                f"{kind.reason}.first_s and {kind.reason}.cap_s too, for example to 30 and 600"
+            )
 
 
 def class_of(kind: type[SluiceError]) -> type[SluiceError]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
-from common.model.circuit import CIRCUITS, CircuitPolicy
+from common.model.circuit import CIRCUIT_FIELDS, CIRCUITS, CircuitPolicy
 from common.model.errors import SluiceError
-from common.model.policies import POLICIES, Policy
+from common.model.policies import FIELDS, POLICIES, Policy
+from common.model.reasons import CLASS_OF_REASON
+from common.queue.contract import CRASH_PROBE_S
+from common.state.readable import STOCK_WORKER
 
 _HEAD = """\
 # Error classes
@@ -29,7 +33,11 @@ Every error that a run ends with has a class, and the class decides what happens
 
 `SLUICE_ERROR_POLICIES` changes single numbers, for example
 `RateLimited.attempts=80,ScanTimeout.probe_s=7200`. The fields are `first_s` (first wait), `cap_s`
-(longest wait), `attempts` (failed runs), `total_s` (in total) and `probe_s` (probe).
+(longest wait), `attempts` (failed runs), `total_s` (in total) and `probe_s` (probe); permitted are
+{fields}. A class whose first wait is 0 may get
+more than one attempt only together with `first_s` and `cap_s`: its tries would be over in a second.
+What status and history show is a reason, which is often finer than a class: see
+[reasons](#reasons).
 
 | class | means | first wait | longest wait | failed runs | in total | probe | revived by | why |
 |---|---|--:|--:|--:|--:|--:|---|---|
@@ -44,21 +52,41 @@ at fault, many keys fail for one reason.
   with the failures of the source, and its budget is as before.
 - It is charged to the key only when the source has failed for this very key before, has served
   others since, and is not left alone: then it is this key's image that the source cannot serve.
-- Faults of several keys in a row, with no success in between, open the source's circuit: nobody
+- Faults of several *subjects* in a row, with no success in between, open the source's circuit. A
+  subject is what was asked for, if several keys ask for the same: of a registry the repository, so
+  that ten tags of one broken repository count once; else the key itself. Then nobody
   asks it for a while, which doubles from opening to opening. `Retry-After` (up to an hour) is
   honoured. Then one key is let through; its success closes the circuit for all, its fault opens it
   again.
 - `sluice status` names circuits that are not closed, `sluice history` of a key tells that it is
   held and why (once a source, until a run gets further; further holds and their claims are counted
   only, in `sluice_queue_holds_total`), and the metric `sluice_circuit_state` shows them.
+- A held key comes back after what is left of the circuit's rest (0 while it is closed), and a wait
+  of the fault's class on top: drawn between 0 and its upper end, which is `first_s` doubled with
+  every failure of the *source* after the first, `cap_s` at most. Both together are an hour at most,
+  or `cap_s` if that is longer. For example: a registry refuses connections for the 6th time in a
+  row (`RegistryUnavailable`, of class `SourceUnavailable`: 1 s, 60 s), and its circuit opens for
+  the 4th time (`registry`: 5 s, 300 s). It rests for 5 s, doubled three times: 40 s; the key's own wait is drawn
+  between 0 and 1 s, doubled five times, 32 s; so the key comes back after 40 to 72 s. To come back sooner after
+  long outages, lower both `registry.cap_s` and `SourceUnavailable.cap_s`.
 - A fault of Redis is held too. It has no circuit: the workers wait for it.
 
 `SLUICE_CIRCUIT_POLICIES` changes single numbers, for example
-`registry.threshold=5,registry.cap_s=600`. The fields are `threshold` (keys), `first_s` (first
-opening), `cap_s` (longest opening) and `probe_s` (probe).
+`registry.threshold=5,registry.cap_s=600`. The fields are `threshold` (subjects), `first_s` (first
+opening), `cap_s` (longest opening) and `probe_s` (probe); permitted are {fields}.
 
-| source | keys that fail in a row | first opening | longest opening | a probe is given up after |
+| source | subjects in a row | first opening | longest opening | a probe is given up after |
 |---|--:|--:|--:|--:|
+"""
+_REASONS = """
+## Reasons
+
+What `sluice status`, `history`, Events and metrics show as a reason is a class's name, or one of
+these; the policy is that of the class. Reasons of the API server's own stand under its names:
+`Unauthorized` (401) and `Forbidden` are then of class `Transient`.
+
+| reason | class |
+|---|---|
 """
 _HOUR_S = 3600
 _MINUTES_FROM_S = 120  # below, seconds read better
@@ -68,7 +96,24 @@ def page() -> str:
     """Return the page."""
     classes = "".join(_row(kind, policy) for kind, policy in POLICIES.items())
     circuits = "".join(_circuit_row(kind, policy) for kind, policy in CIRCUITS.items())
-    return _HEAD + classes + _CIRCUITS + circuits
+    head = _HEAD.replace("{fields}", _ranges(FIELDS))
+    source = _CIRCUITS.replace("{fields}", _ranges(CIRCUIT_FIELDS))
+    reasons = "".join(f"| `{one}` | `{kind}` |\n" for one, kind in CLASS_OF_REASON.items())
+    return head + classes + source + circuits + _REASONS + reasons + _others()
+
+
+def _others() -> str:
+    """Return the reasons that no policy decides."""
+    return (
+        f"| `Crashed` | none: its runs ended their workers; probe {_span(CRASH_PROBE_S)} |\n"
+        f"| `{STOCK_WORKER}` | none: rq's own worker or clean-up failed it; parked |\n"
+        "| `WaitingForKubelet` | none: no failure, it waits until a kubelet has run the image |\n"
+    )
+
+
+def _ranges(fields: Mapping[str, tuple[float, float]]) -> str:
+    """Return what each field may be."""
+    return ", ".join(f"`{name}` {low:g} to {high:.0f}" for name, (low, high) in fields.items())
 
 
 def _row(kind: type[SluiceError], policy: Policy) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from common.model.errors import shorten
@@ -196,10 +197,13 @@ def changes(
     rows: Collection[str],
     fields: Mapping[str, tuple[float, float]],
     odd: Callable[[Iterable[Change]], Iterable[str]],
+    *,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Format[tuple[Change, ...]]:
     """Return the format of `row.field=number,…`: numbers of a table of policies.
 
-    `odd` yields what is wrong with the rows that changes make.
+    `odd` yields what is wrong with the rows that changes make; `others` are names that people may
+    take for rows, with the row that each one means.
     """
 
     def read(text: str) -> tuple[Change, ...]:
@@ -207,7 +211,7 @@ def changes(
         faults: list[str] = []
         for item in _names(text):
             try:
-                change = _change(item, rows, fields)
+                change = _change(item, rows, fields, others)
             except ValueError as fault:
                 faults.append(str(fault))
                 continue
@@ -222,11 +226,18 @@ def changes(
     return Format(shown="name.field=number,…", read=read)
 
 
-def _change(item: str, rows: Collection[str], fields: Mapping[str, tuple[float, float]]) -> Change:
-    place, equals, number = item.partition("=")
-    row, dot, field = place.partition(".")
+def _change(
+    item: str,
+    rows: Collection[str],
+    fields: Mapping[str, tuple[float, float]],
+    others: Mapping[str, str],
+) -> Change:
+    place, equals, number = (part.strip() for part in item.partition("="))
+    row, dot, field = (part.strip() for part in place.partition("."))
     if not equals or not dot:
         raise ValueError(f"has {_quoted(item)}; write name.field=number,name.field=number")
+    if row in others:
+        raise ValueError(f"has {_quoted(row)}; that is a reason of {others[row]}: name that one")
     if row not in rows:
         raise ValueError(f"has {_quoted(row)}; known are {', '.join(rows)}")
     if field not in fields:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from common.model.circuit import CIRCUIT_FIELDS, CIRCUITS, odd_circuits
 from common.model.policies import CLASS_NAMES, FIELDS, odd_policies
+from common.model.reasons import CLASS_OF_REASON
 from common.settings import formats
 from common.settings.setting import Setting
 
@@ -169,17 +170,20 @@ SWEEP_INTERVAL_S = Setting(
 )
 ERROR_POLICIES = Setting(
     name="SLUICE_ERROR_POLICIES",
-    format=formats.changes(CLASS_NAMES, FIELDS, odd_policies),
+    format=formats.changes(CLASS_NAMES, FIELDS, odd_policies, others=CLASS_OF_REASON),
     group="Pipeline",
     meaning="Other numbers for error classes, such as `RateLimited.attempts=80,"
-    "ScanTimeout.probe_s=7200`; docs/error-classes.md has classes, fields and defaults.",
+    "ScanTimeout.probe_s=7200`; docs/error-classes.md has classes, fields, ranges "
+    "and defaults.",
 )
 CIRCUIT_POLICIES = Setting(
     name="SLUICE_CIRCUIT_POLICIES",
     format=formats.changes(CIRCUITS, CIRCUIT_FIELDS, odd_circuits),
     group="Pipeline",
     meaning="Other numbers for circuits, such as `registry.threshold=5,registry.cap_s=600`; "
-    "docs/error-classes.md has kinds, fields and defaults.",
+    "`threshold` counts "
+    "subjects (of a registry: repositories); docs/error-classes.md has kinds, fields, ranges and "
+    "defaults.",
 )
 WORKER_POOLS = Setting(
     name="SLUICE_WORKER_POOLS",

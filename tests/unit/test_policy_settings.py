@@ -90,3 +90,30 @@ def test_a_fault_names_what_is_wrong_and_what_is_known(text: str, said: str) -> 
     with pytest.raises(SettingsError, match="SLUICE_ERROR_POLICIES") as caught:
         parse({"SLUICE_ERROR_POLICIES": text})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ImageNotFound.attempts=3", r"set ImageNotFound.first_s and ImageNotFound.cap_s too"),
+        ("RateLimited.first_s=0", r"40 attempts without a wait"),
+        ("RegistryUnavailable.attempts=3", r"a reason of SourceUnavailable: name that one"),
+    ],
+)
+def test_an_override_that_cannot_mean_what_it_says_is_refused(text: str, told: str) -> None:
+    """Three attempts within a second are one; the remedy stands beside the refusal."""
+    with pytest.raises(SettingsError, match=told):
+        parse({"SLUICE_ERROR_POLICIES": text})
+
+
+def test_attempts_with_a_wait_are_taken() -> None:
+    """What the refusal proposes must be accepted."""
+    text = "ImageNotFound.attempts=3, ImageNotFound.first_s=30,ImageNotFound.cap_s=600"
+    assert len(parse({"SLUICE_ERROR_POLICIES": text}).pipeline.error_policies) == 3
+
+
+def test_spaces_around_the_parts_of_an_override_mean_nothing() -> None:
+    """People write `=` with spaces."""
+    spaced = parse({"SLUICE_CIRCUIT_POLICIES": " registry . threshold = 5 , registry.cap_s =600"})
+    plain = parse({"SLUICE_CIRCUIT_POLICIES": "registry.threshold=5,registry.cap_s=600"})
+    assert spaced.pipeline == plain.pipeline

@@ -8,11 +8,13 @@ import pytest
 
 from common.model import errors
 from common.model.errors import SluiceError, SourceFault
-from common.model.policies import POLICIES, Policy, class_of
+from common.model.policies import CLASS_NAMES, POLICIES, Policy, class_of
+from common.model.reasons import CLASS_OF_REASON
 from common.queue.contract import Failed, Hold, Park, Retry
 from common.queue.policy import decide, unknown
 from common.queue.policy_page import page
 from tests.queue_values import tallies
+from tests.reasons import reasons
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -206,3 +208,13 @@ def test_a_fault_of_a_source_that_serves_others_is_the_keys() -> None:
     """One repository that answers 500 while all others are served must end in the dead letters."""
     spent = tallies(59, 100.0, "SourceUnavailable")
     assert isinstance(decide(blaming(spared=False), spent, draw=0.5), Park)
+
+
+def test_every_reason_stands_on_the_page_with_its_class() -> None:
+    """Who sees a reason looks for the numbers that decide."""
+    told = {**dict(zip(CLASS_NAMES, CLASS_NAMES, strict=True)), **CLASS_OF_REASON}
+    lacking = {(reason, kind) for reason, kind in reasons() if told.get(reason) != kind}
+    assert lacking == set()
+    assert set(CLASS_OF_REASON) <= {reason for reason, _ in reasons()}
+    assert "`RegistryUnavailable` | `SourceUnavailable`" in page()
+    assert "`Crashed` |" in page()
