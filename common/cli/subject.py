@@ -78,7 +78,9 @@ class Exactly:
 # How to say OBJECT; a message about one that is not known ends with it.
 HINT = (
     "write Kind/namespace/name, an image as its pod names it, or the beginning of its digest "
-    "(sha256:…); `kubectl get pods -A -o wide` shows names"
+    "(sha256:…); `kubectl get pods -A -o custom-columns="
+    "NAMESPACE:.metadata.namespace,NAME:.metadata.name,IMAGES:.spec.containers[*].image` shows "
+    "names and images"
 )
 Wish: TypeAlias = Named | Image | Exactly
 

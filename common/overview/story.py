@@ -79,6 +79,9 @@ def _count(data: Data, name: str, noun: str) -> str:
     return counted(round(_number(data, name)), noun)
 
 
+_MEANWHILE = "changed while it ran"  # `complete.lua`: told after the end of the run that it spoils
+
+
 def _enqueued(data: Data) -> str:
     lane = "behind other bulk work" if data.get("lane") == "bulk" else "at once"
     how = {
@@ -91,6 +94,8 @@ def _enqueued(data: Data) -> str:
         "probed": "Came back by itself for its slow probe",
     }.get(str(data.get("how", "new")), f"Queued ({data.get('how')})")
     cause = str(data.get("cause") or "")
+    if data.get("how") == "dirty" and cause == _MEANWHILE:
+        return "Runs once more, for what changed during the run that just ended."
     told_cause = _CAUSES.get(cause) or _keys_shown(cause)
     return f"{how}: {told_cause}." if cause else f"{how}."
 

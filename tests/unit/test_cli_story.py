@@ -180,3 +180,11 @@ def test_a_line_begins_with_the_time_in_utc() -> None:
     fact = Fact(kind="deduplicated", at=1_795_600_862.5)
     assert told(fact).startswith("2026-11-25 ")
     assert told(fact)[19] == "Z"
+
+
+def test_what_changed_during_a_run_is_told_after_its_end_as_another_run() -> None:
+    """Below "everything is true now" a "changed while it runs" contradicts it."""
+    told = sentence(Fact(kind="enqueued", data={"how": "dirty", "cause": "changed while it ran"}))
+    assert told == "Runs once more, for what changed during the run that just ended."
+    now = sentence(Fact(kind="enqueued", data={"how": "dirty", "cause": "pod changed"}))
+    assert now.startswith("Changed while it runs")
