@@ -211,4 +211,7 @@ class Candidate:
         elif after.is_holder < before.is_holder:
             _log.info("lease lost or given back", holder=after.other)
         elif after.other != before.other:
-            _log.info("lease seen", holder=after.other)
+            if after.other:
+                _log.info("standing by", leader=after.other)
+            else:
+                _log.info("nobody holds the lease")

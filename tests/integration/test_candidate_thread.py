@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterator
 
@@ -17,6 +19,7 @@ from tests.fakes.kube_faults import cut, hang, refuse
 from tests.waiting import eventually
 from watcher.ballot import Pace
 from watcher.candidate import Candidate
+from watcher.electing import own_identity
 from watcher.metrics import ElectionMetrics
 from watcher.pulse import Pulse
 
@@ -186,3 +189,11 @@ def test_a_thread_that_dies_shows(election: Election) -> None:
     )
     with candidate:
         assert eventually(lambda: not candidate.alive)
+
+
+def test_an_identity_tells_several_watchers_of_one_host_apart() -> None:
+    """`kubectl get lease` shows it: which of three processes is the one to look at."""
+    host, pid, nonce = own_identity().rsplit("_", 2)
+    assert host == socket.gethostname()
+    assert pid == str(os.getpid())
+    assert own_identity().rsplit("_", 1)[1] != nonce
