@@ -20,6 +20,7 @@ help: ## list the targets
 	@echo
 	@echo "  make demo ONCE=1 JSON=out.json   prove it and stop      make demo NODE=1          real kubelet (root, Linux)"
 	@echo "  make demo CONTEXT=name           an existing cluster    make bench NAME=path      one benchmark"
+	@echo "  make test ARGS=tests/unit        a part of the tests"
 
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "kube-sluice needs Python 3.11 or newer: install it, or name one with PYTHON=/path/to/python3" >&2; exit 3; }

@@ -66,9 +66,9 @@ at fault, many keys fail for one reason.
   every failure of the *source* after the first, `cap_s` at most. Both together are an hour at most,
   or `cap_s` if that is longer. For example: a registry refuses connections for the 6th time in a
   row (`RegistryUnavailable`, of class `SourceUnavailable`: 1 s, 60 s), and its circuit opens for
-  the 4th time (`registry`: 5 s, 300 s). It rests for 5 s, doubled three times: 40 s; the key's own wait is drawn
-  between 0 and 1 s, doubled five times, 32 s; so the key comes back after 40 to 72 s. To come back sooner after
-  long outages, lower both `registry.cap_s` and `SourceUnavailable.cap_s`.
+  the 4th time (`registry`: 5 s, 300 s). It rests for 5 s, doubled three times: 40 s. The key's own
+  wait is drawn between 0 and 1 s, doubled five times: 32 s. So the key comes back after 40 to 72 s.
+  To come back sooner after long outages, lower both `registry.cap_s` and `SourceUnavailable.cap_s`.
 - A fault of Redis is held too. It has no circuit: the workers wait for it.
 
 `SLUICE_CIRCUIT_POLICIES` changes single numbers, for example
