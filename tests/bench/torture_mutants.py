@@ -187,7 +187,7 @@ MUTANTS = (
     Mutant(
         name="a later generation's report is overwritten",
         file="worker/difference.py",
-        guard="if stored.stamp is not None and stored.stamp.epoch > target.epoch:",
+        guard="if stored.stamp is not None and is_newer(stored.stamp.epoch, target.epoch):",
         instead="if False:",
         breaks="Workers of two releases rewrite each other's reports.",
         scene="two-generations",
