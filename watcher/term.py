@@ -19,6 +19,8 @@ _log = structlog.get_logger()
 
 # Facts that Redis could not take yet; they explain, they decide nothing.
 _MAX_FACTS = 1000
+# Of the looks, which come every second: silence is a fault after 30 s.
+_TELL_EVERY = 5
 
 
 class Term:
@@ -34,6 +36,7 @@ class Term:
         self._rounds = rounds
         self._ledger = ledger
         self._facts: list[Fact] = []
+        self._looks = 0
         rounds.begin()
 
     @property
@@ -74,7 +77,9 @@ class Term:
             self._ledger.append(self._facts)
             self._facts = []
             # Last: in a Redis that is full the rest of a look still goes its way.
-            self._lead.tell()
+            if self._looks % _TELL_EVERY == 0:
+                self._lead.tell()
+            self._looks += 1
         except TransientError as exc:
             _log.debug("look skipped", reason=exc.reason)
         return answered

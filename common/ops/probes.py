@@ -22,7 +22,7 @@ from common.model.errors import PreconditionError
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
-_CLOSE_POLL_S = 0.2  # how soon `close` is noticed; requests wake the server at once
+_CLOSE_POLL_S = 0.4  # how soon `close` is noticed; requests wake the server at once
 _TEXT = "text/plain; charset=utf-8"
 _PIECE_BYTES = 64 * 1024
 

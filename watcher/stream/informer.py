@@ -257,17 +257,17 @@ class Informer:
             yield Opened(at=_at())
             asked_s = time.monotonic()
             for chunk in stream:
-                at = _at()
-                self._heard_at_s = at.now
-                waited_s, size_bytes = waited_s + at.now - asked_s, size_bytes + len(chunk)
+                heard_s = self._heard_at_s = time.monotonic()
+                waited_s, size_bytes = waited_s + heard_s - asked_s, size_bytes + len(chunk)
                 events = splitter.feed(chunk)
-                self._outlet.meter.received(
-                    self.resource, events=len(events), size_bytes=len(chunk)
-                )
-                for event in events:
-                    if event and event != b"\n":
-                        yield decoder.event(event, at)
-                if events:  # not in the middle of one: a frame comes in two chunks
+                if events:  # else in the middle of one: most frames come in two chunks
+                    self._outlet.meter.received(
+                        self.resource, events=len(events), size_bytes=size_bytes
+                    )
+                    at = _at()
+                    for event in events:
+                        if event and event != b"\n":
+                            yield decoder.event(event, at)
                     rest_s = pace.after(size_bytes, waited_s=waited_s)
                     waited_s, size_bytes = 0.0, 0
                     if rest_s and isinstance(self._state.phase, Watching):

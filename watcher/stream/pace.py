@@ -11,7 +11,7 @@ from __future__ import annotations
 # An event that is not the first of a burst comes this much later: after a quiet time, and where
 # events never end. Reports are made in seconds.
 REST_S = 0.05
-LONGEST_S = 0.2
+LONGEST_S = 0.3
 _GROWTH = 1.25  # of a rest after one that brought something
 # What may gather: the kernel holds a few times as much, so the server never has to wait for us.
 _BURST_BYTES = 256 * 1024
