@@ -54,6 +54,7 @@ def trouble(source: str, state: str = "open", **changes: Any) -> Trouble:
         "next_s": 5.0,
         "reason": "RegistryUnavailable",
         "message": "refused",
+        "unasked_s": 0.0,
         "idle": False,
     }
     return Trouble(**{**given, **changes})
