@@ -115,7 +115,7 @@ def populated(session: Session, controlplane: ControlPlane, namespace: str) -> s
     patch = {"spec": {"ephemeralContainers": [debugger]}}
     api.patch(f"{pods}/web-pod/ephemeralcontainers", patch)
     deadline = time.monotonic() + DEADLINE_S
-    while len(made := api.get(pods)["items"]) < sum(PODS_OF.values()):
+    while not _all_made(made := api.get(pods)["items"]):
         assert time.monotonic() < deadline
         threading.Event().wait(0.1)
     for number, pod in enumerate(made):
@@ -126,6 +126,15 @@ def populated(session: Session, controlplane: ControlPlane, namespace: str) -> s
         body["metadata"]["annotations"] = stamped["annotations"]
         Reports(session).create(body)
     return namespace
+
+
+def _all_made(pods: list[dict[str, Any]]) -> bool:
+    """Whether each workload has its Pods; a DaemonSet has more where there are more nodes."""
+    names = [pod["metadata"]["name"] for pod in pods]
+    return all(
+        sum(name.startswith(f"web-{BY_RESOURCE[resource].kind.lower()}") for name in names) >= count
+        for resource, count in PODS_OF.items()
+    )
 
 
 class Asking:
