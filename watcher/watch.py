@@ -113,6 +113,7 @@ class Watcher:
         self._beat_at_s = self._monotonic()
         self._ready = False
         self._led_last = False
+        self._mattered = False  # whether the last batch told anything
 
     @property
     def ready(self) -> bool:
@@ -165,7 +166,8 @@ class Watcher:
             if 0 < taken < BATCH_CHANGES and not self._busy:
                 # Changes gather for the next batch: waking for each, and calling Redis for each,
                 # would cost more than the change itself. A lone one was taken at once.
-                rest_s = next_rest_s(rest_s, gathered=taken > 1)
+                # Where one of them mattered, more of the kind follow, and somebody waits for them.
+                rest_s = next_rest_s(rest_s, gathered=taken > 1 and not self._mattered)
                 stop.wait(max(0.0, began_s + rest_s - self._monotonic()))
 
     # --- loading --------------------------------------------------------------------------------
@@ -198,6 +200,7 @@ class Watcher:
         parts = self._parts
         changes = self._take(0.0 if self._busy else _IDLE_S)
         facts = parts.cluster.apply(changes)
+        self._mattered = bool(facts)
         self._note_streams(changes)
         self._note_facts(facts)
         # Asked after the wait and before the first write: we may have been stopped for an hour.
