@@ -7,6 +7,7 @@ demo and `sandbox.valkey.server` never meet it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -47,7 +48,9 @@ def redis_server(*, say: Say) -> Path:
 
 def cached() -> Path:
     """Return where the unpacked server is, or will be: one a release of the distribution."""
-    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
+    release: dict[str, str] = {}
+    with contextlib.suppress(OSError):  # another system: PATH must have it
+        release = platform.freedesktop_os_release()
     name = f"redis-{release.get('ID', 'none')}{release.get('VERSION_ID', '')}-{platform.machine()}"
     return sources(os.environ).cache.parent / name / "bin" / "redis-server"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -205,11 +206,9 @@ class Sentinels:
     def _until(self, holds: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + _READY_S
         while True:
-            try:
+            with contextlib.suppress(RedisError, OSError, KeyError):  # one is not there yet
                 if holds():
                     return
-            except (RedisError, OSError, KeyError):
-                pass  # one of them is not there yet
             if time.monotonic() > deadline:
                 raise PreconditionError(f"Sentinel: not within {_READY_S:g} s: {what}")
             time.sleep(_POLL_S)

@@ -82,15 +82,8 @@ def compose(
     me = own_identity()
     seat = seat_of(settings, session, me=me, registry=registry, pulse=pulse)
     work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
-    rows, settled = RowTable(redis, names), SettledTable(redis, names)
     rounds = Rounds(
-        RoundPorts(
-            tables=Ports(queue=work, rows=rows, settled=settled, known=cluster),
-            requests=control,
-            ledger=ledger,
-            clock=RedisClock(redis, names),
-            count_reports=lambda: len(cluster.reports),
-        ),
+        _round_ports(store, work, control, ledger, cluster),
         watch_metrics,
         interval_s=settings.pipeline.sweep_interval_s,
         pulse=pulse,
@@ -104,13 +97,7 @@ def compose(
             cluster=cluster,
             work=work,
             ledger=ledger,
-            lead=LeadPorts(
-                fences=FenceTable(redis, names),
-                epochs=EpochTable(redis, names),
-                lives=control,
-                seen=SeenTable(redis, names),
-                signs=LeaderTable(redis, names, me=me),
-            ),
+            lead=_lead_ports(store, control, me=me),
             rounds=rounds,
             tally=FeedMetrics(registry),
             pulse=pulse,
@@ -131,6 +118,31 @@ def compose(
         readyz=health_route(
             {"loaded": lambda: loading(watcher), "election": lambda: seat.fault or watcher.fault}
         ),
+    )
+
+
+def _round_ports(
+    store: tuple[Client, Names], work: WorkQueue, control: Control, ledger: Ledger, cluster: Cluster
+) -> RoundPorts:
+    redis, names = store
+    rows, settled = RowTable(redis, names), SettledTable(redis, names)
+    return RoundPorts(
+        tables=Ports(queue=work, rows=rows, settled=settled, known=cluster),
+        requests=control,
+        ledger=ledger,
+        clock=RedisClock(redis, names),
+        count_reports=lambda: len(cluster.reports),
+    )
+
+
+def _lead_ports(store: tuple[Client, Names], control: Control, *, me: str) -> LeadPorts:
+    redis, names = store
+    return LeadPorts(
+        fences=FenceTable(redis, names),
+        epochs=EpochTable(redis, names),
+        lives=control,
+        seen=SeenTable(redis, names),
+        signs=LeaderTable(redis, names, me=me),
     )
 
 

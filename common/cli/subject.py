@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from common.model.errors import BadReferenceError
 from common.model.image import ImageUse
-from common.model.key import WORKLOAD_KINDS, ImageKey, WorkKey, WorkloadKey, parse_key
+from common.model.key import WORKLOAD_KINDS, ImageKey, WorkKey, WorkloadKey, try_key
 from common.model.refs import parse_reference
 from common.model.workload import Fingerprint, WorkloadRow
 
@@ -87,10 +87,9 @@ Wish: TypeAlias = Named | Image | Exactly
 
 def read_wish(text: str) -> Wish:
     """Return what the text can mean. Pure, total: what is nothing else is an image."""
-    try:
-        return Exactly(key=parse_key(text))
-    except ValueError:
-        pass
+    key = try_key(text)
+    if key is not None:
+        return Exactly(key=key)
     match text.split("/"):
         case [kind, namespace, name] if namespace and name and _is_kind(kind):
             return Named(kind=kind_of(kind), namespace=namespace, name=name)

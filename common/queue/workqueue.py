@@ -10,30 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
-from redis import Redis
 
 from common.model.errors import StaleFenceError
 from common.model.facts import Fact
 from common.model.key import WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow, encode_row, fingerprint
-from common.queue.census import Census, census, depths, totals
 from common.queue.contract import (
     BULK_EVERY,
     CRASH_PROBE_S,
     Add,
     AddResult,
     Claim,
-    Depth,
-    Entry,
     Lane,
     Outcome,
-    Totals,
 )
+from common.queue.desk import Desk
 from common.queue.encode import decode_tallies, encode_discard, encode_done, encode_release
-from common.queue.listing import dead_by_reason, entries
 from common.state.ledger import packed
-from common.state.names import POOLS, RQ, Names
-from common.state.scripts import Scripts
+from common.state.names import POOLS, RQ
 
 # As long as rq itself keeps a worker without a heartbeat: 420 s and a minute.
 WORKER_TTL_S = 480
@@ -61,12 +55,8 @@ def _take(pool: str, limit: int, lease_s: float) -> dict[str, object]:
     }
 
 
-class WorkQueue:
+class WorkQueue(Desk):
     """client-go's workqueue for any number of processes. Thread-safe."""
-
-    def __init__(self, redis: Redis, names: Names) -> None:
-        self.names = names
-        self.scripts = Scripts(redis, names)
 
     # --- the watcher's side
 
@@ -315,57 +305,9 @@ class WorkQueue:
         with self.scripts.reading() as redis:
             redis.lpush(self.names.own(f"wake:{pool}"), *["1"] * loops)
 
-    # --- the operator's side
-
-    def depth(self) -> Mapping[tuple[str, Lane], Depth]:
-        """Return how much waits in each lane of each pool."""
-        return depths(self.scripts)
-
-    def totals(self) -> Mapping[str, Totals]:
-        """Return how many keys of each pool are running, delayed and parked."""
-        return totals(self.scripts)
-
-    def census(self) -> Census:
-        """Return everything that is served as metrics, in two round trips."""
-        return census(self.scripts)
-
-    def ls(self, state: str = "queued", limit: int = 100) -> list[Entry]:
-        """Return keys that are queued, running, delayed or parked, the next ones first."""
-        return entries(self.scripts, state, limit)
-
-    def dead(self, limit: int = 100) -> list[Entry]:
-        """Return parked keys with their reasons."""
-        return self.ls("parked", limit)
-
-    def dead_by_reason(self) -> Mapping[str, int]:
-        """Return how many parked keys have which reason, most first; of 1,000 a lane at most."""
-        return dead_by_reason(self.scripts)
+    # --- the operator's side; the rest of it is `Desk`'s
 
     def requeue(self, key: WorkKey) -> bool:
         """Run a key now, whatever it waits for; False: it was about to anyway."""
         result = self.add([Add(key=key, cause="requeued by an operator")])
         return result.duplicate == 0
-
-    def drop(self, key: WorkKey) -> bool:
-        """Take a key out of the queue; False: it is not there, or it is running."""
-        return int(self.scripts.run("drop", {"key": str(key)})) == 1
-
-    def pause(self) -> bool:
-        """Stop claims in this cluster; running keys finish. False: they were stopped already."""
-        with self.scripts.pipeline() as pipe:
-            pipe.exists(self.names.own("paused"), f"{RQ}:suspended")
-            pipe.set(self.names.own("paused"), "1")
-            return not pipe.execute()[0]
-
-    def resume(self) -> bool:
-        """Let claims go on, also when `rq suspend` stopped them. False: they were not stopped."""
-        with self.scripts.pipeline() as pipe:
-            pipe.delete(self.names.own("paused"), f"{RQ}:suspended")
-            for pool in POOLS:
-                pipe.lpush(self.names.own(f"wake:{pool}"), "1")
-            return bool(pipe.execute()[0])
-
-    def paused(self) -> bool:
-        """Say whether claims are stopped, by us or by `rq suspend`."""
-        with self.scripts.reading() as redis:
-            return bool(redis.exists(self.names.own("paused"), f"{RQ}:suspended"))

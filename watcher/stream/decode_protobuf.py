@@ -64,17 +64,21 @@ class ProtobufDecoder:
         try:
             return item_of(self._reader.read_wrapped(data))
         except MisfitError:
-            pass
-        try:
-            return _undecodable(unwrap(data).raw)
-        except MisfitError:
-            return Item(key="")
+            return _undecodable_in(data)
 
     def _item(self, raw: bytes) -> Item:
         try:
             return item_of(self._reader.read(raw))
         except MisfitError:
             return _undecodable(raw)
+
+
+def _undecodable_in(data: bytes) -> Item:
+    """Return as much as can be read of an object in its envelope; it is told as undecodable."""
+    try:
+        return _undecodable(unwrap(data).raw)
+    except MisfitError:
+        return Item(key="")
 
 
 def _undecodable(raw: bytes) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import Protocol
 
@@ -86,10 +87,8 @@ class HttpRegistry:
         reply = inquiry.ask("HEAD")
         if reply.status == _OK:
             digest = reference.digest or reply.headers.get("Docker-Content-Digest") or ""
-            try:
+            with contextlib.suppress(BadReferenceError):  # an old registry; the body tells
                 return parse_digest(digest)
-            except BadReferenceError:
-                pass  # an old registry; the body tells
         elif reply.status not in _NO_HEAD:
             raise _refusal(reference, reply)
         reply = inquiry.ask("GET")
