@@ -107,6 +107,7 @@ class Host:
             settings=LoopSettings(worker=name, batch=settings.batch),
             ports=self._ports,
         )
+        lease.at_each_beat(loop.relieve)
         return loop, lease
 
     def _hold(self, loop: Loop, lease: Lease, stopping: threading.Event, died: list[str]) -> None:

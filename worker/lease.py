@@ -62,6 +62,7 @@ class Lease:
         self._lock = threading.Lock()
         self._until_s = float("-inf")
         self._reap_from_s = float("-inf")
+        self._beside: Callable[[], None] = lambda: None
         self._stopping = threading.Event()
         self._log = structlog.get_logger("worker.lease").bind(worker=worker)
         # As often as in good times: whoever lives must have renewed before the first one that is
@@ -88,6 +89,10 @@ class Lease:
         except SluiceError as error:
             self._log.warning("lease not ended; it ends by itself", error=str(error))
         self._registrar.death()
+
+    def at_each_beat(self, act: Callable[[], None]) -> None:
+        """Let the heartbeat's thread do something more after each beat."""
+        self._beside = act
 
     def renewed(self, began_s: float) -> None:
         """Note that a call which began at `began_s` renewed the lease."""
@@ -141,6 +146,7 @@ class Lease:
         while True:
             try:
                 self.beat()
+                self._beside()
             except SluiceError as error:
                 if not self._outage.again(error):
                     return

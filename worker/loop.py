@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import structlog
 
 from common.model.errors import PreconditionError, SluiceError, TransientError
-from common.model.facts import Fact
 from common.model.image import Failure
 from common.model.key import ImageKey
 from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Outcome
 from common.queue.policy import unknown
+from worker.batch import Batch, batch_for
 from worker.lease import Lease
 from worker.outage import Outage
 from worker.ports import Ports, Queue
@@ -30,9 +30,6 @@ Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
 # notices and far above a round trip.
 FLUSH_S = 0.005
 
-# A batch should last about this long: what a loop holds, no other loop can take.
-BATCH_S = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
@@ -41,17 +38,6 @@ class LoopSettings:
     worker: str  # unique among all loops of all processes
     batch: int = 64  # claims at a time, at most (`batch_for`); the scan pool takes one
     idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
-
-
-@dataclass(slots=True)
-class _Done:
-    """What ended since the last report."""
-
-    runs: list[tuple[Claim, Outcome]] = field(default_factory=list)
-    facts: list[Fact] = field(default_factory=list)
-    since_s: float = 0.0
-    refused: bool = False  # an end was not valid: Redis lost our claims, or gave them away
-    marked: bool = False  # Redis names the next key as running: the mark must move when it ends
 
 
 class Loop:
@@ -76,6 +62,7 @@ class Loop:
         self._stopping = threading.Event()
         self._log = structlog.get_logger("worker.loop").bind(pool=pool, worker=settings.worker)
         self._outage = Outage(self._stopping, ports.monotonic_s, self._log)
+        self._batch = Batch()
         self._mean_s: float | None = None  # of recent runs; None: nobody knows yet
         self._compare_at_s = float("-inf")  # when to compare Redis' record of our claims again
 
@@ -168,34 +155,59 @@ class Loop:
 
         A lease that ends, or an end that is refused, makes the rest others'.
         """
-        done = _Done()
-        for index, claim in enumerate(claims):
+        batch = self._batch = Batch(claims)
+        while batch.rest:
             if self._stopping.is_set() or not self._ports.may_work():
-                self._report(done)
-                self._release(claims[index:])
+                self._report(batch)
+                self._release(batch.take_rest())
                 return []
-            if done.refused or not self._lease.held():
-                self._report(done)
-                self._log.warning("claims lost", keys=len(claims) - index)
+            if batch.refused or not self._lease.held():
+                self._report(batch)
+                self._log.warning("claims lost", keys=len(batch.take_rest()))
                 self._give_back()
                 return []
-            self._step(claim, done, claims[index + 1 : index + 2])
-        return self._report(done, last=True)
+            self._step(batch)
+        return self._report(batch, last=True)
 
-    def _step(self, claim: Claim, done: _Done, following: Sequence[Claim]) -> None:
+    def _step(self, batch: Batch) -> None:
         """Run one claim; unless it was the last, report when it was slow, or old results wait."""
         began_s = self._ports.monotonic_s()
-        if not done.runs:
-            done.since_s = began_s
+        claim = batch.begin(began_s)
         finished = self._run(claim)
         now_s = self._ports.monotonic_s()
-        done.runs.append((claim, finished.outcome))
-        done.facts.extend(finished.facts)
+        batch.end(claim, finished)
         took_s = now_s - began_s
         self._mean_s = took_s if self._mean_s is None else (3 * self._mean_s + took_s) / 4
         self._note(claim, finished.outcome, took_s)
-        if following and (done.marked or now_s - done.since_s >= FLUSH_S):
-            self._report(done, running=following[0] if took_s >= FLUSH_S else None)
+        if batch.rest and (batch.marked or now_s - batch.since_s >= FLUSH_S):
+            self._report(batch, running=batch.rest[0] if took_s >= FLUSH_S else None)
+
+    def relieve(self) -> None:
+        """Let nothing wait for a run that takes long: report what ended, give back what is to come.
+
+        For another thread, at each heartbeat. Raises what Redis' absence raises; then it has to be
+        called again.
+        """
+        batch = self._batch
+        with batch.lock:
+            running = batch.stuck(self._ports.monotonic_s(), self._lease.length_s / 3)
+            if running is None or not self._lease.held():
+                return
+            try:
+                # What we do not know to be given back we do not run; it is compared later.
+                self._queue.release(self._settings.worker, batch.take_rest())
+                valid = self._queue.complete(
+                    self._settings.worker,
+                    batch.runs,
+                    batch.facts,
+                    running=running,
+                    resent=batch.resent,
+                )
+            except SluiceError:
+                self._doubt()
+                batch.resent = True
+                raise
+            self._reported(batch, valid, running=running)
 
     def _run(self, claim: Claim) -> Finished:
         """Reconcile; an exception becomes what its class's policy says."""
@@ -219,63 +231,62 @@ class Loop:
         return replace(outcome, image=ImageUpdate(failure=failure))
 
     def _report(
-        self, done: _Done, *, running: Claim | None = None, last: bool = False
+        self, batch: Batch, *, running: Claim | None = None, last: bool = False
     ) -> list[Claim]:
         """Complete what ended; repeat while Redis is away, until the stop.
 
         With the last of a batch the next ones are claimed in the same step, and returned.
         """
-        if not done.runs:
-            return []
         claims: list[Claim] = []
-        resent = False
-        while True:
+        while batch.runs:
             began_s = self._ports.monotonic_s()
             # A call that is sent again claims nothing: the first one may have, so compare first.
-            take = last and not resent and self._goes_on(began_s)
+            take = last and not batch.resent and self._goes_on(began_s)
             try:
-                valid, claims = self._complete(done, running=running, resent=resent, take=take)
+                valid, claims = self._complete(batch, running=running, take=take)
             except TransientError as error:
                 self._doubt()
-                resent = True
+                batch.resent = True
                 if not self._outage.again(error):
-                    self._log.warning("results lost; their leases will end", keys=len(done.runs))
-                    break
-                continue
+                    self._log.warning("results lost; their leases will end", keys=len(batch.runs))
+                    batch.forget()
             except SluiceError:
-                self._log.exception("results refused; the keys run again", keys=len(done.runs))
+                self._log.exception("results refused; the keys run again", keys=len(batch.runs))
                 self._give_back()
-                break
-            self._outage.over()
-            done.refused = not all(valid)
-            if done.refused:
-                self._doubt()
-            if done.refused and not resent:
-                self._ports.hooks.refused(self._pool, valid.count(False))
-            if take:
-                self._note_claims(claims, began_s)
-            break
-        done.runs.clear()
-        done.facts.clear()
-        done.marked = running is not None
+                batch.forget()
+            else:
+                self._outage.over()
+                if take:
+                    self._note_claims(claims, began_s)
+                self._reported(batch, valid, running=running)
         return claims
+
+    def _reported(self, batch: Batch, valid: Sequence[bool], *, running: Claim | None) -> None:
+        """Note which ends Redis took."""
+        batch.refused = not all(valid)
+        if batch.refused:
+            self._doubt()
+        if batch.refused and not batch.resent:
+            self._ports.hooks.refused(self._pool, valid.count(False))
+        batch.forget()
+        batch.marked = running is not None
 
     def _goes_on(self, now_s: float) -> bool:
         return not self._stopping.is_set() and self._ports.may_work() and now_s < self._compare_at_s
 
     def _complete(
-        self, done: _Done, *, running: Claim | None, resent: bool, take: bool
+        self, batch: Batch, *, running: Claim | None, take: bool
     ) -> tuple[list[bool], list[Claim]]:
         worker = self._settings.worker
         if not take:
             valid = self._queue.complete(
-                worker, done.runs, done.facts, running=running, resent=resent
+                worker, batch.runs, batch.facts, running=running, resent=batch.resent
             )
             return valid, []
         return self._queue.complete_and_claim(
             worker,
-            done.runs,
-            done.facts,
+            batch.runs,
+            batch.facts,
             pool=self._pool,
             limit=self._limit(),
             lease_s=self._lease.length_s,
@@ -310,11 +321,6 @@ class Loop:
             seconds=round(seconds, 4),
         )
         self._ports.hooks.finished(self._pool, outcome=kind, reason=reason, seconds=seconds)
-
-
-def batch_for(mean_s: float, most: int) -> int:
-    """Return how many keys to claim when a run takes `mean_s`: about `BATCH_S` worth of them."""
-    return most if mean_s * most <= BATCH_S else max(1, int(BATCH_S / mean_s))
 
 
 def described(outcome: Outcome) -> str:

@@ -137,8 +137,8 @@ MUTANTS = (
     Mutant(
         name="a batch is run on after its lease",
         file="worker/loop.py",
-        guard="if done.refused or not self._lease.held():",
-        instead="if done.refused:",
+        guard="if batch.refused or not self._lease.held():",
+        instead="if batch.refused:",
         breaks="A worker that slept between claim and run begins what another one runs.",
         scene="a-worker-sleeps",
         oracle="doubled",

@@ -61,6 +61,39 @@ def test_loops_of_all_pools_share_the_work(
     assert queue.members(keys) == [False] * len(keys)
 
 
+def test_a_run_that_hangs_holds_up_no_other_key(
+    queue: WorkQueue, redis_client: Redis, names: Names
+) -> None:
+    """Quick keys are claimed in batches; those behind one that hangs go to other workers."""
+    quick, slow, mate = workloads(3)
+    stopping, begun = threading.Event(), threading.Event()
+
+    def reconcile(claim: Claim) -> Outcome:
+        if claim.key == quick:  # now the loop takes its keys to be quick
+            queue.add([Add(key=slow), Add(key=mate)])
+        elif claim.key == slow:
+            begun.set()
+            stopping.wait(60)
+        return converged()
+
+    queue.add([Add(key=quick)])
+    crew = Crew(pool="reconcile", loops=1, reconcile=reconcile)
+    worker = threading.Thread(target=host(redis_client, names).run, args=([crew], stopping))
+    worker.start()
+    try:
+        assert begun.wait(30)
+        assert not queue.claim("reconcile", "other", limit=9, lease_s=60)  # both are the loop's
+        end = time.monotonic() + 30
+        while not (claims := queue.claim("reconcile", "other", limit=9, lease_s=60)):
+            assert time.monotonic() < end, "the key behind the one that hangs was not given back"
+            time.sleep(0.05)
+        assert [claim.key for claim in claims] == [mate]
+    finally:
+        stopping.set()
+        worker.join()
+    assert queue.members([slow]) == [False]
+
+
 def test_a_loop_that_dies_of_our_fault_ends_the_process(
     redis_client: Redis, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:

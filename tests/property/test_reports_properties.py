@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.model.bounded import EPOCH_LIMIT
 from common.model.canonical import content_hash
 from common.model.image import Os
 from common.reports.assemble import LabelPolicy, assemble, draft, metadata_patch
@@ -224,7 +225,7 @@ def test_reading_a_duration_never_fails(text: str) -> None:
 _STAMPS = st.builds(
     Stamp,
     content_hash=st.from_regex(r"[0-9a-f]{32}", fullmatch=True),
-    epoch=st.integers(0, 2**53),
+    epoch=st.integers(0, EPOCH_LIMIT),
     generation=st.integers(0, 2**53),
     inputs=st.lists(
         st.builds(StampInput, digest=_TEXT, platform=_TEXT, options=_TEXT), max_size=3

@@ -22,8 +22,9 @@ from common.queue.contract import Add, Claim, Finished, Outcome, Park, Retry, Se
 from tests.fakes.clock import FakeClock
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.queue_values import converged, image, judged, workload, workloads
+from worker.batch import BATCH_S, batch_for
 from worker.lease import Lease
-from worker.loop import BATCH_S, FLUSH_S, Loop, LoopSettings, batch_for, described
+from worker.loop import FLUSH_S, Loop, LoopSettings, described
 from worker.ports import Ports
 
 WORKER = "w1"
@@ -546,6 +547,101 @@ def test_after_a_refused_end_the_rest_of_the_batch_is_not_run(bench: Bench) -> N
     assert set(bench.ran).isdisjoint(others - {keys[1]})
 
 
+# --- a run that takes long
+
+
+def slow_one(bench: Bench, keys: Sequence[WorkKey], act: Callable[[Loop], None]) -> None:
+    """Work; while the third key of the batch runs, time passes and `act` is done."""
+
+    def reconcile(claim: Claim) -> Finished:
+        if claim.key == keys[3] and bench.ran.count(keys[3]) == 1:
+            bench.clock.advance(5.0)
+            act(loop)
+        facts = [Fact(kind="written", key=str(claim.key), data={})]
+        return Finished(outcome=converged(), facts=facts)
+
+    loop = bench.loop(reconcile)
+    loop.run()
+
+
+def test_what_waits_for_a_long_run_is_told_and_given_back(bench: Bench) -> None:
+    """A key behind one that hangs would wait as long, whoever else has time for it."""
+    keys = workloads(20)
+    bench.add(*keys)
+    seen: list[Any] = []
+
+    def act(loop: Loop) -> None:
+        loop.relieve()
+        seen.extend([list(bench.queue.reports), list(bench.queue.released)])
+        others = bench.queue.claim("reconcile", "w2", limit=64, lease_s=60)
+        seen.append([claim.key for claim in others])
+        calls = len(bench.queue.reports)
+        loop.relieve()
+        assert len(bench.queue.reports) == calls  # nothing is left to be told
+
+    slow_one(bench, keys, act)
+    reports, released, others = seen
+    assert reports[-1] == (keys[1:3], keys[3])  # and a crash will be charged to the one that runs
+    assert released == others == keys[4:]
+    assert bench.ran == keys[:4]
+    assert [str(fact.key) for fact in bench.queue.facts] == [str(key) for key in keys[:4]]
+
+
+def test_a_short_run_is_left_alone(bench: Bench) -> None:
+    """The heartbeat comes at any moment."""
+    keys = workloads(20)
+    bench.add(*keys)
+
+    def act(loop: Loop) -> None:
+        bench.clock.advance(-0.001)
+        loop.relieve()
+
+    slow_one(bench, keys, act)
+    assert bench.queue.released == []
+    assert bench.ran == keys
+
+
+def test_between_two_runs_nothing_is_given_back(bench: Bench) -> None:
+    """The loop itself is at it then."""
+    bench.add(*workloads(3))
+    loop = bench.loop(lambda _: converged())
+    loop.relieve()
+    loop.run()
+    bench.clock.advance(5.0)
+    loop.relieve()
+    assert bench.queue.released == []
+
+
+def test_a_lease_that_is_lost_gives_nothing_back(bench: Bench) -> None:
+    """It is others' by now; the loop finds out when the run ends."""
+    keys = workloads(20)
+    bench.add(*keys)
+
+    def act(loop: Loop) -> None:
+        bench.clock.advance(3600)
+        loop.relieve()
+
+    slow_one(bench, keys, act)
+    assert bench.queue.released == []
+
+
+def test_an_end_that_was_refused_meanwhile_is_noticed(bench: Bench) -> None:
+    """As any other refusal: what is on record for us is compared before the next claim."""
+    keys = workloads(20)
+    bench.add(*keys)
+
+    def act(loop: Loop) -> None:
+        bench.queue.recover(WORKER, ())
+        recoveries.append(bench.queue.recoveries)
+        loop.relieve()
+
+    recoveries: list[int] = []
+    slow_one(bench, keys, act)
+    assert bench.queue.recoveries > recoveries[0]
+    assert bench.hooks.refusals == 2 + 1  # two that had ended, and the long one
+    assert bench.left == set()
+
+
 # --- Redis away
 
 
@@ -622,6 +718,33 @@ def test_an_end_whose_reply_was_lost_is_told_again_and_counts_once(
     assert [type(outcome) for _, outcome in flaky.queue.outcomes] == [Settled]
     assert flaky.queue.resent[-1]
     assert flaky.hooks.refusals == 0  # a token that its own first call used up is no news
+
+
+@pytest.mark.parametrize("ran", [False, True], ids=["request lost", "reply lost"])
+def test_a_relief_whose_reply_was_lost_is_told_again_and_counts_once(
+    flaky: Bench, *, ran: bool
+) -> None:
+    """Ends, facts and keys: nothing is told twice, nothing is forgotten."""
+    keys = workloads(20)
+    flaky.add(*keys)
+
+    def act(loop: Loop) -> None:
+        faults(flaky).append(("complete", ran))
+        with pytest.raises(SourceUnavailableError):
+            loop.relieve()
+
+    slow_one(flaky, keys, act)
+    told = [claim for claim, _ in flaky.queue.outcomes]
+    assert sorted(map(str, told)) == sorted(map(str, keys))
+    assert sorted(map(str, flaky.ran)) == sorted(map(str, keys))
+    assert flaky.hooks.refusals == 0
+    assert flaky.left == set()
+    resent = [
+        done
+        for (done, _), again in zip(flaky.queue.reports, flaky.queue.resent, strict=True)
+        if again
+    ]
+    assert resent == [keys[1:3]]  # and what ended since is in a report of its own
 
 
 def in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
