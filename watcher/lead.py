@@ -10,6 +10,10 @@ import structlog
 
 _log = structlog.get_logger()
 
+# Of the checks, which come every second. A flush is noticed by each; a restart by the check after
+# one that failed, or by this.
+_LIFE_EVERY = 5
+
 
 class Fences(Protocol):
     """Hands out fences; raises TransientError."""
@@ -76,6 +80,7 @@ class Lead:
         self._digest = digest
         self._highest_stamp = highest_stamp
         self._run_id = ports.lives.run_id()
+        self._known_for = _LIFE_EVERY  # checks until Redis' life is looked at again
         self.fence = ports.fences.take()
         self.epoch = ports.epochs.publish(digest, at_least=highest_stamp(), fence=self.fence)
 
@@ -86,8 +91,10 @@ class Lead:
         id) may have lost the last second; a flush loses all, and shows as an epoch that is gone.
         Raises TransientError, StaleFenceError.
         """
-        run_id = self._ports.lives.run_id()
+        known_for, self._known_for = self._known_for - 1, 0  # 0: should one of these calls fail
+        run_id = self._run_id if known_for > 0 else self._ports.lives.run_id()
         published = self._ports.epochs.current()
+        self._known_for = known_for if known_for > 0 else _LIFE_EVERY
         if published > self.epoch:
             # A newer watcher leads, or will in a moment: our next write is refused.
             return ""

@@ -7,6 +7,8 @@ a page must not wait for Redis or the API server.
 from __future__ import annotations
 
 import http.server
+import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +24,6 @@ from common.model.errors import PreconditionError
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
-_CLOSE_POLL_S = 0.4  # how soon `close` is noticed; requests wake the server at once
 _TEXT = "text/plain; charset=utf-8"
 _PIECE_BYTES = 64 * 1024
 
@@ -70,19 +71,25 @@ class ProbeServer:
         """
         self._server = _listen(host, port, routes)
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            args=(_CLOSE_POLL_S,),
-            name=f"http-{self.port}",
-            daemon=True,
-        )
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name=f"http-{self.port}", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        """Accept until the end. `serve_forever` would wake up twice a second to look for it."""
+        poll = select.poll()
+        for descriptor in (self._server.fileno(), self._wake_read):
+            poll.register(descriptor, select.POLLIN)
+        while all(descriptor != self._wake_read for descriptor, _ in poll.poll()):
+            self._server.handle_request()
 
     def close(self) -> None:
         """Stop serving and free the port."""
-        self._server.shutdown()
-        self._server.server_close()
+        os.write(self._wake_write, b"x")
         self._thread.join()
+        self._server.server_close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +111,7 @@ def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    timeout = 0.0  # a client that is gone again must not hold up the end
     # A closing process does not wait for a scraper that hangs; the connection's deadline ends it.
     block_on_close = False
 

@@ -94,8 +94,8 @@ def test_another_life_of_redis_is_swept(*, flushed: bool) -> None:
         stage.synced(),
         *[rest] * 6,
         lose,
-        stage.later(2),
-        *[rest] * 6,
+        *[step for _ in range(5) for step in (stage.later(2), rest, rest)],
+        *[rest] * 4,
     )
     assert stage.kinds().count("swept") == 2
     assert WEB in stage.tables.waiting

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
+from common.model.errors import SourceUnavailableError
 from common.model.key import ClusterKey, WorkKey, WorkloadKey
 from common.queue.contract import Add, Lane
 from common.state.settled import SettledRow
@@ -27,6 +28,10 @@ HASH = "ab" * 16
 WEB = b.key("ReplicaSet", "web")
 IDLE_S = 0.2
 ANY = 1_000_000  # an allowance that no sweep here exceeds
+
+
+def _away() -> int:
+    raise SourceUnavailableError("Redis: gone")
 
 
 def _workloads(count: int) -> list[Change]:
@@ -397,9 +402,22 @@ def test_redis_that_is_another_than_before_is_noticed_once(*, flushed: bool) -> 
         stage.tables.flush()
     else:
         stage.tables.life = "life-2"
-    assert stage.lead.check() == ("DataLost" if flushed else "Restarted")
-    assert stage.lead.check() == ""
+    whys = [why for _ in range(12) if (why := stage.lead.check())]
+    assert whys == ["DataLost" if flushed else "Restarted"]
     assert stage.lead.epoch == stage.tables.epoch == epoch, "the same settings, the same epoch"
+
+
+def test_after_a_look_that_failed_a_restart_is_noticed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Redis was away: nobody waits for the fifth look then."""
+    stage = _Stage()
+    with monkeypatch.context() as away:
+        away.setattr(stage.tables, "current", _away)
+        with pytest.raises(SourceUnavailableError):
+            stage.lead.check()
+    stage.tables.life = "life-2"
+    assert stage.lead.check() == "Restarted"
 
 
 def test_a_newer_watchers_epoch_is_left_standing() -> None:

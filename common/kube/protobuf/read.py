@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from common.kube.protobuf.messages import MisfitError, Parsed, contents, message_class, parse
+from common.kube.protobuf.remembered import Remembered
 from common.kube.wire import (
     ContainerSpec,
     ContainerState,
@@ -61,22 +62,24 @@ class Reader:
     def __init__(self, kind: str) -> None:
         """Raise KeyError for a kind that the schema does not know."""
         self._build = _BUILDERS[kind]
+        self._build_wrapped = _WatchedPods().build if kind == "Pod" else self._build
         self._message = message_class(kind)
         self._wrapped = message_class(f"Wrapped{kind}")
 
     def read(self, raw: bytes) -> Readable:
         """Return an object. Raises MisfitError, also for a time that no calendar has."""
-        return self._built(parse(self._message, raw))
+        return _built(self._build, parse(self._message, raw))
 
     def read_wrapped(self, data: bytes) -> Readable:
         """Return an object from its envelope. Raises MisfitError as `read` does."""
-        return self._built(parse(self._wrapped, contents(data)).raw)
+        return _built(self._build_wrapped, parse(self._wrapped, contents(data)).raw)
 
-    def _built(self, message: Parsed) -> Readable:
-        try:
-            return self._build(message)
-        except (ValueError, OverflowError, OSError) as exc:  # what `fromtimestamp` raises
-            raise MisfitError(str(exc)) from exc
+
+def _built(build: Callable[[Parsed], Readable], message: Parsed) -> Readable:
+    try:
+        return build(message)
+    except (ValueError, OverflowError, OSError) as exc:  # what `fromtimestamp` raises
+        raise MisfitError(str(exc)) from exc
 
 
 def has_schema(kind: str) -> bool:
@@ -174,13 +177,12 @@ def _pod_status(found: Parsed) -> PodStatus:
 def _statuses(found: Sequence[Parsed]) -> tuple[ContainerStatus, ...] | None:
     if not found:
         return None
-    return tuple(
-        [
-            ContainerStatus(
-                name=each.name, image=each.image, image_id=each.imageID, state=_state(each.state)
-            )
-            for each in found
-        ]
+    return tuple([_status(each) for each in found])
+
+
+def _status(found: Parsed) -> ContainerStatus:
+    return ContainerStatus(
+        name=found.name, image=found.image, image_id=found.imageID, state=_state(found.state)
     )
 
 
@@ -195,6 +197,31 @@ def _state(found: Parsed) -> ContainerState:
         running=_PRESENT if running else None,
         terminated=_PRESENT if terminated else None,
     )
+
+
+class _WatchedPods:
+    """Builds Pods of events: nine of ten say that a condition has changed, and nothing else."""
+
+    def __init__(self) -> None:
+        spec, status = message_class("PodSpec"), message_class("ContainerStatus")
+        self._spec = Remembered(lambda raw: _pod_spec(parse(spec, raw)))
+        self._status = Remembered(lambda raw: _status(parse(status, raw)))
+
+    def build(self, found: Parsed) -> Pod:
+        status = found.status
+        return Pod(
+            metadata=_meta(found.metadata),
+            spec=self._spec(found.spec),
+            status=PodStatus(
+                phase=status.phase,
+                container_statuses=self._statuses(status.containerStatuses),
+                init_container_statuses=self._statuses(status.initContainerStatuses),
+                ephemeral_container_statuses=self._statuses(status.ephemeralContainerStatuses),
+            ),
+        )
+
+    def _statuses(self, found: Sequence[bytes]) -> tuple[ContainerStatus, ...] | None:
+        return tuple([self._status(each) for each in found]) if found else None
 
 
 def _node(found: Parsed) -> Node:

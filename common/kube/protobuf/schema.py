@@ -186,9 +186,22 @@ KINDS = (
 # Other views of the same bytes. An envelope whose contents are known is parsed in one go, which
 # saves a parse and a copy of the object for each event. Every list has its parts at 1 and 2; its
 # items are left as bytes, so that one that cannot be read costs only itself. A name is read alone
-# where even the metadata does not fit.
+# where even the metadata does not fit. Of a Pod in an event the parts that rarely change are left
+# as bytes too (`remembered`).
 VIEWS: Mapping[str, Fields] = {
     **{f"Wrapped{kind}": {"raw": Field(2, kind)} for kind in KINDS},
+    "WrappedPod": {"raw": Field(2, "WatchedPod")},
+    "WatchedPod": {
+        "metadata": Field(1, "ObjectMeta"),
+        "spec": Field(2, "bytes"),
+        "status": Field(3, "WatchedPodStatus"),
+    },
+    "WatchedPodStatus": {
+        "phase": Field(1, "string"),
+        "containerStatuses": _many(8, "bytes"),
+        "initContainerStatuses": _many(10, "bytes"),
+        "ephemeralContainerStatuses": _many(13, "bytes"),
+    },
     "AnyList": {"metadata": Field(1, "ListMeta"), "items": _many(2, "bytes")},
     "Named": {"metadata": Field(1, "NameMeta")},
     "NameMeta": {
