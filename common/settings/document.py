@@ -23,8 +23,8 @@ Our own names begin with `SLUICE_`.
   message that lists every fault at once.
 - Variables that Kubernetes adds for Services (`SLUICE_…_SERVICE_HOST`, `SLUICE_…_PORT_…`) are
   passed over.
-- A setting of trivy-operator's that this version does not honour is a warning when it is set to
-  something else than its default.
+- A setting that this version does not honour is a warning when it is set to something else than its
+  default.
 - ✎ marks settings that change what reports hold or which reports exist: a new value makes every
   workload's reports be looked at again, spread over time.
 - ⚲ marks settings that say which workloads are looked at, or what of them: a new value makes those
@@ -41,7 +41,7 @@ def markdown() -> str:
         parts.append(f"## {group}\n\n{_table(rows)}")
     parts.append(
         "## Known, not honoured yet\n\n"
-        "trivy-operator's settings that parse and do nothing in this version.\n\n"
+        "Settings that parse and do nothing in this version.\n\n"
         + _unhonoured_table(row for row in ROWS if not row.honoured)
     )
     return "\n".join(parts)

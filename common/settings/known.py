@@ -100,13 +100,6 @@ _OPERATOR = (
     ("OPERATOR_WEBHOOK_BROADCAST_TIMEOUT", _DURATION, "30s", _NOT_YET),
     ("OPERATOR_WEBHOOK_BROADCAST_CUSTOM_HEADERS", _TEXT, "", _NOT_YET),
     ("OPERATOR_SEND_DELETED_REPORTS", _FLAG, "false", _NOT_YET),
-    (
-        "OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
-        _FLAG,
-        "true",
-        "the worker's RBAC decides which pull secrets it may read",
-    ),
-    ("OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES", _TEXT, "", _NOT_YET),
     ("OPERATOR_BUILT_IN_TRIVY_SERVER", _FLAG, "false", "the match pool always runs one"),
     ("CONTROLLER_CACHE_SYNC_TIMEOUT", _DURATION, "5m", "a slow first list never ends the process"),
     ("OPERATOR_ALTERNATE_REPORT_STORAGE_ENABLED", _FLAG, "false", _NOT_YET),
@@ -126,9 +119,6 @@ _TRIVY = (
     ("TRIVY_TOKEN", _TEXT, "", _NOT_YET),
     ("TRIVY_TOKEN_HEADER", _TEXT, "Trivy-Token", _NOT_YET),
     ("TRIVY_CUSTOM_HEADERS", _TEXT, "", _NOT_YET),
-    ("TRIVY_IGNOREFILE", _TEXT, "", _NOT_YET),
-    ("TRIVY_IGNORE_POLICY", _TEXT, "", _NOT_YET),
-    ("TRIVY_NON_SSL", _FLAG, "false", "use TRIVY_INSECURE"),
     ("TRIVY_USERNAME", _TEXT, "", "credentials come from pull secrets"),
     ("TRIVY_PASSWORD", _TEXT, "", "credentials come from pull secrets"),
 )

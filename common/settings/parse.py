@@ -14,19 +14,24 @@ import msgspec
 
 from common.model.errors import SettingsError
 from common.reports.duration import go_duration
-from common.settings import ours, upstream
+from common.settings import images, ours, upstream
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, PREFIX, ROWS
 from common.settings.value import (
+    CredentialSettings,
+    Filters,
     KubeSettings,
+    Limits,
     OpsSettings,
     PipelineSettings,
     RedisSettings,
+    Registries,
     ReportSettings,
     Scanners,
     Scope,
     Settings,
     TrivySettings,
+    Verify,
 )
 
 T = TypeVar("T")
@@ -89,6 +94,21 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
         ),
         reports=_reports(reading),
         trivy=_trivy(reading, data_dir),
+        registries=Registries(
+            registry_mirrors=reading.get(images.REGISTRY_MIRRORS),
+            insecure_registries=reading.get(images.INSECURE_REGISTRIES),
+            plain_registries=reading.get(images.NON_SSL_REGISTRIES),
+            all_plain=reading.get(images.NON_SSL),
+            insecure_databases=reading.get(images.DB_REPOSITORY_INSECURE),
+        ),
+        credentials=_credentials(reading),
+        filters=_filters(reading),
+        verify=Verify(
+            report_ttl_s=reading.get(upstream.REPORT_TTL),
+            rescan_window=reading.get(images.RESCAN_WINDOW),
+            refresh_over_s=reading.get(images.REFRESH_OVER_S),
+        ),
+        limits=_limits(reading),
         redis=RedisSettings(
             address=reading.get(ours.REDIS_URL),
             password_file=reading.get(ours.REDIS_PASSWORD_FILE),
@@ -102,7 +122,9 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
         pipeline=_pipeline(reading),
         ops=_ops(reading, data_dir),
         projection={
-            row.name: msgspec.to_builtins(reading.get(row)) for row in ROWS if row.shapes_reports
+            row.name: msgspec.to_builtins(reading.get(row))
+            for row in ROWS
+            if row.shapes_reports and row.honoured  # what does nothing must run nothing
         },
         warnings=tuple(reading.warnings),
     )
@@ -116,6 +138,8 @@ def _scope(reading: _Reading) -> Scope:
         target_workloads=reading.get(upstream.TARGET_WORKLOADS),
         only_current_revisions=reading.get(upstream.ONLY_CURRENT_REVISIONS),
         skip_labels=reading.get(ours.SKIP_RESOURCE_BY_LABELS),
+        exclude_images=reading.get(images.EXCLUDE_IMAGES),
+        skip_init_containers=reading.get(images.SKIP_INIT_CONTAINERS),
         platform=reading.get(ours.PLATFORM),
     )
 
@@ -140,6 +164,7 @@ def _trivy(reading: _Reading, data_dir: str) -> TrivySettings:
         server_url=reading.get(ours.TRIVY_SERVER_URL),
         matcher_address=reading.get(ours.MATCHER_ADDRESS),
         matcher_advertised_url=reading.get(ours.MATCHER_ADVERTISED_URL),
+        token_file=reading.get(images.TRIVY_TOKEN_FILE),
         db_repository=reading.get(upstream.DB_REPOSITORY),
         java_db_repository=reading.get(upstream.JAVA_DB_REPOSITORY),
         insecure=reading.get(upstream.INSECURE),
@@ -148,6 +173,43 @@ def _trivy(reading: _Reading, data_dir: str) -> TrivySettings:
         scanner_socket=reading.get(ours.SCANNER_SOCKET) or f"{data_dir}/scanner.sock",
         scanner_jobs=reading.get(ours.SCANNER_JOBS),
         scanner_memory_mb=reading.get(ours.SCANNER_MEMORY_MB),
+    )
+
+
+def _credentials(reading: _Reading) -> CredentialSettings:
+    return CredentialSettings(
+        database_username_file=reading.get(images.DB_REPOSITORY_USERNAME_FILE),
+        database_password_file=reading.get(images.DB_REPOSITORY_PASSWORD_FILE),
+        registry_secrets=reading.get(images.PRIVATE_REGISTRY_SECRETS),
+        workload_secrets=reading.get(images.ACCESS_GLOBAL_SECRETS),
+        provider_config=reading.get(images.CREDENTIAL_PROVIDER_CONFIG),
+        provider_bin_dir=reading.get(images.CREDENTIAL_PROVIDER_BIN_DIR),
+    )
+
+
+def _filters(reading: _Reading) -> Filters:
+    older = reading.get(images.VULN_TYPE)
+    return Filters(
+        ignore_file=reading.get(images.IGNORE_FILE),
+        ignore_rules=reading.get(images.IGNORE_RULES),
+        ignore_policy=reading.get(images.IGNORE_POLICY),
+        ignore_policies=reading.get(images.IGNORE_POLICIES),
+        vex_files=reading.get(images.VEX),
+        package_types=tuple(kind for kind in reading.get(images.PKG_TYPES) if kind in older),
+        ignore_statuses=reading.get(images.IGNORE_STATUS),
+        sbom_sources=reading.get(images.SBOM_SOURCES),
+    )
+
+
+def _limits(reading: _Reading) -> Limits:
+    return Limits(
+        max_image_bytes=reading.get(images.MAX_IMAGE_SIZE),
+        scratch_mb=reading.get(images.SCRATCH_MB),
+        layer_cache_gb=reading.get(images.LAYER_CACHE_GB),
+        pulls_per_min=reading.get(images.REGISTRY_PULLS_PER_MIN),
+        concurrent_pulls=reading.get(images.REGISTRY_CONCURRENT_PULLS),
+        pull_proxy=reading.get(images.PULL_PROXY),
+        verify_layers=reading.get(images.VERIFY_LAYERS),
     )
 
 
@@ -190,9 +252,8 @@ def _check_known(reading: _Reading, row: Setting[object]) -> None:
     """Warn where a setting that is not honoured says something else than its default."""
     if row.honoured or reading.get(row) == row.format.read(row.default):
         return
-    reading.warnings.append(
-        f"{row.name} is trivy-operator's and not honoured in this version: {row.instead}"
-    )
+    whose = "trivy-operator's and " if row.upstream else ""
+    reading.warnings.append(f"{row.name} is {whose}not honoured in this version: {row.instead}")
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
@@ -222,10 +283,22 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _contradictions(settings: Settings) -> list[str]:
+    found = []
     address = settings.redis.address
     if address is not None and address.password and settings.redis.password_file:
-        return ["SLUICE_REDIS_PASSWORD_FILE is set and SLUICE_REDIS_URL has a password; keep one"]
-    return []
+        found.append(
+            "SLUICE_REDIS_PASSWORD_FILE is set and SLUICE_REDIS_URL has a password; keep one"
+        )
+    if not settings.filters.package_types:
+        found.append("TRIVY_PKG_TYPES and TRIVY_VULN_TYPE have no type in common; keep one")
+    if bool(settings.credentials.database_username_file) != bool(
+        settings.credentials.database_password_file
+    ):
+        found.append(
+            "SLUICE_DB_REPOSITORY_USERNAME_FILE and SLUICE_DB_REPOSITORY_PASSWORD_FILE belong "
+            "together; set both"
+        )
+    return found
 
 
 def _told(faults: list[str]) -> str:

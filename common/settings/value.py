@@ -9,6 +9,7 @@ from common.model.canonical import ContentHash, content_hash
 from common.model.policies import Change
 from common.model.redis_address import RedisAddress
 from common.settings.formats import BindAddress
+from common.settings.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Scope:
     target_workloads: tuple[str, ...]  # kinds, as `WORKLOAD_KINDS` spells them
     only_current_revisions: bool
     skip_labels: tuple[str, ...]  # label keys
+    exclude_images: tuple[str, ...]  # globs
+    skip_init_containers: bool
     platform: str  # of all nodes, which are not watched then; empty: each tells its own
 
 
@@ -55,6 +58,7 @@ class TrivySettings:
     server_url: str  # empty: the one that the matcher announces
     matcher_address: BindAddress
     matcher_advertised_url: str  # empty: from the address
+    token_file: str  # of the match server's token; empty: none is set
     db_repository: str  # empty: Trivy's default
     java_db_repository: str
     insecure: bool
@@ -63,6 +67,65 @@ class TrivySettings:
     scanner_socket: str  # path of a Unix socket
     scanner_jobs: int
     scanner_memory_mb: int  # 0: no limit of our own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registries:
+    """How registries are reached."""
+
+    registry_mirrors: tuple[tuple[str, str], ...]  # prefix and what replaces it, longest first
+    insecure_registries: tuple[str, ...]  # hosts whose certificates are not checked
+    plain_registries: tuple[str, ...]  # hosts that may be asked over plain HTTP
+    all_plain: bool  # every registry may be asked over plain HTTP
+    insecure_databases: bool  # both, for the databases' registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialSettings:
+    """Where credentials for registries come from. Names and paths only."""
+
+    database_username_file: str  # empty: none
+    database_password_file: str
+    registry_secrets: tuple[tuple[str, tuple[str, ...]], ...]  # names by namespace
+    workload_secrets: bool  # whether those of workloads and of their accounts are read
+    provider_config: str  # path of a CredentialProviderConfig; empty: none
+    provider_bin_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which findings reports leave out, as Trivy would."""
+
+    ignore_file: str  # path
+    ignore_rules: str  # the text of one
+    ignore_policy: str  # path
+    ignore_policies: tuple[tuple[str, str], ...]  # Rego texts by what they count for
+    vex_files: tuple[str, ...]
+    package_types: tuple[str, ...]
+    ignore_statuses: tuple[str, ...]
+    sbom_sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """How often what is known about an image is checked again."""
+
+    report_ttl_s: float | None  # the oldest that a report may be unchecked; None: for ever
+    rescan_window: Window | None  # None: at any time
+    refresh_over_s: int  # over how long a new Trivy's work is spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What images may cost. Rates are by host; `*` is every other."""
+
+    max_image_bytes: int  # 0: no limit
+    scratch_mb: int  # for each job; 0: no limit of our own
+    layer_cache_gb: int  # 0: no limit of our own
+    pulls_per_min: tuple[tuple[str, float], ...]
+    concurrent_pulls: tuple[tuple[str, float], ...]
+    pull_proxy: bool
+    verify_layers: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +183,11 @@ class Settings:
     scanners: Scanners
     reports: ReportSettings
     trivy: TrivySettings
+    registries: Registries
+    credentials: CredentialSettings
+    filters: Filters
+    verify: Verify
+    limits: Limits
     redis: RedisSettings
     kube: KubeSettings
     pipeline: PipelineSettings

@@ -1,0 +1,336 @@
+"""Settings about images: registries and credentials, filters, bounds, and how often to look again.
+
+trivy-operator has most of them as keys of its ConfigMaps; where Trivy or the operator has an
+environment variable of the same meaning, that name, format and default hold.
+"""
+
+from __future__ import annotations
+
+from common.settings import formats, image_formats
+from common.settings.setting import Setting
+
+_NOT_YET = "this version has no such feature yet"
+
+# Registries.
+REGISTRY_MIRRORS = Setting(
+    name="SLUICE_REGISTRY_MIRRORS",
+    format=image_formats.MIRRORS,
+    group="Trivy",
+    meaning="Where images are pulled from instead, by prefix of their full name; the longest "
+    "prefix counts, and reports keep the image's own name "
+    "(trivy-operator's `trivy.registry.mirror.*`).",
+    honoured=False,
+    instead=_NOT_YET,
+)
+INSECURE_REGISTRIES = Setting(
+    name="SLUICE_INSECURE_REGISTRIES",
+    format=image_formats.HOSTS,
+    group="Trivy",
+    meaning="Registries whose certificates need nobody to vouch for them "
+    "(trivy-operator's `trivy.insecureRegistry.*`).",
+    honoured=False,
+    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
+)
+NON_SSL_REGISTRIES = Setting(
+    name="SLUICE_NON_SSL_REGISTRIES",
+    format=image_formats.HOSTS,
+    group="Trivy",
+    meaning="Registries that may be asked over plain HTTP "
+    "(trivy-operator's `trivy.nonSslRegistry.*`).",
+    honoured=False,
+    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
+)
+NON_SSL = Setting(
+    name="TRIVY_NON_SSL",
+    format=formats.FLAG,
+    default="false",
+    group="Trivy",
+    meaning="Whether every registry may be asked over plain HTTP.",
+    upstream=True,
+    honoured=False,
+    instead="use TRIVY_INSECURE",
+)
+DB_REPOSITORY_INSECURE = Setting(
+    name="SLUICE_DB_REPOSITORY_INSECURE",
+    format=formats.FLAG,
+    default="false",
+    group="Trivy",
+    meaning="Whether the databases' registry may use plain HTTP or a certificate that nobody "
+    "vouches for (trivy-operator's `trivy.dbRepositoryInsecure`).",
+    honoured=False,
+    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
+)
+
+# Credentials; none of these holds one itself.
+DB_REPOSITORY_USERNAME_FILE = Setting(
+    name="SLUICE_DB_REPOSITORY_USERNAME_FILE",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="A file with the user name for the databases' registry "
+    "(trivy-operator's `trivy.dbRepositoryUsername`).",
+    honoured=False,
+    instead=_NOT_YET,
+)
+DB_REPOSITORY_PASSWORD_FILE = Setting(
+    name="SLUICE_DB_REPOSITORY_PASSWORD_FILE",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="A file with the password for the databases' registry "
+    "(trivy-operator's `trivy.dbRepositoryPassword`).",
+    honoured=False,
+    instead=_NOT_YET,
+)
+PRIVATE_REGISTRY_SECRETS = Setting(
+    name="OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
+    format=image_formats.SECRETS,
+    group="Trivy",
+    meaning="Pull secrets to use for every workload of a namespace, besides its own.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+)
+ACCESS_GLOBAL_SECRETS = Setting(
+    name="OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
+    format=formats.FLAG,
+    default="true",
+    group="Trivy",
+    meaning="Whether the pull secrets of workloads and of their service accounts are read.",
+    upstream=True,
+    honoured=False,
+    instead="the worker's RBAC decides which pull secrets it may read",
+)
+CREDENTIAL_PROVIDER_CONFIG = Setting(
+    name="SLUICE_CREDENTIAL_PROVIDER_CONFIG",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="A kubelet's CredentialProviderConfig: programs that give credentials for images.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+CREDENTIAL_PROVIDER_BIN_DIR = Setting(
+    name="SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="The folder of those programs, as a kubelet's `--image-credential-provider-bin-dir`.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+TRIVY_TOKEN_FILE = Setting(
+    name="SLUICE_TRIVY_TOKEN_FILE",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="A file with the token that the match server asks for "
+    "(trivy-operator's `trivy.serverToken`).",
+    honoured=False,
+    instead=_NOT_YET,
+)
+
+# Filters.
+IGNORE_FILE = Setting(
+    name="TRIVY_IGNOREFILE",
+    format=formats.PATH,
+    group="Reports",
+    meaning="A file of findings to leave out, plain or YAML, as Trivy reads it.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+IGNORE_RULES = Setting(
+    name="SLUICE_IGNORE_RULES",
+    format=formats.TEXT,
+    group="Reports",
+    meaning="The text of such a file (trivy-operator's `trivy.ignoreFile`).",
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+IGNORE_POLICY = Setting(
+    name="TRIVY_IGNORE_POLICY",
+    format=formats.PATH,
+    group="Reports",
+    meaning="A Rego file that says which findings to leave out.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+IGNORE_POLICIES = Setting(
+    name="SLUICE_IGNORE_POLICIES",
+    format=image_formats.POLICIES,
+    group="Reports",
+    meaning="Rego texts by what they count for: an empty name for all, `namespace`, or "
+    "`namespace.name` of a workload; the closest counts "
+    "(trivy-operator's `trivy.ignorePolicy.*`).",
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+VEX = Setting(
+    name="TRIVY_VEX",
+    format=formats.NAMES,
+    group="Reports",
+    meaning="VEX documents that say which findings do not affect an image.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+PKG_TYPES = Setting(
+    name="TRIVY_PKG_TYPES",
+    format=image_formats.PACKAGE_TYPE_LIST,
+    default="os,library",
+    group="Reports",
+    meaning="The types of packages whose vulnerabilities are looked for.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+VULN_TYPE = Setting(
+    name="TRIVY_VULN_TYPE",
+    format=image_formats.PACKAGE_TYPE_LIST,
+    default="os,library",
+    group="Reports",
+    meaning="The older name of `TRIVY_PKG_TYPES` (trivy-operator's `trivy.vulnType`); "
+    "where both are set, what both name counts.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+IGNORE_STATUS = Setting(
+    name="TRIVY_IGNORE_STATUS",
+    format=image_formats.STATUS_LIST,
+    group="Reports",
+    meaning="Vulnerabilities whose status is one of these are left out.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+SBOM_SOURCES = Setting(
+    name="TRIVY_SBOM_SOURCES",
+    format=image_formats.SBOM_SOURCE_LIST,
+    group="Reports",
+    meaning="Where Trivy looks for an SBOM of the image before it analyses the image itself.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
+EXCLUDE_IMAGES = Setting(
+    name="SLUICE_EXCLUDE_IMAGES",
+    format=formats.NAMES,
+    group="Scope",
+    meaning="Images that are not scanned, as globs in which `*` stops at a slash "
+    "(trivy-operator's `scanJob.excludeImages`).",
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_rows=True,
+)
+SKIP_INIT_CONTAINERS = Setting(
+    name="SLUICE_SKIP_INIT_CONTAINERS",
+    format=formats.FLAG,
+    default="false",
+    group="Scope",
+    meaning="Whether init containers are left out (trivy-operator's `scanJob.skipInitContainers`).",
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_rows=True,
+)
+
+# Looking again.
+RESCAN_WINDOW = Setting(
+    name="SLUICE_RESCAN_WINDOW",
+    format=image_formats.WINDOW,
+    group="Pipeline",
+    meaning="When images are looked at again for their age, in UTC: five fields of cron for the "
+    "beginning and how long it lasts, such as `0 22 * * * 6h`; empty: at any time.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+REFRESH_OVER_S = Setting(
+    name="SLUICE_REFRESH_OVER_S",
+    format=formats.whole(1, 30 * 86_400),
+    default="86400",
+    unit="s",
+    group="Pipeline",
+    meaning="Over how long the images are spread that a new Trivy analyses again.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+
+# Bounds.
+MAX_IMAGE_SIZE = Setting(
+    name="TRIVY_MAX_IMAGE_SIZE",
+    format=image_formats.SIZE,
+    group="Trivy",
+    meaning="Larger images are not unpacked; empty: no limit.",
+    upstream=True,
+    honoured=False,
+    instead=_NOT_YET,
+)
+SCRATCH_MB = Setting(
+    name="SLUICE_SCRATCH_MB",
+    format=formats.whole(0, 16_777_216),
+    default="0",
+    unit="MB",
+    group="Trivy",
+    meaning="How much disk one inventory may use; 0: only the volume's own limit counts.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+LAYER_CACHE_GB = Setting(
+    name="SLUICE_LAYER_CACHE_GB",
+    format=formats.whole(0, 1_048_576),
+    default="0",
+    unit="GB",
+    group="Trivy",
+    meaning="How large the match server's layer cache may grow before it begins anew; "
+    "0: only the volume's own limit counts.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+REGISTRY_PULLS_PER_MIN = Setting(
+    name="SLUICE_REGISTRY_PULLS_PER_MIN",
+    format=image_formats.RATES,
+    group="Pipeline",
+    meaning="How many images all workers together pull from a registry in a minute, such as "
+    "`index.docker.io=1.5,*=120`; a registry that is not named has no limit.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+REGISTRY_CONCURRENT_PULLS = Setting(
+    name="SLUICE_REGISTRY_CONCURRENT_PULLS",
+    format=image_formats.RATES,
+    group="Pipeline",
+    meaning="How many images all workers together pull from a registry at the same time, such as "
+    "`*=8`; a registry that is not named has no limit.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+PULL_PROXY = Setting(
+    name="SLUICE_PULL_PROXY",
+    format=formats.FLAG,
+    default="true",
+    group="Trivy",
+    meaning="Whether layers reach Trivy through the scanner, which counts and checks them; "
+    "`false`: Trivy pulls by itself.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+VERIFY_LAYERS = Setting(
+    name="SLUICE_VERIFY_LAYERS",
+    format=formats.FLAG,
+    default="true",
+    group="Trivy",
+    meaning="Whether the scanner checks that a layer unpacks to what its image says.",
+    honoured=False,
+    instead=_NOT_YET,
+)
+
+# Collected, not listed: no row can be forgotten.
+ROWS: tuple[Setting[object], ...] = tuple(
+    row for row in list(globals().values()) if isinstance(row, Setting)
+)
