@@ -1,7 +1,8 @@
 """What is kept about one image: the inventory (once per digest) and the match (per database).
 
 Both are allow-listed projections of Trivy's output: nothing of the image's environment, history or
-labels is ever stored. Wire format v1: JSON. Pure.
+labels is ever stored. Wire format v1: JSON; a field that is added has a default and is left out
+where it has it, so that older records decode and hash as before. Pure.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     package_type: str = ""
     package_path: str = ""
     purl: str = ""
+    # What Trivy's own filters go by; `severity` is the one that trivy-operator shows.
+    own_severity: str = ""  # empty: an older match, which did not keep it
+    status: str = ""  # Trivy's word, such as `will_not_fix`; empty: an older match
+    cwe_ids: tuple[str, ...] = ()
 
 
 class Os(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +100,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     inventory: Inventory | None = None
     match: Match | None = None
     failure: Failure | None = None
+    # When the match server was last asked about it, Unix seconds by Redis' clock; None: never, or
+    # before this was kept.
+    verified_at: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -102,7 +110,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.inventory is not None and self.match is not None
 
 
-class ImageUse(msgspec.Struct, frozen=True, kw_only=True):
+class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one workload names an image: what a worker needs to pull it. Names only, no secrets."""
 
     workload: str  # wire form of its key
@@ -111,3 +119,7 @@ class ImageUse(msgspec.Struct, frozen=True, kw_only=True):
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
+    skip_files: tuple[
+        str, ...
+    ] = ()  # of the workload's annotations, which win over the settings; empty: none
+    skip_dirs: tuple[str, ...] = ()
