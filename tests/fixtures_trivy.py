@@ -24,6 +24,7 @@ from sandbox import vulndb
 from sandbox.images import Pushed, push_samples
 from sandbox.registry import Registry
 from tests.fixtures_sandbox import lacking
+from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, ScanOptions, SocketScanner
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.vulnerability_database import Database
@@ -151,6 +152,7 @@ def inventory_job(image: str, server_url: str, **fields: object) -> InventoryJob
     """Return a job for one pinned image with `fields` changed."""
     values: dict[str, object] = {
         "reference": image,
+        "access": Access(mirrored_name=image.partition("@")[0], plain=False, verify=True),
         "platform": "linux-amd64",
         "options": ScanOptions(),
         "server_url": server_url,

@@ -35,6 +35,7 @@ from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from worker.deliver import KubeAnnouncer
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import Keyring
 from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
@@ -158,7 +159,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
             resolver=GuardedRegistry(registry=HttpRegistry(), guard=parts.guard),
             keys=parts.keyring(),
             options=scan_options(settings).digest(),
-            insecure=settings.trivy.insecure,
+            accesses=Accesses.of_settings(settings),
         ),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
         announcer=KubeAnnouncer(Events(parts.api), now=_now),
@@ -201,7 +202,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         config=ImageConfig(
             options=scan_options(settings),
             deadline_s=settings.trivy.scan_timeout_s,
-            insecure=settings.trivy.insecure,
+            accesses=Accesses.of_settings(settings),
             server_url=server_url,
         ),
         decide=parts.judge,

@@ -29,6 +29,7 @@ from common.model.errors import (
 from common.model.image import Inventory, Match
 from common.model.refs import ImageDigest, ImageReference
 from common.state.circuits import Passage, Probe, Refusal
+from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.registry import Registry
@@ -61,7 +62,7 @@ class Circuits(Protocol):
 class Registries(Protocol):
     """Whoever can tell whether a registry lives."""
 
-    def ping(self, host: str, *, insecure: bool) -> None:
+    def ping(self, access: Access) -> None:
         """Return when it does; raise SourceUnavailableError when it does not."""
 
 
@@ -152,12 +153,11 @@ class GuardedRegistry:
     guard: Guard
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
     ) -> ImageDigest:
         """See `Registry.resolve`."""
-        repository = f"{reference.registry}/{reference.repository}"
-        with self.guard.asking(registry_of(reference.registry), subject=repository):
-            return self.registry.resolve(reference, docker_config, insecure=insecure)
+        with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
+            return self.registry.resolve(reference, docker_config, access=access)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,7 @@ class GuardedScanner:
         the image.
         """
         own = f"scanner/{self.name}"
-        host = job.reference.partition("/")[0]
-        registry = registry_of(host)
+        registry = registry_of(job.access.host)
         matcher = match_server_of(job.server_url)
 
         def blamed(error: SluiceError) -> str:
@@ -188,21 +187,20 @@ class GuardedScanner:
                 return own
             return matcher if error.reason in _OF_MATCHER else ""
 
-        repository = job.reference.partition("@")[0]
         with self.guard.asking(
             own,
             registry,
             matcher,
             blamed=blamed,
             answering=(own, registry),
-            subject=repository,
+            subject=job.access.mirrored_name,
         ) as probed:
             if registry in probed:
-                self.registries.ping(host, insecure=job.insecure)
+                self.registries.ping(job.access)
             try:
                 return self.scanner.inventory(job)
             except ScanTimeoutError:
-                self.registries.ping(host, insecure=job.insecure)
+                self.registries.ping(job.access)
                 raise
 
 

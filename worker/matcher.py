@@ -20,6 +20,7 @@ import structlog
 from common.model.errors import SluiceError, SourceUnavailableError
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.vulnerability_database import (
@@ -282,7 +283,7 @@ def build(
     )
     folders = DatabaseFolders(root / "db", root / "layers")
     source = DatabaseSource.parse(
-        settings.trivy.db_repository, HttpRegistry(), insecure=settings.trivy.insecure
+        settings.trivy.db_repository, HttpRegistry(), Accesses.of_settings(settings)
     )
     return MatchServer(
         config,

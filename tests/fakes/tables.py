@@ -18,6 +18,7 @@ from common.model.refs import ImageReference
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.queue.contract import Finished, Settled
 from common.state.settled import SettledRow
+from worker.evidence.image.access import Access
 
 
 @dataclass
@@ -127,7 +128,7 @@ class FakeRegistry:
     asked: list[str] = field(default_factory=list)
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None, *, access: Access
     ) -> str:
         self.asked.append(reference.canonical)
         if self.fault is not None:

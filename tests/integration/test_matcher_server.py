@@ -24,6 +24,7 @@ from sandbox.registry import Registry
 from sandbox.upload import Registry as Uploads
 from tests.fixtures_trivy import UPDATED, VERSION, RunningScanner, inventory_job
 from tests.waiting import eventually
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
@@ -97,7 +98,7 @@ def running(
     """Run a matcher in a thread of its own."""
     heard = Heard()
     folders = DatabaseFolders(root / "db", root / "layers")
-    source = DatabaseSource.parse(repository.reference, HttpRegistry(), insecure=False)
+    source = DatabaseSource.parse(repository.reference, HttpRegistry(), Accesses(insecure=False))
     config = MatchProcessConfig(
         trivy=trivy,
         host="127.0.0.1",

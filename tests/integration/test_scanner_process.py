@@ -125,6 +125,7 @@ def test_a_client_that_leaves_ends_its_job(
     """A worker that was killed must not keep an image unpacking for minutes."""
     job = wire.Job(
         reference=image.pinned,
+        access=inventory_job(image.pinned, match_url).access,
         platform="linux-amd64",
         options=inventory_job(image.pinned, match_url).options,
         server_url=match_url,

@@ -18,6 +18,7 @@ from common.model.refs import ImageReference, parse_reference
 from sandbox.faults import Answer, Cut, Login
 from sandbox.images import Pushed, push_samples
 from sandbox.registry import Registry
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.registry import HttpRegistry
 
 pytestmark = pytest.mark.integration
@@ -33,7 +34,9 @@ def images(registry: Registry) -> Mapping[str, Pushed]:
 
 def resolve(reference: ImageReference, docker_config: bytes | None = None) -> str:
     """Ask the real registry."""
-    return HttpRegistry().resolve(reference, docker_config, insecure=False)
+    return HttpRegistry().resolve(
+        reference, docker_config, access=Accesses(insecure=False).of(reference)
+    )
 
 
 @pytest.mark.parametrize("name", ["clean", "multi"])

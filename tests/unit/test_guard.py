@@ -28,6 +28,7 @@ from common.model.refs import parse_reference
 from common.queue.contract import Claim, Hold, Park, Retry
 from common.state.circuits import Passage, Probe, Refusal
 from tests.queue_values import image, inventory, match, tallies, workload
+from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult
 from worker.evidence.image.options import ScanOptions
 from worker.guard import (
@@ -39,8 +40,10 @@ from worker.guard import (
 )
 from worker.judge import Judge
 
+APP = parse_reference("ghcr.io/shop/app:1")
 JOB = InventoryJob(
     reference="ghcr.io/shop/app@sha256:" + "1" * 64,
+    access=Accesses(insecure=False).of(APP),
     platform="linux-amd64",
     options=ScanOptions(),
     server_url="http://matcher:4954",
@@ -98,12 +101,13 @@ class Part:
         self._answer()
         return match()
 
-    def ping(self, host: str, *, insecure: bool) -> None:
+    def ping(self, access: Access) -> None:
+        host = access.host
         self.pinged.append(host)
         if self.silent:
             raise SourceUnavailableError(f"{host}: silence", reason="RegistryUnavailable")
 
-    def resolve(self, *_: object, insecure: bool) -> str:
+    def resolve(self, *_: object, access: Access) -> str:
         self._answer()
         return "sha256:" + "1" * 64
 
@@ -142,7 +146,7 @@ def ask(circuits: FakeCircuits, part: Part) -> dict[str, Callable[[], object]]:
     return {
         OWN: lambda: scanner.inventory(JOB),
         MATCHER: lambda: matcher.match(inventory()),
-        REGISTRY: lambda: registry.resolve(parse_reference("ghcr.io/shop/app:1"), insecure=False),
+        REGISTRY: lambda: registry.resolve(APP, access=JOB.access),
         "api-server": lambda: api.request("GET", "/version"),
     }
 

@@ -21,6 +21,7 @@ from common.model.key import ImageKey
 from common.queue.contract import Claim, Finished, Park, Retry, Settled, Waiting
 from tests.fakes.tables import FakeImages, NoKeys
 from tests.queue_values import tallies
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.subject.image.plan import attempts
 from worker.subject.image.reconcile import ImageConfig, ImageReconciler
@@ -91,7 +92,10 @@ class World:
             scanner=self.scanner,
             matcher=self.matcher,
             config=ImageConfig(
-                options=ScanOptions(), deadline_s=60, insecure=False, server_url=lambda: "http://m"
+                options=ScanOptions(),
+                deadline_s=60,
+                accesses=Accesses(insecure=False),
+                server_url=lambda: "http://m",
             ),
             decide=decide,
             now_s=lambda: 5.0,

@@ -19,6 +19,7 @@ from common.model.errors import (
     TransientError,
 )
 from common.model.image import Inventory, Os
+from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.wire import (
     Done,
@@ -34,6 +35,7 @@ from worker.evidence.image.wire import (
 
 JOB = Job(
     reference="r.example/a@sha256:0",
+    access=Access(mirrored_name="r.example/a", plain=True, verify=False),
     platform="linux-amd64",
     options=ScanOptions(),
     server_url="http://127.0.0.1:1",

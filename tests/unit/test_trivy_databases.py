@@ -10,6 +10,7 @@ import pytest
 from common.model.errors import BadReferenceError, SluiceError, SourceUnavailableError
 from common.model.refs import ImageDigest, ImageReference
 from common.ops.trivy_program import Trivy
+from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.java_database import make_empty
 from worker.evidence.image.vulnerability_database import (
     DEFAULT_REPOSITORIES,
@@ -31,7 +32,7 @@ class Registry:
         self.asked: list[str] = []
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
     ) -> ImageDigest:
         """Return the digest."""
         self.asked.append(reference.canonical)
@@ -69,14 +70,14 @@ def folders(tmp_path: Path) -> DatabaseFolders:
 )
 def test_the_setting_is_read_as_trivy_reads_it(setting: str, repositories: tuple[str, ...]) -> None:
     """A name without a tag means the schema; nothing means Trivy's own."""
-    source = DatabaseSource.parse(setting, Registry({}), insecure=False)
+    source = DatabaseSource.parse(setting, Registry({}), Accesses(insecure=False))
     assert source.repositories == repositories
 
 
 def test_a_repository_that_is_none_is_refused_at_start() -> None:
     """Not an hour later, at the first look."""
     with pytest.raises(BadReferenceError):
-        DatabaseSource.parse("UPPER CASE", Registry({}), insecure=False)
+        DatabaseSource.parse("UPPER CASE", Registry({}), Accesses(insecure=False))
 
 
 def test_a_download_becomes_a_version_with_the_shared_layers(
@@ -148,7 +149,9 @@ def test_a_download_without_a_database_is_refused(folders: DatabaseFolders) -> N
 
 def downloader(folders: DatabaseFolders, registry: Registry, *repositories: str) -> Downloader:
     """Return a downloader whose Trivy does not exist: only looks can succeed."""
-    source = DatabaseSource(repositories=repositories, registry=registry, insecure=False)
+    source = DatabaseSource(
+        repositories=repositories, registry=registry, accesses=Accesses(insecure=False)
+    )
     missing = Trivy(path="/nonexistent/trivy", version="0.76.0")
     return Downloader(missing, folders, source=source, environment={})
 

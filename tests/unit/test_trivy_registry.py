@@ -19,6 +19,7 @@ from common.model.errors import (
 )
 from common.model.refs import parse_reference
 from tests.fakes.web import Asked, Say, Script, Web, web
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.match_process import free_port
 from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.registry_http import is_local
@@ -39,7 +40,9 @@ def config(server: Web, user: str = "bob", password: str = "builder") -> bytes: 
 def resolve(server: Web, docker_config: bytes | None = None, *, rest: str = "team/app:1.0") -> str:
     """Ask the server what a reference means."""
     reference = parse_reference(f"{server.address}/{rest}")
-    return HttpRegistry().resolve(reference, docker_config, insecure=False)
+    return HttpRegistry().resolve(
+        reference, docker_config, access=Accesses(insecure=False).of(reference)
+    )
 
 
 def test_a_tag_is_resolved_by_one_head() -> None:
@@ -230,7 +233,7 @@ def test_nobody_listening_is_an_unavailable_registry() -> None:
     """The message names the host, and no stack of causes."""
     reference = parse_reference(f"127.0.0.1:{free_port('127.0.0.1', 0)}/a:1")
     with pytest.raises(SourceUnavailableError, match="does not answer: ConnectionRefusedError"):
-        HttpRegistry().resolve(reference, insecure=False)
+        HttpRegistry().resolve(reference, access=Accesses(insecure=False).of(reference))
 
 
 def test_an_endless_manifest_is_refused() -> None:

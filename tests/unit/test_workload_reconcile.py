@@ -36,6 +36,7 @@ from tests.fakes.tables import (
 )
 from tests.queue_values import tallies
 from worker.deliver import KubeAnnouncer
+from worker.evidence.image.access import Accesses
 from worker.project.context import ReportOptions
 from worker.subject.workload.gather import Gatherer
 from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
@@ -125,7 +126,7 @@ class World:
                 resolver=self.registry,
                 keys=NoKeys(),
                 options="o1",
-                insecure=False,
+                accesses=Accesses(insecure=False),
             ),
             writer=Writer(self.store, lives=self._lives, now=lambda: "2026-01-01T00:00:00Z"),
             announcer=KubeAnnouncer(self.events, now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 from common.model.errors import ScannerDiedError, SourceUnavailableError
 from common.model.image import Inventory
 from worker.evidence.image import wire
+from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
@@ -27,13 +28,13 @@ _MARGIN_S = 15.0  # beyond the deadline: SIGTERM, grace, SIGKILL, wiping, and th
 class InventoryJob:
     """One image to take stock of."""
 
-    reference: str  # `registry/repository@sha256:…`, `ImageReference.pull_name`
+    reference: str  # `registry/repository@sha256:…`, the name to pull
+    access: Access
     platform: str  # `linux-amd64`, as image keys spell it
     options: ScanOptions
     server_url: str  # the match server; it keeps the layer cache too
     deadline_s: float  # from the moment the scanner accepts the job, waiting for a slot included
     docker_config: bytes | None = field(default=None, repr=False)  # secret; None: anonymous
-    insecure: bool = False  # plain HTTP and unknown certificates are fine
     # Let nothing else run beside it, and give it the memory of all slots: for the one retry after
     # an OutOfMemoryError.
     alone: bool = False
@@ -102,11 +103,11 @@ class SocketScanner:
 def _job(job: InventoryJob) -> wire.Job:
     return wire.Job(
         reference=job.reference,
+        access=job.access,
         platform=job.platform,
         options=job.options,
         server_url=job.server_url,
         deadline_s=job.deadline_s,
         docker_config=job.docker_config,
-        insecure=job.insecure,
         alone=job.alone,
     )

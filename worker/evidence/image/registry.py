@@ -18,6 +18,7 @@ from common.model.errors import (
 )
 from common.model.refs import DEFAULT_REGISTRY, ImageDigest, ImageReference, parse_digest
 from worker.evidence.failures import scrub
+from worker.evidence.image.access import Access
 from worker.evidence.image.docker_config import Credential, credential_in
 from worker.evidence.image.registry_http import RegistryHttp, Reply
 from worker.evidence.image.registry_token import (
@@ -45,9 +46,9 @@ class Registry(Protocol):
     """Whatever knows what a reference means now."""
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
     ) -> ImageDigest:
-        """Return the digest of the manifest or index that `reference` names.
+        """Return the digest of the manifest or index that `reference` names, asked by `access`.
 
         With a digest in it the registry is asked all the same: the answer proves that the
         credentials may pull it. Raises `ImageNotFoundError`, `UnauthorizedError`,
@@ -59,31 +60,25 @@ class Registry(Protocol):
 class HttpRegistry:
     """The distribution API over HTTP(S). Holds nothing, not even tokens. Thread-safe."""
 
-    def ping(self, host: str, *, insecure: bool) -> None:
+    def ping(self, access: Access) -> None:
         """Ask for a sign of life, without credentials; a refusal is one.
 
         Raises `SourceUnavailableError` after 20 s of silence, or for a 5xx.
         """
-        api = RegistryHttp(_API_HOST.get(host, host), insecure=insecure)
-        reply = api.exchange("GET", "/v2/", {})
+        reply = _http(access).exchange("GET", "/v2/", {})
         if reply.status >= _SERVER:
             raise SourceUnavailableError(
-                f"{host} answers {reply.status}", reason="RegistryUnavailable"
+                f"{access.host} answers {reply.status}", reason="RegistryUnavailable"
             )
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None = None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
     ) -> ImageDigest:
         """Ask by HEAD, then by GET where HEAD does not tell; see `Registry.resolve`.
 
         HEAD is no pull in the registries' accounts: Docker Hub counts only GET.
         """
-        host = _API_HOST.get(reference.registry, reference.registry)
-        inquiry = _Inquiry(
-            RegistryHttp(host, insecure=insecure),
-            reference,
-            credential_in(docker_config, reference.registry),
-        )
+        inquiry = _Inquiry(access, reference, credential_in(docker_config, reference.registry))
         reply = inquiry.ask("HEAD")
         if reply.status == _OK:
             digest = reference.digest or reply.headers.get("Docker-Content-Digest") or ""
@@ -97,13 +92,19 @@ class HttpRegistry:
         return ImageDigest(f"sha256:{hashlib.sha256(reply.body).hexdigest()}")
 
 
+def _http(access: Access) -> RegistryHttp:
+    host = _API_HOST.get(access.host, access.host)
+    return RegistryHttp(host, plain=access.plain, verify=access.verify)
+
+
 class _Inquiry:
     """Questions about one reference, with the proof that the first answer asked for."""
 
     def __init__(
-        self, http: RegistryHttp, reference: ImageReference, credential: Credential | None
+        self, access: Access, reference: ImageReference, credential: Credential | None
     ) -> None:
-        self._http = http
+        self._http = _http(access)
+        self._repository = access.repository
         self._reference = reference
         self._credential = credential
         self._authorization = ""
@@ -124,7 +125,7 @@ class _Inquiry:
         if self._authorization:
             headers["Authorization"] = self._authorization
         reference = self._reference
-        path = f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag}"
+        path = f"/v2/{self._repository}/manifests/{reference.digest or reference.tag}"
         return self._http.exchange(method, path, headers)
 
     def _proof(self, challenge: Challenge) -> str:
@@ -134,7 +135,7 @@ class _Inquiry:
         wanted = token_request(
             challenge,
             self._credential,
-            scope=f"repository:{self._reference.repository}:pull",
+            scope=f"repository:{self._repository}:pull",
             secure=self._http.scheme == "https",
         )
         if challenge.scheme != "bearer" or wanted is None:

@@ -51,11 +51,12 @@ def is_local(registry: str) -> bool:
 class RegistryHttp:
     """Sends requests to one registry. Thread-safe: a connection per request."""
 
-    def __init__(self, host: str, *, insecure: bool) -> None:
+    def __init__(self, host: str, *, plain: bool, verify: bool) -> None:
+        """`plain`: HTTP may be tried; `verify`: somebody must vouch for the certificate."""
         self._host = host
-        self._plain = insecure or is_local(host)
+        self._plain = plain or is_local(host)
         context = ssl.create_default_context()
-        if insecure:
+        if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         # A proxy never leads to this very machine.

@@ -1,4 +1,4 @@
-"""What a scan worker and the scanner process say to each other. Wire format v1.
+"""What a scan worker and the scanner process say to each other. Wire format v2.
 
 A frame is four bytes of length, big-endian, and that much JSON. One connection carries one job and
 one answer; a closed connection ends the job. Errors travel as the name of their class.
@@ -14,6 +14,7 @@ import msgspec
 from common.model import errors
 from common.model.errors import ScannerDiedError, SluiceError, TransientError
 from common.model.image import Inventory
+from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
 
 JOB_LIMIT_BYTES = 1024 * 1024  # a Secret's limit, and so a docker config's
@@ -21,16 +22,16 @@ ANSWER_LIMIT_BYTES = 64 * 1024 * 1024  # an SBOM of 100,000 packages
 _HEAD = 4
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v1"):
+class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v2"):
     """A job on its way to the scanner. Never print it: it holds credentials."""
 
     reference: str
+    access: Access
     platform: str
     options: ScanOptions
     server_url: str
     deadline_s: float
     docker_config: bytes | None = None
-    insecure: bool = False
     alone: bool = False
 
 

@@ -8,8 +8,6 @@ from typing import TypeAlias
 
 from common.model.errors import OutOfMemoryError
 from common.model.image import ImageRecord, ImageUse, Inventory
-from common.model.key import ImageKey
-from common.model.refs import parse_reference
 
 # Faults of our own parts, which say nothing about the image. A restart heals them in seconds.
 OUR_PARTS = frozenset(
@@ -76,15 +74,6 @@ def attempts(uses: Iterable[ImageUse]) -> tuple[ImageUse, ...]:
         visible = (use.reference, use.namespace, use.service_account, *use.pull_secrets)
         distinct.setdefault(visible, use)
     return tuple(distinct.values())
-
-
-def pull_name(key: ImageKey, use: ImageUse) -> str:
-    """Return `registry/repository@digest`: the name to pull, whatever tag the user wrote.
-
-    Raises BadReferenceError when the use's reference is none.
-    """
-    reference = parse_reference(use.reference)
-    return f"{reference.registry}/{reference.repository}@{key.digest}"
 
 
 def is_told(reason: str, *, failed_for_s: float) -> bool:

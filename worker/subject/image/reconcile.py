@@ -18,7 +18,9 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
+from common.model.refs import parse_reference
 from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.options import ScanOptions
@@ -30,7 +32,6 @@ from worker.subject.image.plan import (
     is_told,
     needs_room,
     plan,
-    pull_name,
 )
 
 
@@ -57,7 +58,7 @@ class ImageConfig:
 
     options: ScanOptions
     deadline_s: float  # of one inventory
-    insecure: bool
+    accesses: Accesses
     server_url: Callable[[], str]  # of the match server
 
 
@@ -148,14 +149,15 @@ class ImageReconciler:
         raise last
 
     def _job(self, key: ImageKey, use: ImageUse, *, alone: bool) -> InventoryJob:
+        access = self.config.accesses.of(parse_reference(use.reference))
         return InventoryJob(
-            reference=pull_name(key, use),
+            reference=f"{access.mirrored_name}@{key.digest}",
+            access=access,
             platform=key.platform,
             options=self.config.options,
             server_url=self.config.server_url(),
             deadline_s=self.config.deadline_s,
             docker_config=self.keys.docker_config_for(use),
-            insecure=self.config.insecure,
             alone=alone,
         )
 

@@ -15,6 +15,7 @@ from common.model.image import ImageRecord, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference, parse_reference
 from common.model.workload import Container, WorkloadRow
+from worker.evidence.image.access import Access, Accesses
 from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
 from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unresolved, Young
 
@@ -43,9 +44,9 @@ class Resolver(Protocol):
     """A registry."""
 
     def resolve(
-        self, reference: ImageReference, docker_config: bytes | None, *, insecure: bool
+        self, reference: ImageReference, docker_config: bytes | None, *, access: Access
     ) -> str:
-        """Return the digest that the reference names now."""
+        """Return the digest that the reference names now, asked by `access`."""
 
 
 class Keys(Protocol):
@@ -72,7 +73,7 @@ class Gatherer:
     resolver: Resolver
     keys: Keys
     options: str  # digest of the scan options
-    insecure: bool
+    accesses: Accesses
 
     def evidence(self, row: WorkloadRow, needs: Sequence[ContainerNeed]) -> tuple[Evidence, ...]:
         """Look the images of all containers up in one step.
@@ -119,7 +120,8 @@ class Gatherer:
         if known is not None:
             return known
         config = self.keys.docker_config_for(use)
-        digest = self.resolver.resolve(reference, config, insecure=self.insecure)
+        access = self.accesses.of(reference)
+        digest = self.resolver.resolve(reference, config, access=access)
         self.resolutions.put(row.key, use.reference, digest)
         return digest
 
