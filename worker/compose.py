@@ -44,7 +44,8 @@ from worker.evidence.image.registry import HttpRegistry
 from worker.guard import Guard, GuardedApi, GuardedMatcher, GuardedRegistry, GuardedScanner
 from worker.judge import Judge
 from worker.project.context import ReportOptions
-from worker.subject.image.reconcile import ImageConfig, ImageReconciler
+from worker.subject.image.pull import Pull, PullConfig
+from worker.subject.image.reconcile import ImageReconciler
 from worker.subject.workload.gather import Gatherer
 from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
 from worker.write import Writer
@@ -189,21 +190,23 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
     server_url = match_server(settings, store)
     return ImageReconciler(
         records=ImageTable(*store),
-        keys=parts.keyring(),
-        scanner=GuardedScanner(
-            scanner=SocketScanner(socket),
-            registries=HttpRegistry(),
-            name=scanner_name,
-            guard=parts.guard,
+        pull=Pull(
+            keys=parts.keyring(),
+            scanner=GuardedScanner(
+                scanner=SocketScanner(socket),
+                registries=HttpRegistry(),
+                name=scanner_name,
+                guard=parts.guard,
+            ),
+            config=PullConfig(
+                options=scan_options(settings),
+                deadline_s=settings.trivy.scan_timeout_s,
+                accesses=Accesses.of_settings(settings),
+                server_url=server_url,
+            ),
         ),
         matcher=GuardedMatcher(
             matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
-        ),
-        config=ImageConfig(
-            options=scan_options(settings),
-            deadline_s=settings.trivy.scan_timeout_s,
-            accesses=Accesses.of_settings(settings),
-            server_url=server_url,
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,

@@ -24,7 +24,8 @@ from tests.queue_values import tallies
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.subject.image.plan import attempts
-from worker.subject.image.reconcile import ImageConfig, ImageReconciler
+from worker.subject.image.pull import Pull, PullConfig
+from worker.subject.image.reconcile import ImageReconciler
 
 KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options="o1")
 INVENTORY = Inventory(
@@ -88,15 +89,17 @@ class World:
             self.images.records[KEY] = record
         reconciler = ImageReconciler(
             records=self.images,
-            keys=NoKeys(),
-            scanner=self.scanner,
-            matcher=self.matcher,
-            config=ImageConfig(
-                options=ScanOptions(),
-                deadline_s=60,
-                accesses=Accesses(insecure=False),
-                server_url=lambda: "http://m",
+            pull=Pull(
+                keys=NoKeys(),
+                scanner=self.scanner,
+                config=PullConfig(
+                    options=ScanOptions(),
+                    deadline_s=60,
+                    accesses=Accesses(insecure=False),
+                    server_url=lambda: "http://m",
+                ),
             ),
+            matcher=self.matcher,
             decide=decide,
             now_s=lambda: 5.0,
             epoch=lambda: 1,

@@ -7,23 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from common.model.errors import (
-    BadReferenceError,
     CircuitOpenError,
     DatabaseNotReadyError,
-    ImageNotFoundError,
     LayerCacheMissingError,
     SluiceError,
-    UnauthorizedError,
 )
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.model.refs import parse_reference
 from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
-from worker.evidence.image.access import Accesses
-from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.match import Matcher
-from worker.evidence.image.options import ScanOptions
 from worker.subject.image.plan import (
     Analyse,
     Rematch,
@@ -33,6 +26,7 @@ from worker.subject.image.plan import (
     needs_room,
     plan,
 )
+from worker.subject.image.pull import Pull
 
 
 class Records(Protocol):
@@ -43,23 +37,6 @@ class Records(Protocol):
 
     def uses(self, key: ImageKey) -> list[ImageUse]:
         """Return how workloads name the image."""
-
-
-class Keys(Protocol):
-    """Pull credentials."""
-
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        """Return what the use's kubelet would present, None: nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
-    """The settings that an image's run needs."""
-
-    options: ScanOptions
-    deadline_s: float  # of one inventory
-    accesses: Accesses
-    server_url: Callable[[], str]  # of the match server
 
 
 @dataclass(slots=True)
@@ -75,10 +52,8 @@ class ImageReconciler:
     """Reconciles image keys. Thread-safe as far as its ports are."""
 
     records: Records
-    keys: Keys
-    scanner: Scanner
+    pull: Pull
     matcher: Matcher
-    config: ImageConfig
     decide: Callable[[SluiceError, Claim], Failed]
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
@@ -123,43 +98,10 @@ class ImageReconciler:
     def _analyse(
         self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
     ) -> Inventory:
-        """Pull with one use's name and credentials after the other.
-
-        Only what another use could do better goes on to the next: a refusal, an unknown name and
-        a reference that is none. Raises the last error.
-        """
-        last: SluiceError | None = None
-        for use in tries:
-            try:
-                result = self.scanner.inventory(self._job(key, use, alone=alone))
-            except (UnauthorizedError, ImageNotFoundError, BadReferenceError) as error:
-                last = error
-                continue
-            data = {
-                "seconds": round(result.seconds, 3),
-                "reference": use.reference,
-                "secrets": len(result.inventory.secrets),
-                "covered": result.inventory.covered,
-            }
-            done.facts.append(Fact(kind="inventoried", key=str(key), data=data))
-            done.inventory = result.inventory
-            return result.inventory
-        if last is None:
-            raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
-        raise last
-
-    def _job(self, key: ImageKey, use: ImageUse, *, alone: bool) -> InventoryJob:
-        access = self.config.accesses.of(parse_reference(use.reference))
-        return InventoryJob(
-            reference=f"{access.mirrored_name}@{key.digest}",
-            access=access,
-            platform=key.platform,
-            options=self.config.options,
-            server_url=self.config.server_url(),
-            deadline_s=self.config.deadline_s,
-            docker_config=self.keys.docker_config_for(use),
-            alone=alone,
-        )
+        pulled = self.pull.analyse(key, tries, alone=alone)
+        done.facts.append(pulled.fact)
+        done.inventory = pulled.inventory
+        return pulled.inventory
 
     def _match(
         self, key: ImageKey, inventory: Inventory, record: ImageRecord, done: _Progress
