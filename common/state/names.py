@@ -209,12 +209,18 @@ class Names:
         return f"{RQ}:job:{self.job_id(key)}"
 
     def key_of(self, job_id: str) -> WorkKey:
-        """Return the key whose id this is. Raises ValueError for an id that is not ours."""
+        """Return the key whose id this is. Raises ValueError for an id that is not ours.
+
+        Nor is another spelling of an id: what was claimed under it would be ended under this one.
+        """
         if not job_id.startswith(self.job_prefix):
             raise ValueError(f"job {job_id[:256]!r} is not of cluster {self.cluster}")
         escaped = job_id[len(self.job_prefix) :]
         plain = escaped.replace("__", "/")
-        return parse_key(_ESCAPED.sub(_unescape, escaped) if "_" in plain else plain)
+        key = parse_key(_ESCAPED.sub(_unescape, escaped) if "_" in plain else plain)
+        if self.job_id(key) != job_id:
+            raise ValueError(f"job {job_id[:256]!r} is not how cluster {self.cluster} spells {key}")
+        return key
 
     def fixed_keys(self) -> list[str]:
         """Return the KEYS block that every script gets; `lib.lua` documents the same order."""

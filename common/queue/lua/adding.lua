@@ -159,6 +159,7 @@ local function leave_rest()
 end
 
 local function wake(texts, lane, cause)
+  cause = string.gsub(cause, '[^%w%p ]', '?') -- as `wake_more` reads it
   local at_once = math.min(#texts, room)
   room = room - at_once
   if at_once < #texts then leave_rest() end
@@ -188,7 +189,7 @@ end
 -- Every end of a key wakes who waits for it; they read the reason in its record. Returns them.
 local function wake_waiters(text, cause)
   local key = C.own .. 'waiters:' .. text
-  local waiting = call('SMEMBERS', key)
+  local waiting = kept('SMEMBERS', key)
   if #waiting == 0 then return waiting end
   call('UNLINK', key)
   if #waiting <= MOST_WOKEN then table.sort(waiting) end
