@@ -12,10 +12,16 @@ local text = call('HGET', P.key, P.source)
 local function decoded(record)
   local readable, found = pcall(cjson.decode, record)
   local whole = readable and type(found) == 'table' and type(found.keys) == 'table'
+    and type(found.reason) == 'string' and type(found.message) == 'string'
   for _, field in ipairs({ 'failures', 'openings', 'until', 'probe_until', 'since', 'touched' }) do
-    whole = whole and type(found[field]) == 'number'
+    local n = whole and found[field] -- neither NaN nor infinite: cjson reads those, and writes none
+    whole = type(n) == 'number' and n > -math.huge and n < math.huge
   end
-  return whole and found or nil
+  if not whole then return nil end
+  -- Nobody is sent away for longer than that: the clock was set back, or a hand wrote it.
+  found['until'] = math.min(found['until'], now + math.max(P.policy.cap_s, P.longest_rest_s))
+  found.probe_until = math.min(found.probe_until, now + P.policy.probe_s)
+  return found
 end
 
 local c = text and decoded(text)
