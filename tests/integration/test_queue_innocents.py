@@ -7,6 +7,7 @@ error half-way.
 from __future__ import annotations
 
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +18,12 @@ from redis import Redis
 from common.model.errors import SluiceError
 from common.model.key import WorkKey
 from common.queue.contract import Add, Lane, Settled
+from common.queue.standing import Standings
 from common.queue.workqueue import WorkQueue
 from common.state.database import DatabaseRow, DatabaseTable
 from common.state.images import ImageTable
 from common.state.names import RQ, Names
+from common.state.readable import STOCK_WORKER
 from tests.queue_values import (
     LEASE_S,
     converged,
@@ -116,6 +119,66 @@ def test_an_id_in_another_spelling_does_not_run_for_ever(
     assert not redis_client.exists(f"{RQ}:job:{strange}")
     queue.recover("w1", ())
     assert claimed(queue) == []
+
+
+@pytest.mark.parametrize("field", ["inv", "match", "fail"])
+@pytest.mark.parametrize(
+    "body", [b"x", b"\xff", zlib.compress(b"{}")[:-1], zlib.compress(b'{"scanner_version":5}')]
+)
+def test_a_part_of_an_image_that_cannot_be_read_is_made_anew(
+    queue: WorkQueue, redis_client: Redis, names: Names, field: str, body: bytes
+) -> None:
+    """After a rollback all users of the image would fail with it, and so would its own next run."""
+    table = ImageTable(redis_client, names)
+    assert ended(queue, image(), landed("CVE-1"))
+    whole = table.get(image())
+    redis_client.hset(names.own(f"image:{image()}"), field, body)
+    (seen,) = table.lookup(use(WEB), [image()])
+    assert seen == table.get(image())
+    assert not (seen.inventory and seen.match) or field == "fail"
+    assert claimed(queue, "scan") == ([] if field == "fail" else [image()])
+    if field != "fail":
+        queue.recover("w1", ())
+        (claim,) = queue.claim("scan", "w1", limit=1, lease_s=LEASE_S)
+        queue.complete("w1", [(claim, landed("CVE-1"))])
+        assert claimed(queue) == [WEB], "it waited for that"
+    assert table.lookup(use(WEB), [image()]) == [whole]
+
+
+# --- who looks
+
+
+@pytest.mark.parametrize("foreign", [True, False], ids=["somebody's", "ours"])
+@pytest.mark.parametrize("kind", ["queue", "wip", "scheduled", "failed"])
+def test_a_job_of_another_type_hides_no_others(
+    queue: WorkQueue, redis_client: Redis, names: Names, kind: str, *, foreign: bool
+) -> None:
+    """Who looks does so because something is wrong: one bad entry must not be all to see."""
+    queue.add([Add(key=WEB)])
+    job = f"of-{names.cluster}" if foreign else names.job_id(workload("other"))
+    place = names.rq(kind, "reconcile", Lane.FRESH)
+    if kind == "queue":
+        redis_client.lpush(place, job)
+    else:
+        redis_client.zadd(place, {job: time.time() + LEASE_S})
+    redis_client.set(f"{RQ}:job:{job}", "x")
+    state = {"wip": "running", "scheduled": "delayed", "failed": "parked"}.get(kind, "queued")
+    assert [entry.key for entry in queue.ls(state)] == ([WEB] if kind == "queue" else [])
+    assert queue.dead_by_reason() == ({STOCK_WORKER: 1} if kind == "failed" else {})
+    assert queue.census().depths["reconcile", Lane.FRESH].queued >= 1
+    assert Standings(redis_client, names).all()[WEB].state == "queued"
+
+
+def test_a_registry_of_another_type_is_still_named(
+    queue: WorkQueue, redis_client: Redis, names: Names
+) -> None:
+    """It holds all keys of its state, so nobody may take it for empty."""
+    place = names.rq("scheduled", "reconcile", Lane.FRESH)
+    queue.add([Add(key=WEB)])
+    redis_client.set(place, "x")
+    for state in ("queued", "delayed"):
+        with pytest.raises(SluiceError, match=place):
+            queue.ls(state)
 
 
 # --- a database that is announced
