@@ -5,6 +5,7 @@ Redis answers nobody else while a script runs, and heartbeats wait behind it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from common.model.circuit import Fail
 from common.queue.contract import Add, Claim, Lane
 from common.queue.workqueue import WorkQueue
+from common.state.circuits import CircuitTable
 from common.state.names import POOLS, RQ, Names
 from tests.queue_values import LEASE_S, workload, workloads
 
@@ -120,6 +123,27 @@ def test_nobody_spins_on_what_is_due_while_the_queue_is_paused(
     finally:
         client.delete(f"{RQ}:suspended")
     assert asked == [2.0, 0.001]
+
+
+@pytest.mark.parametrize("cursor", [None, "x", "", "9" * 14, "9" * 5000])
+def test_sources_that_nobody_asks_any_more_are_forgotten_a_few_a_call(
+    redis_client: Redis, client: Any, names: Names, cursor: str | None
+) -> None:
+    """Whoever may create Pods may name thousands of registries; each failure would read all."""
+    table, key = CircuitTable(redis_client, names), names.own("circuits")
+    fail = Fail(key="a", failed_before=False, reason="Away", message="no route")
+    table.failed("registry/first", fail)
+    old = client.hget(key, "registry/first").decode()
+    old = re.sub(r'"touched":[\d.e+]+', '"touched":1', old)
+    client.hset(key, mapping={f"registry/old-{number}": old for number in range(2000)})
+    if cursor is not None:
+        client.hset(names.own("heads"), "circuits:from", cursor)
+    lengths = [client.hlen(key)]
+    for number in range(200):
+        table.failed(f"registry/new-{number}", fail)
+        lengths.append(client.hlen(key))
+    assert max(a - b for a, b in pairwise(lengths)) < 200
+    assert lengths[-1] == 201
 
 
 def _now(client: Any) -> float:

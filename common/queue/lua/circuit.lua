@@ -36,9 +36,14 @@ local function tell(state, wait)
     json(P.source), state, json(c.reason), c.failures, wait), state)
 end
 
--- Sources that nobody asked for a day: registries that are gone, workers that are no more.
+-- Sources that nobody asked for a day: registries that are gone, workers that are no more. Whoever may
+-- create a Pod may name a registry that nobody knows, thousands of them: a few a call, in turn.
 local function forget_old()
-  local all = call('HGETALL', P.key)
+  local from = call('HGET', K.heads, 'circuits:from') or '0'
+  if #from > 15 or not string.find(from, '^%d+$') then from = '0' end
+  local page = call('HSCAN', P.key, from, 'COUNT', 32)
+  local all = page[2]
+  call('HSET', K.heads, 'circuits:from', page[1])
   for i = 1, #all, 2 do
     local old = decoded(all[i + 1])
     if not old or old.touched + P.forget_s < now then call('HDEL', P.key, all[i]) end
