@@ -10,14 +10,16 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from common.model.errors import SluiceError
+from common.model.image import Failure
 from common.model.key import WorkKey
-from common.queue.contract import Add, Lane, Settled
+from common.queue.contract import Add, ImageUpdate, Lane, Settled
 from common.queue.standing import Standings
 from common.queue.workqueue import WorkQueue
 from common.state.database import DatabaseRow, DatabaseTable
@@ -143,6 +145,54 @@ def test_a_part_of_an_image_that_cannot_be_read_is_made_anew(
         queue.complete("w1", [(claim, landed("CVE-1"))])
         assert claimed(queue) == [WEB], "it waited for that"
     assert table.lookup(use(WEB), [image()]) == [whole]
+
+
+def failing_image(queue: WorkQueue, client: Any, names: Names, *, used: bool) -> None:
+    """Let an image fail for good, for a workload whose run is over."""
+    if used:
+        client.hset(names.own(f"users:{image()}"), str(WEB), "{}")
+    client.zadd(names.own("images"), {str(image()): 1})
+    queue.add([Add(key=image())])
+    (claim,) = queue.claim("scan", "w1", limit=1, lease_s=LEASE_S)
+    failure = Failure(reason="ImageNotFound", message="no", at=0.0)
+    queue.complete("w1", [(claim, replace(parked(), image=ImageUpdate(failure=failure)))])
+
+
+@pytest.mark.parametrize("lost", ["job", "registries"])
+def test_a_failing_image_that_somebody_deleted_is_tried_again(
+    queue: WorkQueue,
+    redis_client: Redis,
+    names: Names,
+    later: Callable[[float], None],
+    lost: str,
+) -> None:
+    """Its users settled what they could: no sweep asks for them, or for it, ever again."""
+    failing_image(queue, redis_client, names, used=True)
+    if lost == "job":
+        redis_client.delete(names.job(image()))
+    else:
+        redis_client.delete(names.rq("failed", "scan", 0), names.own("probe:scan"))
+    reap(queue)
+    assert queue.members([image()]) == [True]
+    later(601.0)
+    assert claimed(queue, "scan") == [image()]
+
+
+@pytest.mark.parametrize("why", ["parked", "unused", "well"])
+def test_an_image_that_lacks_nothing_is_left_alone(
+    queue: WorkQueue, redis_client: Redis, names: Names, why: str
+) -> None:
+    """The look goes on for ever, so what it asks for must be needed."""
+    failing_image(queue, redis_client, names, used=why != "unused")
+    if why != "parked":
+        redis_client.delete(names.job(image()))
+    if why == "well":
+        redis_client.hdel(names.own(f"image:{image()}"), "fail")
+    (before,) = redis_client.zrange(names.own("probe:scan"), 0, -1, withscores=True)
+    reap(queue)
+    assert queue.members([image()]) == [why == "parked"]
+    if why == "parked":
+        assert redis_client.zrange(names.own("probe:scan"), 0, -1, withscores=True) == [before]
 
 
 # --- who looks

@@ -24,6 +24,18 @@ local function stands(q, id, pos)
   return true
 end
 
+-- Is the key where its hash says it is? "No" also where `stands` did not find it in time.
+local function backed(text)
+  local id = job_id(text)
+  local h = fields(id, 'status', 's_token', 'origin', 's_pos', 'worker_name')
+  local q = home(text, h[3])
+  if not q then return false end
+  if h[2] then return claimed(id, h[5] or '', h[2]) end
+  if h[1] == 'queued' then return stands(q, id, whole(h[4])) end
+  if h[1] == 'scheduled' then return call('ZSCORE', q.scheduled, id) end
+  return h[1] == 'failed' and call('ZSCORE', q.failed, id) and call('ZSCORE', probe_key(q.pool), id)
+end
+
 -- The call names no argument: the id says the key, and with every value within 64 bytes the hash
 -- stays in Redis' compact form by default (337 bytes a queued key instead of 594).
 local function create(id, q, status, ...)

@@ -90,6 +90,6 @@ for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) d
   count('leases.expired')
   total = total + reap(worker)
 end
-finish()
 tidy()
+finish()
 return total

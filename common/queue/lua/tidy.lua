@@ -72,17 +72,35 @@ local function tidy_running()
   end
 end
 
+-- An image that fails is tried again for all its users, whose own runs are over: no sweep would miss its
+-- entry, so whoever deleted that would have stopped it for good. Not at once: one that waits for the
+-- first database stands nowhere either.
+local AGAIN_S = 600
+local function tidy_images(from)
+  local page = redis.pcall('ZRANGE', K.images, from, from + PAGE - 1)
+  if page.err then return nil end
+  for _, text in ipairs(page) do
+    local fails = redis.pcall('HEXISTS', C.own .. 'image:' .. text, 'fail') == 1
+    if fails and pool_of(text) == 2 and call('EXISTS', C.own .. 'users:' .. text) == 1 and not backed(text) then
+      add(text, 1, now + AGAIN_S, 'stood in no queue')
+    end
+  end
+  return #page == PAGE and from + PAGE or nil
+end
+
 local function tidy()
   local all = registries()
-  local at = (whole(call('HGET', K.heads, 'tidy')) or 0) % (#all + #LANES + 1)
+  local at = (whole(call('HGET', K.heads, 'tidy')) or 0) % (#all + #LANES + 2)
   local from = math.max(whole(call('HGET', K.heads, 'tidy:from')) or 0, 0)
   local next_from
   if at < #all then
     next_from = tidy_page(all[at + 1], from)
   elseif at < #all + #LANES then
     tidy_taken(LANES[at - #all + 1])
-  else
+  elseif at == #all + #LANES then
     tidy_running()
+  else
+    next_from = tidy_images(from)
   end
   call('HSET', K.heads, 'tidy', next_from and at or at + 1, 'tidy:from', next_from or 0)
 end
