@@ -17,6 +17,7 @@ RQ = "rq"  # rq's own prefix (RQ_KEY_PREFIX is not honoured: the scripts know th
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SIMPLE = re.compile(r"[A-Za-z0-9/-]+")
+_ODD = re.compile(r"[^A-Za-z0-9-]")
 _ESCAPED = re.compile(r"__|(?:_[0-9a-f]{2})+")
 
 # About 120 bytes a fact: 24 MB at most. A day of a busy cluster, a week of a calm one.
@@ -202,7 +203,7 @@ class Names:
         text = str(key)
         if _SIMPLE.fullmatch(text):
             return self.job_prefix + text.replace("/", "__")
-        return self.job_prefix + "".join(map(_escape, text))
+        return self.job_prefix + _ODD.sub(_escape, text)
 
     def job(self, key: WorkKey | str) -> str:
         """Return the Redis key of the job hash."""
@@ -247,12 +248,9 @@ class Names:
         return self.prefix + name
 
 
-def _escape(char: str) -> str:
-    if char == "/":
-        return "__"
-    if char == "-" or (char.isascii() and char.isalnum()):
-        return char
-    return "".join(f"_{byte:02x}" for byte in char.encode())
+def _escape(found: re.Match[str]) -> str:
+    char = found.group()
+    return "__" if char == "/" else "".join(f"_{byte:02x}" for byte in char.encode())
 
 
 def _unescape(found: re.Match[str]) -> str:

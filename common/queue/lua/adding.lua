@@ -1,5 +1,16 @@
 -- ADDING: the one implementation of `add`, how many keys are woken at once, and how a key is parked.
 
+local notes = {} -- most keys of a call come by the same way
+local function note(text, lane, how, cause)
+  local way = how .. lane .. cause
+  local data = notes[way]
+  if not data then
+    data = string.format('{"lane":"%s","how":"%s","cause":%s}', LANE[lane], how, json(cause))
+    notes[way] = data
+  end
+  fact('enqueued', text, data)
+end
+
 -- Does `id` stand in the lane's list? O(1) unless somebody else changed the list; then one LPOS per
 -- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
 local shifts, searches = {}, 0

@@ -209,17 +209,6 @@ local function push_front(q, id)
   return heads[q.name]
 end
 
-local notes = {} -- most keys of a call come by the same way
-local function note(text, lane, how, cause)
-  local way = how .. lane .. cause
-  local data = notes[way]
-  if not data then
-    data = string.format('{"lane":"%s","how":"%s","cause":%s}', LANE[lane], how, json(cause))
-    notes[way] = data
-  end
-  fact('enqueued', text, data)
-end
-
 -- Put a known key (its hash exists or is created here) at the end or front of its lane.
 local function queue_now(id, q, front)
   local pos = front and push_front(q, id) or push_tail(q, id)
