@@ -40,8 +40,11 @@ FOREIGN_LIMIT = 256
 
 
 def shorten(text: str) -> str:
-    """Return `text` on one line, cut to 256 characters."""
-    line = " ".join(text.split())
+    """Return `text` on one line, cut to 256 characters, as UTF-8 can have it.
+
+    A program's file names and JSON may hold halves of a surrogate pair, which nothing can store.
+    """
+    line = " ".join(text.encode(errors="replace").decode().split())
     return line if len(line) <= FOREIGN_LIMIT else line[: FOREIGN_LIMIT - 1] + "…"
 
 

@@ -17,7 +17,7 @@ from common.state.circuits import Trouble, troubles_of
 from common.state.database import DatabaseRow, decode_database
 from common.state.ledger import numbers
 from common.state.names import POOLS, RQ, Names
-from common.state.readable import unix_of
+from common.state.readable import fields_of, unix_of
 from common.state.scripts import Scripts
 
 # Entries at a lane's front that are looked at for the oldest: what is given back goes to the front
@@ -130,7 +130,7 @@ def _oldest_s(
     with scripts.pipeline() as pipe:
         for _, job in asked:
             pipe.hmget(_JOB + job, "status", "origin", "enqueued_at", "created_at")
-        found = pipe.execute()
+        found = [fields_of(one, 4) for one in pipe.execute(raise_on_error=False)]
     oldest: dict[tuple[str, Lane], float] = {}
     for (place, _), (status, origin, again, created) in zip(asked, found, strict=True):
         queue = scripts.names.queue(*place).encode()

@@ -15,7 +15,15 @@ from common.model.key import WorkKey
 from common.queue.contract import Entry, Lane
 from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
-from common.state.readable import STOCK_WORKER, count_of, failure_of, text_of, unix_of
+from common.state.readable import (
+    STOCK_WORKER,
+    count_of,
+    failure_of,
+    fields_of,
+    score_of,
+    text_of,
+    unix_of,
+)
 from common.state.scripts import Scripts
 
 _STATES = {"queued": "queued", "started": "running", "scheduled": "delayed", "failed": "parked"}
@@ -52,9 +60,9 @@ def dead_by_reason(scripts: Scripts) -> dict[str, int]:
     ids = list(_ids(scripts, "failed", _REASONS))
     with scripts.pipeline() as pipe:
         for job in ids:
-            pipe.hget(f"{RQ}:job:{job}", "exc_info")
-        found = pipe.execute()
-    reasons = (failure_of(value)[0] for value in found)
+            pipe.hmget(f"{RQ}:job:{job}", "exc_info")
+        found = [fields_of(one, 1) for one in pipe.execute(raise_on_error=False)]
+    reasons = (failure_of(value)[0] for (value,) in found)
     return dict(Counter(reason or STOCK_WORKER for reason in reasons).most_common())
 
 
@@ -86,14 +94,16 @@ def described(scripts: Scripts, places: Mapping[str, Place]) -> Iterator[Entry]:
                 pipe.hmget(f"{RQ}:job:{job}", _FIELDS)
                 pipe.zscore(names.rq("scheduled", *place), job)
                 pipe.zscore(names.own(f"probe:{place[0]}"), job)
-            found = pipe.execute()
-        answers = zip(page, found[0::3], found[1::3], found[2::3], strict=True)
+            found = pipe.execute(raise_on_error=False)
+            hashes = [fields_of(one, len(_FIELDS)) for one in found[0::3]]
+            dues, probes = ([score_of(one) for one in found[at::3]] for at in (1, 2))
+        answers = zip(page, hashes, dues, probes, strict=True)
         for (job, place), values, due, probe in answers:
             fields = dict(zip(_FIELDS, values, strict=True))
             key = _key(scripts, job)
             if fields["status"] is not None and key is not None:
-                dues = {"delayed": due or 0.0, "parked": probe or 0.0}
-                yield _entry(scripts, (key, place), fields, dues)
+                by_state = {"delayed": due, "parked": probe}
+                yield _entry(scripts, (key, place), fields, by_state)
 
 
 def _key(scripts: Scripts, job: str) -> WorkKey | None:

@@ -292,10 +292,12 @@ class WorkQueue(Desk):
             for lane in Lane:
                 pipe.zrange(names.rq("scheduled", pool, lane), 0, 0, withscores=True)
             pipe.zrange(names.own(f"probe:{pool}"), 0, 0, withscores=True)
+            pipe.exists(names.own("paused"), f"{RQ}:suspended")
             pipe.time()
-            *heads, clock = pipe.execute()
+            *heads, paused, clock = pipe.execute()
         now = clock[0] + clock[1] / 1e6
-        due = [score - now for head in heads for _, score in head]
+        # What is due while the queue is paused stays due: nobody spins on it.
+        due = [] if paused else [score - now for head in heads for _, score in head]
         timeout_s = max(0.001, min([timeout_s, _MAX_WAIT_S, *due]))
         with self.scripts.reading() as redis:
             redis.blpop([names.own(f"wake:{pool}")], timeout_s)

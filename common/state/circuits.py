@@ -106,7 +106,9 @@ class CircuitTable:
         wait_s, reason, probing, failures = self._run("enter", source)
         if float(wait_s):
             return Refusal(
-                wait_s=float(wait_s), reason=reason.decode(), failures=max(1, int(failures))
+                wait_s=float(wait_s),
+                reason=reason.decode(errors="replace"),
+                failures=max(1, int(failures)),
             )
         return Probe() if probing else None
 

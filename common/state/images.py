@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
+import structlog
 from redis import Redis
 
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match
@@ -28,6 +30,12 @@ _match = msgspec.json.Decoder(Match)
 _failure = msgspec.json.Decoder(Failure)
 _use = msgspec.json.Decoder(ImageUse)
 
+# Of a record: each part, and the hash that tells whether it changed.
+_FIELDS = (("inv", "ih"), ("match", "fh"), ("fail",))
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
 
 def pack(part: Inventory | Match) -> bytes:
     """Return the stored form of an inventory or a match."""
@@ -35,16 +43,29 @@ def pack(part: Inventory | Match) -> bytes:
 
 
 def unpack_record(inventory: bytes, match: bytes, failure: bytes) -> ImageRecord:
-    """Return the record of its stored parts; empty: absent.
+    """Return the record of its stored parts; empty: absent, and so is what cannot be read.
 
-    Raises msgspec.ValidationError, msgspec.DecodeError or zlib.error for anything that `pack` did
-    not write.
+    A newer version's, before a rollback, or by hand: the next run of the image writes it anew.
     """
     return ImageRecord(
-        inventory=_inventory.decode(zlib.decompress(inventory)) if inventory else None,
-        match=_match.decode(zlib.decompress(match)) if match else None,
-        failure=_failure.decode(failure) if failure else None,
+        inventory=_part(lambda: _inventory.decode(zlib.decompress(inventory)), inventory),
+        match=_part(lambda: _match.decode(zlib.decompress(match)), match),
+        failure=_part(lambda: _failure.decode(failure), failure),
     )
+
+
+def _part(decode: Callable[[], T], data: bytes) -> T | None:
+    if data:
+        with contextlib.suppress(*UNREADABLE, zlib.error):
+            return decode()
+    return None
+
+
+def _unreadable(record: ImageRecord, parts: Sequence[bytes]) -> list[str]:
+    """Return the fields of the record that hold what cannot be read, with the hashes of it."""
+    readable = (record.inventory, record.match, record.failure)
+    bad = [at for at, part in enumerate(readable) if parts[at] and part is None]
+    return [name for at in bad for name in _FIELDS[at]]
 
 
 class ImageTable:
@@ -79,7 +100,23 @@ class ImageTable:
             "uses": [msgspec.json.encode(use).decode() for use, _ in uses],
         }
         found = self._scripts.run("lookup", payload, repeatable=True)
-        return [unpack_record(*parts) for parts in found]
+        records = [unpack_record(*parts) for parts in found]
+        forgotten = [
+            self._forget(key, fields)
+            for (_, key), record, parts in zip(uses, records, found, strict=True)
+            if (fields := _unreadable(record, parts))
+        ]
+        if forgotten:  # once more: now those images are queued, and the workload waits for them
+            found = self._scripts.run("lookup", payload, repeatable=True)
+            records = [unpack_record(*parts) for parts in found]
+        return records
+
+    def _forget(self, key: ImageKey, fields: Sequence[str]) -> ImageKey:
+        """Delete what cannot be read, or the script would take the record for complete."""
+        _log.warning("forgets what it cannot read", image=str(key), fields=fields)
+        with self._scripts.reading() as redis:
+            redis.hdel(self._own(f"image:{key}"), *fields)
+        return key
 
     def get(self, key: ImageKey) -> ImageRecord:
         """Return what is known, which may be nothing."""

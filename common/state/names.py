@@ -17,6 +17,7 @@ RQ = "rq"  # rq's own prefix (RQ_KEY_PREFIX is not honoured: the scripts know th
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SIMPLE = re.compile(r"[A-Za-z0-9/-]+")
+_ODD = re.compile(r"[^A-Za-z0-9-]")
 _ESCAPED = re.compile(r"__|(?:_[0-9a-f]{2})+")
 
 # About 120 bytes a fact: 24 MB at most. A day of a busy cluster, a week of a calm one.
@@ -202,19 +203,25 @@ class Names:
         text = str(key)
         if _SIMPLE.fullmatch(text):
             return self.job_prefix + text.replace("/", "__")
-        return self.job_prefix + "".join(map(_escape, text))
+        return self.job_prefix + _ODD.sub(_escape, text)
 
     def job(self, key: WorkKey | str) -> str:
         """Return the Redis key of the job hash."""
         return f"{RQ}:job:{self.job_id(key)}"
 
     def key_of(self, job_id: str) -> WorkKey:
-        """Return the key whose id this is. Raises ValueError for an id that is not ours."""
+        """Return the key whose id this is. Raises ValueError for an id that is not ours.
+
+        Nor is another spelling of an id: what was claimed under it would be ended under this one.
+        """
         if not job_id.startswith(self.job_prefix):
             raise ValueError(f"job {job_id[:256]!r} is not of cluster {self.cluster}")
         escaped = job_id[len(self.job_prefix) :]
         plain = escaped.replace("__", "/")
-        return parse_key(_ESCAPED.sub(_unescape, escaped) if "_" in plain else plain)
+        key = parse_key(_ESCAPED.sub(_unescape, escaped) if "_" in plain else plain)
+        if self.job_id(key) != job_id:
+            raise ValueError(f"job {job_id[:256]!r} is not how cluster {self.cluster} spells {key}")
+        return key
 
     def fixed_keys(self) -> list[str]:
         """Return the KEYS block that every script gets; `lib.lua` documents the same order."""
@@ -241,12 +248,9 @@ class Names:
         return self.prefix + name
 
 
-def _escape(char: str) -> str:
-    if char == "/":
-        return "__"
-    if char == "-" or (char.isascii() and char.isalnum()):
-        return char
-    return "".join(f"_{byte:02x}" for byte in char.encode())
+def _escape(found: re.Match[str]) -> str:
+    char = found.group()
+    return "__" if char == "/" else "".join(f"_{byte:02x}" for byte in char.encode())
 
 
 def _unescape(found: re.Match[str]) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
 import msgspec
 import structlog
+from redis.exceptions import ResponseError
 
 from common.model.bounded import whole_number
 from common.model.key import WorkKey, try_key
@@ -59,6 +62,27 @@ def unix_of(value: bytes | None) -> float:
     with contextlib.suppress(ValueError, OverflowError):
         return datetime.fromisoformat(text_of(value)).timestamp()
     return 0.0
+
+
+def fields_of(answer: object, width: int) -> Sequence[bytes | None]:
+    """Return what HMGET answered; as many absent fields for what is no hash. Raises other errors.
+
+    For the hash of a single job: of thousands, one that somebody wrote over must not hide the rest.
+    """
+    if isinstance(answer, ResponseError) and "WRONGTYPE" in str(answer):
+        return (None,) * width
+    return cast("Sequence[bytes | None]", _checked(answer))
+
+
+def score_of(answer: object) -> float:
+    """Return what ZSCORE answered; 0 for no member. Raises errors."""
+    return cast("float | None", _checked(answer)) or 0.0
+
+
+def _checked(answer: object) -> object:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def failure_of(value: bytes | None) -> tuple[str, str]:

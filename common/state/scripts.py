@@ -53,8 +53,17 @@ from common.state.overwritten import overwritten
 _LUA = Path(__file__).parents[1] / "queue" / "lua"
 _NEEDS = re.compile(r"^-- Needs +(.+)$", re.MULTILINE)
 
-# Answers of a server that will serve again: busy, loading, failing over, or short of disk.
-_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "TRYAGAIN", "UNBLOCKED")
+# Answers of a server that will serve again: busy, loading, failing over, or short of something.
+_PASSING = (
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "No matching script",  # redis-py's NOSCRIPT: flushed between its loading and its call
+    "TRYAGAIN",
+    "UNBLOCKED",
+)
 
 # These shrink memory or only move entries: they must pass when Redis is at maxmemory (trap 21).
 _ALLOW_OOM = frozenset(

@@ -23,8 +23,9 @@ from tests.rq_tools import RqTools
 pytestmark = pytest.mark.integration
 
 WEB = workload("web")
-# A look through all registries: four of each lane, two probes, four intermediate lists, `running`.
-FULL_PASS = 4 * 4 + 2 + 4 + 1
+# A look through all registries: four of each lane, two probes, four intermediate lists, `running`,
+# images.
+FULL_PASS = 4 * 4 + 2 + 4 + 1 + 1
 
 
 def add(queue: WorkQueue, *keys: WorkKey, lane: Lane = Lane.FRESH) -> None:

@@ -220,6 +220,68 @@ def test_a_source_that_nobody_asks_any_more_is_forgotten(client: Redis) -> None:
         forget(client, both.names)
 
 
+def _record(**changed: str) -> str:
+    """Return an open circuit's record, with these fields as JSON."""
+    fields = {"failures": "3", "openings": "1", "until": "0", "probe_until": "0", "since": "0"}
+    fields |= {"touched": "0", "keys": '["a"]', "reason": '"Away"', "message": '"no"'} | changed
+    return "{" + ",".join(f'"{name}":{value}' for name, value in fields.items() if value) + "}"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"reason": ""},
+        {"reason": "{}"},
+        {"message": "null"},
+        {"keys": "3"},
+        *({name: "1e999"} for name in ("failures", "until", "probe_until", "since")),
+        {"failures": "nan"},
+        {"touched": "-1e999"},
+    ],
+    ids=str,
+)
+def test_half_a_record_makes_no_run_fail(client: Redis, changed: dict[str, str]) -> None:
+    """An error of the script would fail every run that asks the source, or send it off for ever."""
+    both, key = Both(client), SOURCE
+    circuits = both.names.own("circuits")
+    try:
+        for ask in (both.table.enter, both.table.left, both.table.succeeded):
+            client.hset(circuits, key, _record(**changed))
+            assert not ask(key)
+        client.hset(circuits, key, _record(**changed))
+        assert both.table.failed(key, _fail("a")).failures == 1
+    finally:
+        forget(client, both.names)
+
+
+def test_a_reason_that_is_no_text_ends_no_run(client: Redis) -> None:
+    """Only our own errors are sorted by what to do; any other one ends the loop."""
+    both = Both(client)
+    try:
+        record = _record(until="9e9", reason='"\udcff"').encode(errors="surrogateescape")
+        client.hset(both.names.own("circuits"), SOURCE, record)
+        refusal = both.table.enter(SOURCE)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason == "\N{REPLACEMENT CHARACTER}"
+    finally:
+        forget(client, both.names)
+
+
+@pytest.mark.parametrize(("field", "most_s"), [("until", 3600.0), ("probe_until", 100.0)])
+def test_a_clock_that_was_wrong_closes_no_source_for_years(
+    client: Redis, field: str, most_s: float
+) -> None:
+    """Redis' host came up with a wrong date, and then learned the right one."""
+    both = Both(client)
+    try:
+        client.hset(both.names.own("circuits"), SOURCE, _record(**{field: "9e9"}))
+        refusal = both.table.enter(SOURCE)
+        assert isinstance(refusal, Refusal)
+        assert refusal.wait_s <= most_s
+    finally:
+        forget(client, both.names)
+
+
 @pytest.mark.parametrize(
     "garbage", ["", "{", "[]", "3", '{"openings":1}', '{"openings":"x","keys":1}']
 )

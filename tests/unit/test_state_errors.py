@@ -21,6 +21,7 @@ AWAY = [
     exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
     exceptions.ResponseError("BUSY Redis is busy running a script."),
     exceptions.ResponseError("MASTERDOWN Link with MASTER is down"),
+    exceptions.NoScriptError("No matching script. Please use EVAL."),  # flushed while it was sent
 ]
 
 

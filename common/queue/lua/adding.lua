@@ -1,5 +1,16 @@
 -- ADDING: the one implementation of `add`, how many keys are woken at once, and how a key is parked.
 
+local notes = {} -- most keys of a call come by the same way
+local function note(text, lane, how, cause)
+  local way = how .. lane .. cause
+  local data = notes[way]
+  if not data then
+    data = string.format('{"lane":"%s","how":"%s","cause":%s}', LANE[lane], how, json(cause))
+    notes[way] = data
+  end
+  fact('enqueued', text, data)
+end
+
 -- Does `id` stand in the lane's list? O(1) unless somebody else changed the list; then one LPOS per
 -- shift of positions, at most 32 a call: beyond that the answer is no, which costs a spare entry.
 local shifts, searches = {}, 0
@@ -22,6 +33,18 @@ local function stands(q, id, pos)
   if pos then shifts[q.name] = at + head(q) - pos end
   call('HSET', C.job .. id, 's_pos', at + head(q))
   return true
+end
+
+-- Is the key where its hash says it is? "No" also where `stands` did not find it in time.
+local function backed(text)
+  local id = job_id(text)
+  local h = fields(id, 'status', 's_token', 'origin', 's_pos', 'worker_name')
+  local q = home(text, h[3])
+  if not q then return false end
+  if h[2] then return claimed(id, h[5] or '', h[2]) end
+  if h[1] == 'queued' then return stands(q, id, whole(h[4])) end
+  if h[1] == 'scheduled' then return call('ZSCORE', q.scheduled, id) end
+  return h[1] == 'failed' and call('ZSCORE', q.failed, id) and call('ZSCORE', probe_key(q.pool), id)
 end
 
 -- The call names no argument: the id says the key, and with every value within 64 bytes the hash
@@ -159,6 +182,7 @@ local function leave_rest()
 end
 
 local function wake(texts, lane, cause)
+  cause = string.gsub(cause, '[^%w%p ]', '?') -- as `wake_more` reads it
   local at_once = math.min(#texts, room)
   room = room - at_once
   if at_once < #texts then leave_rest() end
@@ -188,7 +212,7 @@ end
 -- Every end of a key wakes who waits for it; they read the reason in its record. Returns them.
 local function wake_waiters(text, cause)
   local key = C.own .. 'waiters:' .. text
-  local waiting = call('SMEMBERS', key)
+  local waiting = kept('SMEMBERS', key)
   if #waiting == 0 then return waiting end
   call('UNLINK', key)
   if #waiting <= MOST_WOKEN then table.sort(waiting) end

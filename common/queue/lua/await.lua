@@ -4,6 +4,6 @@
 local row = call('HGET', K.settled, P.successor)
 if row and string.find(row, '"outcome":"Converged"', 1, true) then return row end
 local waiters = C.own .. 'waiters:' .. P.successor
-call('SADD', waiters, P.waiter)
+kept('SADD', waiters, P.waiter)
 call('EXPIRE', waiters, C.image_ttl_s)
 return ''

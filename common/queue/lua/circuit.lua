@@ -12,10 +12,16 @@ local text = call('HGET', P.key, P.source)
 local function decoded(record)
   local readable, found = pcall(cjson.decode, record)
   local whole = readable and type(found) == 'table' and type(found.keys) == 'table'
+    and type(found.reason) == 'string' and type(found.message) == 'string'
   for _, field in ipairs({ 'failures', 'openings', 'until', 'probe_until', 'since', 'touched' }) do
-    whole = whole and type(found[field]) == 'number'
+    local n = whole and found[field] -- neither NaN nor infinite: cjson reads those, and writes none
+    whole = type(n) == 'number' and n > -math.huge and n < math.huge
   end
-  return whole and found or nil
+  if not whole then return nil end
+  -- Nobody is sent away for longer than that: the clock was set back, or a hand wrote it.
+  found['until'] = math.min(found['until'], now + math.max(P.policy.cap_s, P.longest_rest_s))
+  found.probe_until = math.min(found.probe_until, now + P.policy.probe_s)
+  return found
 end
 
 local c = text and decoded(text)
@@ -30,9 +36,14 @@ local function tell(state, wait)
     json(P.source), state, json(c.reason), c.failures, wait), state)
 end
 
--- Sources that nobody asked for a day: registries that are gone, workers that are no more.
+-- Sources that nobody asked for a day: registries that are gone, workers that are no more. Whoever may
+-- create a Pod may name a registry that nobody knows, thousands of them: a few a call, in turn.
 local function forget_old()
-  local all = call('HGETALL', P.key)
+  local from = call('HGET', K.heads, 'circuits:from') or '0'
+  if #from > 15 or not string.find(from, '^%d+$') then from = '0' end
+  local page = call('HSCAN', P.key, from, 'COUNT', 32)
+  local all = page[2]
+  call('HSET', K.heads, 'circuits:from', page[1])
   for i = 1, #all, 2 do
     local old = decoded(all[i + 1])
     if not old or old.touched + P.forget_s < now then call('HDEL', P.key, all[i]) end

@@ -21,6 +21,10 @@ local function promote(pool)
   end
 end
 
+-- A sweep of 50,000 keys that all change leaves as many entries behind in the bulk lane. Redis answers
+-- nobody while a script runs, so a claim passes over this many a lane, and the next one goes on.
+local MOST_PASSED = 1000
+
 -- Returns a msgpack list of {id, token, tallies ('<budget> <failures> <seconds waited>;…'), faults
 -- (sources, by spaces), seconds since the first failure ('0': none), crashes, lane}; '': nothing, or
 -- paused. `r` is {pool (1, 2), limit, lease_s, bulk_every}.
@@ -35,13 +39,13 @@ local function take(worker, r)
   -- Every `bulk_every`-th claim looks into the bulk lane first. Entries are read ahead, and
   -- those that were used leave their list in one LPOP.
   flush_tails()
-  local ahead = {}
+  local ahead, passed = {}, { [0] = 0, [1] = 0 }
   local function named(id)
     return ours(id) and not string.find(id, '[^%w_-]') and text_of(id)
   end
 
   local function next_live(q)
-    while true do
+    while passed[q.lane] < MOST_PASSED do
       local a = ahead[q.lane]
       if not a or a.used == #a and #a == r.limit then
         if a then call('LPOP', q.queue, a.used) end
@@ -63,7 +67,9 @@ local function take(worker, r)
         call('HSET', C.job .. id, 'status', 'started', 's_dirty', math.min(q.lane, lane_of(h[8]) or 1))
         count('repairs.claim')
       end -- else: left behind by a promotion, a cancel or a drop; or a job of somebody else
+      passed[q.lane] = passed[q.lane] + 1
     end
+    woken[r.pool] = true
   end
 
   local function age(since)
@@ -126,7 +132,7 @@ local function take(worker, r)
   tell_rq(worker, #out > 0 and 'busy' or 'idle', 0, 0)
   if #out == 0 then
     call('DEL', wake_key(r.pool))
-    woken[r.pool] = waking_left
+    woken[r.pool] = waking_left or math.max(passed[0], passed[1]) == MOST_PASSED or nil
   else
     call('EXPIRE', C.own .. 'claims:' .. worker, C.claims_ttl_s)
     call('SET', K.token, string.format('%.0f', token))

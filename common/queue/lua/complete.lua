@@ -21,13 +21,13 @@
 
 local function store_image(text, image, settles)
   local key = C.own .. 'image:' .. text
-  local old = call('HMGET', key, 'fh', 'ih', 'fail')
-  if image.inventory > 0 then call('HSET', key, 'inv', ARGV[image.inventory], 'ih', image.ih) end
-  if image.match > 0 then call('HSET', key, 'match', ARGV[image.match], 'fh', image.fh) end
+  local old = kept('HMGET', key, 'fh', 'ih', 'fail')
+  if image.inventory > 0 then kept('HSET', key, 'inv', ARGV[image.inventory], 'ih', image.ih) end
+  if image.match > 0 then kept('HSET', key, 'match', ARGV[image.match], 'fh', image.fh) end
   if image.failure ~= '' then
-    call('HSET', key, 'fail', string.format('{"at":%.3f,', now) .. image.failure)
+    kept('HSET', key, 'fail', string.format('{"at":%.3f,', now) .. image.failure)
   elseif settles then
-    call('HDEL', key, 'fail')
+    kept('HDEL', key, 'fail')
   end
   if call('EXISTS', C.own .. 'users:' .. text) == 0 then call('EXPIRE', key, C.image_ttl_s) end
   return image.match > 0 and old[1] ~= image.fh or image.inventory > 0 and old[2] ~= image.ih
@@ -38,7 +38,7 @@ end
 local function fan_out(text, waited)
   local woken_now, users = {}, {}
   for _, waiter in ipairs(waited) do woken_now[waiter] = true end
-  for _, user in ipairs(call('HKEYS', C.own .. 'users:' .. text)) do
+  for _, user in ipairs(kept('HKEYS', C.own .. 'users:' .. text)) do
     if not woken_now[user] then users[#users + 1] = user end
   end
   if #users <= MOST_WOKEN then table.sort(users) end
@@ -47,9 +47,9 @@ end
 
 local function forget_uses(text)
   local uses = C.own .. 'uses:' .. text
-  for _, image in ipairs(call('SMEMBERS', uses)) do
-    call('HDEL', C.own .. 'users:' .. image, text)
-    call('SREM', C.own .. 'waiters:' .. image, text)
+  for _, image in ipairs(kept('SMEMBERS', uses)) do
+    kept('HDEL', C.own .. 'users:' .. image, text)
+    kept('SREM', C.own .. 'waiters:' .. image, text)
     if call('EXISTS', C.own .. 'users:' .. image) == 0 then
       call('EXPIRE', C.own .. 'image:' .. image, C.image_ttl_s)
     end

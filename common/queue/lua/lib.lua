@@ -119,6 +119,15 @@ local function fields(id, ...)
   return {}
 end
 
+-- What is kept for one key (who waits for it, who uses it, its record), read or written. Something of
+-- another type counts as absent: an error would stop all keys of the same call, each time.
+local function kept(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if type(found) ~= 'table' or not found.err then return found end
+  if string.find(found.err, 'WRONGTYPE', 1, true) then call('UNLINK', key) end
+  return call(command, key, ...)
+end
+
 local function bump(key, field, n)
   local sum = redis.pcall('HINCRBY', key, field, n)
   if type(sum) == 'number' then return sum end
@@ -198,17 +207,6 @@ local function push_front(q, id)
   woken[q.pool] = true
   call('LPUSH', q.queue, id)
   return heads[q.name]
-end
-
-local notes = {} -- most keys of a call come by the same way
-local function note(text, lane, how, cause)
-  local way = how .. lane .. cause
-  local data = notes[way]
-  if not data then
-    data = string.format('{"lane":"%s","how":"%s","cause":%s}', LANE[lane], how, json(cause))
-    notes[way] = data
-  end
-  fact('enqueued', text, data)
 end
 
 -- Put a known key (its hash exists or is created here) at the end or front of its lane.

@@ -6,17 +6,17 @@ local out = {}
 for i, text in ipairs(P.keys) do
   local record = C.own .. 'image:' .. text
   local users = C.own .. 'users:' .. text
-  local h = call('HMGET', record, 'inv', 'match', 'fail')
-  local old = call('HGET', users, P.workload)
-  call('HSET', users, P.workload, P.uses[i])
-  call('SADD', C.own .. 'uses:' .. P.workload, text)
+  local h = kept('HMGET', record, 'inv', 'match', 'fail')
+  local old = kept('HGET', users, P.workload)
+  kept('HSET', users, P.workload, P.uses[i])
+  kept('SADD', C.own .. 'uses:' .. P.workload, text)
   call('ZADD', K.images, seconds(now), text)
   call('PERSIST', record)
   if not (h[1] and h[2]) then
     local fresh = not h[3] or old ~= P.uses[i] -- another reference or pull secret may succeed
     if fresh then
       local waiters = C.own .. 'waiters:' .. text
-      call('SADD', waiters, P.workload)
+      kept('SADD', waiters, P.workload)
       call('EXPIRE', waiters, C.image_ttl_s)
     end
     -- A key that runs, or waits out a backoff, comes back by itself: another user of the image is

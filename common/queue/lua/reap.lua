@@ -3,7 +3,7 @@
 -- Needs    adding.lua, claims.lua, tidy.lua
 -- ARGV[2]  {max_crashes, probe_after_s, dead (worker known to be dead, '': by lease only),
 --            by (the worker that reaps, '': nobody), fresh_s (what must be left of its lease)}
--- Result   number of keys given back or parked
+-- Result   number of keys given back or parked; not all, when they are thousands
 --
 -- The culprit is the key that the worker had marked as running, or its only claim. Is there none, a
 -- batch died without a mark: nobody is charged, and each of its keys runs alone the next time.
@@ -24,7 +24,7 @@ local function crash(worker, id, token, text, h)
   call('HDEL', job, 's_crashes') -- the probe gets as many tries again
   if q.pool == 2 then
     local failure = { reason = 'Crashed', message = message, at = now, attempts = crashes }
-    call('HSET', C.own .. 'image:' .. text, 'fail', cjson.encode(failure))
+    kept('HSET', C.own .. 'image:' .. text, 'fail', cjson.encode(failure))
   end
   park(id, text, q, 'Crashed', { reason = 'Crashed', message = message, probe_after_s = P.probe_after_s })
   fact('parked', text, string.format('{"reason":"Crashed","message":%s,"attempts":%d}', json(message), crashes),
@@ -68,6 +68,16 @@ local function reap(worker)
   return n
 end
 
+-- No lease is longer, as the setting says. One that ends later was taken while the clock was wrong:
+-- the living renew it long before it ends, and nobody else would ever end a dead worker's.
+local LONGEST_LEASE_S = 3600
+for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, seconds(now + LONGEST_LEASE_S + 60), '+inf')) do
+  call('ZADD', K.leases, seconds(now + LONGEST_LEASE_S), worker)
+end
+
+-- Hundreds of workers may die at once, and Redis answers nobody while a script runs: the next call, of
+-- any worker, goes on.
+local MOST_GIVEN_BACK = 1000
 local total = 0
 if P.dead ~= '' then total = reap(P.dead) end
 local own = P.by ~= '' and call('ZSCORE', K.leases, P.by)
@@ -76,9 +86,10 @@ if own and tonumber(own) - now < P.fresh_s then
   return total
 end
 for _, worker in ipairs(call('ZRANGEBYSCORE', K.leases, '-inf', seconds(now))) do
+  if total >= MOST_GIVEN_BACK then break end
   count('leases.expired')
   total = total + reap(worker)
 end
-finish()
 tidy()
+finish()
 return total

@@ -5,12 +5,12 @@ local keep = {}
 for _, text in ipairs(P.keep) do keep[text] = true end
 local uses = C.own .. 'uses:' .. P.workload
 local n = 0
-for _, text in ipairs(call('SMEMBERS', uses)) do
+for _, text in ipairs(kept('SMEMBERS', uses)) do
   if not keep[text] then
     n = n + 1
-    call('SREM', uses, text)
-    call('SREM', C.own .. 'waiters:' .. text, P.workload)
-    call('HDEL', C.own .. 'users:' .. text, P.workload)
+    kept('SREM', uses, text)
+    kept('SREM', C.own .. 'waiters:' .. text, P.workload)
+    kept('HDEL', C.own .. 'users:' .. text, P.workload)
     if call('EXISTS', C.own .. 'users:' .. text) == 0 then
       call('EXPIRE', C.own .. 'image:' .. text, C.image_ttl_s)
     end

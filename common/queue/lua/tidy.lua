@@ -2,6 +2,9 @@
 -- worker, leaves them behind, and nobody would meet them again: the counts that `sluice status` and
 -- `rq info` show would stay wrong. One page of one registry a call, the next one at the next call.
 local PAGE = 32
+-- Nothing waits for longer than a day by itself. What is due later than this was put there while the
+-- clock was wrong, and a sweep takes it for waiting: it is due now.
+local FAR_S = 32 * 86400
 
 local function is_not(status, q)
   return function(id)
@@ -30,20 +33,22 @@ local function registries()
   local found = {}
   for _, q in ipairs(LANES) do
     found[#found + 1] = { q.wip, is_over(q) }
-    found[#found + 1] = { q.scheduled, is_not('scheduled', q) }
+    found[#found + 1] = { q.scheduled, is_not('scheduled', q), true }
     found[#found + 1] = { q.failed, is_not('failed', q) }
     found[#found + 1] = { C.rq .. 'canceled:' .. q.name, is_not('canceled', q) }
   end
-  for pool = 1, 2 do found[#found + 1] = { probe_key(pool), has_no_probe } end
+  for pool = 1, 2 do found[#found + 1] = { probe_key(pool), has_no_probe, true } end
   return found
 end
 
 local function tidy_page(registry, from)
-  local key, outlived = registry[1], registry[2]
+  local key, outlived, by_time = registry[1], registry[2], registry[3]
   local page = redis.pcall('ZRANGE', key, from, from + PAGE - 1, 'WITHSCORES')
   if page.err then return nil end -- something else stands there; who needs it says so
   local gone = {}
   for i = 1, #page, 2 do
+    local far = by_time and tonumber(page[i + 1]) > now + FAR_S
+    if far then call('ZADD', key, seconds(now), page[i]) end
     if outlived(page[i], page[i + 1]) then gone[#gone + 1] = page[i] end
   end
   if #gone > 0 then call('ZREM', key, unpack(gone)) end
@@ -67,17 +72,35 @@ local function tidy_running()
   end
 end
 
+-- An image that fails is tried again for all its users, whose own runs are over: no sweep would miss its
+-- entry, so whoever deleted that would have stopped it for good. Not at once: one that waits for the
+-- first database stands nowhere either.
+local AGAIN_S = 600
+local function tidy_images(from)
+  local page = redis.pcall('ZRANGE', K.images, from, from + PAGE - 1)
+  if page.err then return nil end
+  for _, text in ipairs(page) do
+    local fails = redis.pcall('HEXISTS', C.own .. 'image:' .. text, 'fail') == 1
+    if fails and pool_of(text) == 2 and call('EXISTS', C.own .. 'users:' .. text) == 1 and not backed(text) then
+      add(text, 1, now + AGAIN_S, 'stood in no queue')
+    end
+  end
+  return #page == PAGE and from + PAGE or nil
+end
+
 local function tidy()
   local all = registries()
-  local at = (whole(call('HGET', K.heads, 'tidy')) or 0) % (#all + #LANES + 1)
+  local at = (whole(call('HGET', K.heads, 'tidy')) or 0) % (#all + #LANES + 2)
   local from = math.max(whole(call('HGET', K.heads, 'tidy:from')) or 0, 0)
   local next_from
   if at < #all then
     next_from = tidy_page(all[at + 1], from)
   elseif at < #all + #LANES then
     tidy_taken(LANES[at - #all + 1])
-  else
+  elseif at == #all + #LANES then
     tidy_running()
+  else
+    next_from = tidy_images(from)
   end
   call('HSET', K.heads, 'tidy', next_from and at or at + 1, 'tidy:from', next_from or 0)
 end

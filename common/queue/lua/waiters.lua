@@ -3,7 +3,8 @@
 -- Result   a waiter, the number of the key that it waits for, the next waiter, … (one flat list)
 local out = {}
 for i, text in ipairs(P.keys) do
-  for _, waiter in ipairs(call('SMEMBERS', C.own .. 'waiters:' .. text)) do
+  local waiting = redis.pcall('SMEMBERS', C.own .. 'waiters:' .. text) -- of another type: nobody waits
+  for _, waiter in ipairs(waiting.err and {} or waiting) do
     out[#out + 1] = waiter
     out[#out + 1] = i
   end
