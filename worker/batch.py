@@ -32,6 +32,7 @@ class Batch:
         self._later: list[
             tuple[Claim, Finished]
         ] = []  # ended after that: for a report of their own
+        self.owed = False  # what was not begun may still be on record for us
         self.refused = False  # an end was not valid: Redis lost our claims, or gave them away
         self.marked = False  # Redis names the next key as running: the mark must move when it ends
 
@@ -60,7 +61,7 @@ class Batch:
         """Return the running one if it has taken `long_s` and something waits for its end."""
         if self.running is None or now_s - self.began_s < long_s:
             return None
-        return self.running if self.rest or self.runs else None
+        return self.running if self.rest or self.runs or self.owed else None
 
     def take_rest(self) -> list[Claim]:
         """Return what was not begun, which then is nobody's here."""

@@ -126,14 +126,14 @@ class Lease:
             self.renewed(began_s)
         else:
             self._reaped(before_s)
-        if not registered:
-            self._registrar.birth()
         if self._monotonic_s() >= self._reap_from_s:
             # Between that heartbeat and this call Redis, or we, may have stood still.
             fresh_s = self.length_s - self._beat_s
             reaped = self._leases.reap(self._max_crashes, by=self._worker, fresh_s=fresh_s)
             if reaped:
                 self._log.warning("gave back claims of dead workers", keys=reaped)
+        if not registered:
+            self._registrar.birth()  # last: where Redis is full it fails, and the dead keep room
 
     def _await_the_living(self) -> None:
         """Bury nobody for a lease's time: Redis was away or stood still, so all leases may be over.

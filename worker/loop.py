@@ -21,7 +21,7 @@ from common.queue.policy import unknown
 from worker.batch import Batch, batch_for
 from worker.lease import Lease
 from worker.outage import Outage
-from worker.ports import Ports, Queue
+from worker.ports import Ports, Queue, described
 
 Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
 
@@ -194,20 +194,30 @@ class Loop:
             if running is None or not self._lease.held():
                 return
             try:
-                # What we do not know to be given back we do not run; it is compared later.
-                self._queue.release(self._settings.worker, batch.take_rest())
+                self._hand_on(batch, running)
+                batch.resent, resent = bool(batch.runs), batch.resent
                 valid = self._queue.complete(
                     self._settings.worker,
                     batch.runs,
                     batch.facts,
                     running=running,
-                    resent=batch.resent,
+                    resent=resent,
                 )
             except SluiceError:
                 self._doubt()
-                batch.resent = True
                 raise
+            batch.resent = resent
             self._reported(batch, valid, running=running)
+
+    def _hand_on(self, batch: Batch, running: Claim) -> None:
+        """Give back what was not begun; after a failure, whatever is on record and not ours."""
+        worker, rest = self._settings.worker, batch.take_rest()
+        owed, batch.owed = batch.owed, True
+        if owed:
+            self._queue.recover(worker, [running, *(claim for claim, _ in batch.runs)])
+        elif rest:
+            self._queue.release(worker, rest)
+        batch.owed = False
 
     def _run(self, claim: Claim) -> Finished:
         """Reconcile; an exception becomes what its class's policy says."""
@@ -250,7 +260,7 @@ class Loop:
                 if not self._outage.again(error):
                     self._log.warning("results lost; their leases will end", keys=len(batch.runs))
                     batch.forget()
-            except SluiceError:
+            except Exception:  # noqa: BLE001 # a result that cannot be told must not end the loop
                 self._log.exception("results refused; the keys run again", keys=len(batch.runs))
                 self._give_back()
                 batch.forget()
@@ -321,15 +331,6 @@ class Loop:
             seconds=round(seconds, 4),
         )
         self._ports.hooks.finished(self._pool, outcome=kind, reason=reason, seconds=seconds)
-
-
-def described(outcome: Outcome) -> str:
-    """Return the one word that tells outcomes of a class apart."""
-    for name in ("reason", "outcome", "on"):
-        value = getattr(outcome, name, None)
-        if value is not None:
-            return str(value)
-    return ""
 
 
 def run_key() -> None:

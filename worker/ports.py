@@ -63,6 +63,15 @@ class Hooks(Protocol):
         """Say that completions came too late."""
 
 
+def described(outcome: Outcome) -> str:
+    """Return the one word that tells outcomes of a class apart."""
+    for name in ("reason", "outcome", "on"):
+        value = getattr(outcome, name, None)
+        if value is not None:
+            return str(value)
+    return ""
+
+
 class Silent:
     """Hooks for who does not listen."""
 

@@ -156,6 +156,22 @@ def test_a_worker_that_rq_forgot_registers_again(case: Case) -> None:
     assert case.registrar.births == 1
 
 
+def test_the_dead_are_buried_also_where_nobody_can_register(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that is full takes no registration; what frees it is work that ends."""
+    case.leases.answers = [(True, False)]
+    case.clock.advance(LENGTH_S)
+
+    def full() -> None:
+        raise SourceUnavailableError("Redis: OOM")
+
+    monkeypatch.setattr(case.registrar, "birth", full)
+    with pytest.raises(SourceUnavailableError):
+        case.lease.beat()
+    assert case.leases.reaps == 1
+
+
 def test_nobody_is_buried_within_a_lease_after_an_outage(case: Case) -> None:
     """While Redis was away nobody could renew: who lives needs a lease's time to say so."""
     case.lease.beat()

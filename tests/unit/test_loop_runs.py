@@ -24,8 +24,8 @@ from tests.fakes.work_queue import FakeWorkQueue
 from tests.queue_values import converged, image, judged, workload, workloads
 from worker.batch import BATCH_S, batch_for
 from worker.lease import Lease
-from worker.loop import FLUSH_S, Loop, LoopSettings, described
-from worker.ports import Ports
+from worker.loop import FLUSH_S, Loop, LoopSettings
+from worker.ports import Ports, described
 
 WORKER = "w1"
 
@@ -665,6 +665,14 @@ class Flaky(Watched):
             raise SourceUnavailableError("Redis: gone")
         return super().claim(pool, worker, limit=limit, lease_s=lease_s)
 
+    def release(self, worker: str, claims: Sequence[Claim]) -> list[bool]:
+        broken = self._broken("release")
+        if broken is not None:
+            if broken:
+                super().release(worker, claims)
+            raise SourceUnavailableError("Redis: gone")
+        return super().release(worker, claims)
+
     def complete(
         self,
         worker: str,
@@ -747,6 +755,36 @@ def test_a_relief_whose_reply_was_lost_is_told_again_and_counts_once(
     assert resent == [keys[1:3]]  # and what ended since is in a report of its own
 
 
+@pytest.mark.parametrize("ended", [2, 0], ids=["some had ended", "none had"])
+@pytest.mark.parametrize("ran", [False, True], ids=["request lost", "reply lost"])
+@pytest.mark.parametrize("call", ["release", "complete"])
+def test_a_relief_that_fails_is_done_by_the_next_heartbeat(
+    flaky: Bench, call: str, *, ran: bool, ended: int
+) -> None:
+    """The run may hang for hours: what waits for it must not wait for its end after all."""
+    keys = workloads(20)
+    flaky.add(*keys)
+    seen: list[list[WorkKey]] = []
+
+    def reconcile(claim: Claim) -> Outcome:
+        if claim.key == keys[1 + ended] and not seen:
+            flaky.clock.advance(5.0)
+            faults(flaky).append((call, ran))
+            with pytest.raises(SourceUnavailableError):
+                loop.relieve()
+            loop.relieve()
+            others = flaky.queue.claim("reconcile", "w2", limit=64, lease_s=60)
+            seen.append([other.key for other in others])
+        return converged()
+
+    loop = flaky.loop(reconcile)
+    loop.run()
+    assert seen == [keys[2 + ended :]]
+    assert flaky.ran == keys[: 2 + ended]
+    assert len(flaky.queue.outcomes) == 2 + ended
+    assert flaky.left == set(keys[2 + ended :])
+
+
 def in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
     """Return what does one of the steps each time it is called."""
     left = iter(steps)
@@ -819,6 +857,24 @@ def test_a_stop_during_an_outage_ends_the_loop(flaky: Bench) -> None:
     loop = flaky.loop(reconcile)
     loop.run()
     assert flaky.left == {workload()}  # its lease will end
+
+
+def test_a_result_that_cannot_be_told_ends_no_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours in one key's end would stop the whole process, again and again."""
+    bench.add(workload("a"), workload("b"))
+    complete = bench.queue.complete
+
+    def broken(worker: str, done: Any, *rest: Any, **how: Any) -> list[bool]:
+        if workload("a") in [claim.key for claim, _ in done] and len(bench.ran) == 1:
+            raise TypeError("no such text")
+        return complete(worker, done, *rest, **how)
+
+    monkeypatch.setattr(bench.queue, "complete", broken)
+    bench.run(lambda _: converged())
+    assert bench.ran.count(workload("b")) == 1
+    assert bench.left == set()
 
 
 def test_a_result_that_redis_refuses_is_given_back(bench: Bench) -> None:
