@@ -8,6 +8,7 @@ server is healthy and the folds' view must be the server's.
 from __future__ import annotations
 
 import contextlib
+import copy
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -273,6 +274,35 @@ class TestConvergence:
         world.settle()
         assert world.view == {f"n/{name}": uid for name, (uid, _) in server.objects.items()}
         assert world.synced
+
+    @given(writes, schedules, writes, st.integers(0, 4))
+    def test_a_server_that_was_restored_to_an_older_state_is_read_again(
+        self,
+        before: list[Write],
+        schedule: list[tuple[list[Write], Fault]],
+        after: list[Write],
+        down: int,
+    ) -> None:
+        """A restored etcd counts from before, and nobody says 410 to a version that is to come."""
+        server = Server()
+        for write in before:
+            server.write(*write)
+        old = copy.deepcopy(server)
+        world = World(server)
+        for writing, fault in schedule:
+            for write in writing:
+                server.write(*write)
+            world.step(fault)
+        world.server = old
+        reached = int(getattr(world.state.phase, "resource_version", None) or 0)  # 0: it reads all
+        for _ in range(1 + down):  # every connection broke
+            world.step(Fault(kind="break", after=0, code=0))
+        for write in after:
+            old.write(*write)
+        for _ in range(20):
+            world.step(Fault(kind="none", after=0, code=0))
+        if old.version < reached or not reached:  # else no number tells it from the one before
+            assert world.view == {f"n/{name}": uid for name, (uid, _) in old.objects.items()}
 
     @given(schedules)
     def test_every_answer_leads_to_a_request_or_a_bounded_wait(

@@ -10,7 +10,16 @@ import pytest
 from common.kube.wire import ObjectMeta, Pod
 from watcher.stream.backoff import CAP_S, HEALTHY_S, delay_s
 from watcher.stream.change import Change, Op
-from watcher.stream.phases import Listing, State, Stopped, Syncing, Waiting, Watching, initial
+from watcher.stream.phases import (
+    Doubting,
+    Listing,
+    State,
+    Stopped,
+    Syncing,
+    Waiting,
+    Watching,
+    initial,
+)
 from watcher.stream.reflector import advance
 from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import (
@@ -101,10 +110,17 @@ class Machine:
         return self.feed(Page(items=items, resource_version=version, cursor=cursor, at=self.at))
 
     def due(self, after_s: float) -> Action:
-        """Let a wait pass; return what is asked for then."""
+        """Let a wait pass; return what is asked for then, by a server that is as far as before."""
         self.now += after_s
         (action,) = self.feed(Due(at=self.at))
         assert isinstance(action, OpenWatch | OpenList)
+        return self.looked() if isinstance(self.state.phase, Doubting) else action
+
+    def looked(self) -> Action:
+        """Answer a look at how far the server is: as far as before."""
+        assert isinstance(self.state.phase, Doubting)
+        (action,) = self.page(version=self.state.phase.resource_version, cursor="there are more")
+        assert isinstance(action, OpenWatch)
         return action
 
 
@@ -574,8 +590,7 @@ class TestTrouble:
         watching.now += after_s
         said = watching.feed(replace(trouble, at=watching.at))
         action = said[-1]
-        if isinstance(action, Wait):
-            action = watching.due(action.seconds)
+        action = watching.due(action.seconds) if isinstance(action, Wait) else watching.looked()
         assert isinstance(action, OpenWatch)
         assert (action.offer, action.resource_version) == (0, "100")
 
@@ -657,14 +672,16 @@ class TestTrouble:
         """Refused connections say nothing about a version."""
         watching.feed(Broken(reason="SourceUnavailable", at=watching.at))
         for _ in range(20):
-            action = watching.due(60)
-            watching.feed(Broken(reason="SourceUnavailable", at=watching.at))
+            watching.feed(Due(at=watching.at), Broken(reason="SourceUnavailable", at=watching.at))
+        action = watching.due(60)
         assert isinstance(action, OpenWatch)
         assert action.resource_version == "100"
 
     def test_silence_resumes_at_once_from_the_same_version(self, watching: Machine) -> None:
         """A half-open connection is no fault of the server's."""
-        (action,) = watching.feed(Silent(at=watching.at))
+        (look,) = watching.feed(Silent(at=watching.at))
+        assert look == OpenList(limit=1, cursor="", offer=0)
+        action = watching.looked()
         assert isinstance(action, OpenWatch)
         assert action.resource_version == "100"
 
@@ -676,6 +693,67 @@ class TestTrouble:
             numbers.append((wait.reason, wait.failures))
             watching.due(wait.seconds)
         assert numbers == [("Code403", 1), ("Code403", 2), ("Code403", 3)]
+
+
+class TestDoubt:
+    """An etcd that was restored counts from before; a watch from the future is silent, no error."""
+
+    @staticmethod
+    def _troubles(watching: Machine) -> list[tuple[str, Signal]]:
+        at = watching.at
+        return [
+            ("broken", Broken(reason="TornLine", at=at)),
+            ("silent", Silent(at=at)),
+            ("ended early", Ended(at=at)),
+            ("refused", Refused(code=503, reason="ServiceUnavailable", at=at)),
+            ("too new", Refused(code=504, reason="Timeout", at=at)),
+            ("throttled", Refused(code=429, reason="TooManyRequests", at=at)),
+        ]
+
+    @pytest.mark.parametrize("which", range(6))
+    def test_a_version_that_the_server_has_not_reached_is_dropped(
+        self, watching: Machine, which: int
+    ) -> None:
+        """What happens until it is reached would never be told, and what is gone would stay."""
+        watching.now += 5
+        name, trouble = self._troubles(watching)[which]
+        said = watching.feed(trouble)
+        if name != "silent":
+            watching.now += wait_in(said).seconds
+            said = watching.feed(Due(at=watching.at))
+        assert said == [OpenList(limit=1, cursor="", offer=0)]
+        said = watching.page(pod("a", 1), version="99", cursor="more")
+        assert notes(said) == [Note.RELIST]
+        assert ops(said) == [], "a look is no reading"
+        assert wait_in(said).reason == "WentBack"
+        action = watching.due(wait_in(said).seconds)
+        assert isinstance(action, OpenWatch)
+        assert action.resource_version is None
+        said = watching.read(pod("a", 1), version="99")
+        assert ops(said)[-1] == ("RELISTED", "")
+        assert watching.state.memory.doubt is False
+
+    @pytest.mark.parametrize("version", ["100", "101", "", "x"])
+    def test_a_server_that_is_as_far_is_watched_on(self, watching: Machine, version: str) -> None:
+        """One that says no number is not doubted: there is no order to go by."""
+        watching.feed(Silent(at=watching.at))
+        (action,) = watching.page(version=version)
+        assert isinstance(action, OpenWatch)
+        assert action.resource_version == "100"
+        watching.feed(Opened(at=watching.at), watching.added(pod("a", 102)))
+        watching.now += 300
+        wait = wait_in(watching.feed(Ended(at=watching.at)))
+        assert isinstance(watching.due(wait.seconds), OpenWatch), "one look is enough"
+
+    def test_a_look_that_fails_is_repeated(self, watching: Machine) -> None:
+        """Until it is answered, nothing is known."""
+        watching.feed(Silent(at=watching.at))
+        for trouble in (Broken(reason="x", at=watching.at), Silent(at=watching.at)):
+            wait = wait_in(watching.feed(trouble))
+            watching.now += wait.seconds
+            assert watching.feed(Due(at=watching.at)) == [OpenList(limit=1, cursor="", offer=0)]
+        assert watching.refuse(406)[-1] == OpenList(limit=1, cursor="", offer=1)
+        assert notes(watching.refuse(410)) == [Note.RELIST]
 
 
 class TestEveryPhase:

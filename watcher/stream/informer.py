@@ -226,7 +226,7 @@ class Informer:
     def _read(self, action: OpenWatch | OpenList) -> Generator[Signal]:
         """Open what was asked for and tell what comes; raises what the session raises."""
         offer = self._offers[action.offer]
-        if isinstance(action, OpenList) or action.resource_version is None:
+        if isinstance(self._state.phase, Syncing | Listing):  # everything is read
             self._take_turn()
         if self._stop.is_set():
             return

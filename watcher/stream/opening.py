@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from watcher.stream.phases import Listing, Memory, State, Syncing, Watching
+from watcher.stream.phases import Doubting, Listing, Memory, State, Syncing, Watching
 from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import At, Note, OpenList, OpenWatch, Output
 
@@ -24,7 +24,15 @@ def read_all(memory: Memory, at: At) -> Step:
 
 
 def resume(memory: Memory, version: str, at: At) -> Step:
-    """Watch from a version on."""
+    """Watch from a version on, after a look at how far the server is if it may be another one.
+
+    An etcd that was restored counts from before, and a watch from a version that is yet to come is
+    no error: the server sends nothing until then, not even a bookmark, and what happens until then
+    is never told.
+    """
+    if memory.doubt:
+        look = OpenList(limit=1, cursor="", offer=memory.offer)
+        return State(Doubting(resource_version=version), memory), (look,)
     phase = Watching(resource_version=version)
     return State(phase, memory), (_open_watch(memory, version, at),)
 

@@ -38,6 +38,12 @@ class Watching(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     events: int = 0  # of this watch
 
 
+class Doubting(msgspec.Struct, frozen=True, kw_only=True):
+    """Asking the server how far it is, before a watch goes on from a version that it may not know."""
+
+    resource_version: str
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """Between tries."""
 
@@ -48,7 +54,7 @@ class Stopped(msgspec.Struct, frozen=True):
     """The end."""
 
 
-Phase: TypeAlias = Empty | Syncing | Listing | Watching | Waiting | Stopped
+Phase: TypeAlias = Empty | Syncing | Listing | Watching | Doubting | Waiting | Stopped
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +66,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     synced: bool = False  # at least once
     initial_events: bool = True  # False: this server cannot send them
     offer: int = 0
+    doubt: bool = False  # the server may be another than the one that told us the version
     page_limit: int = PAGE_LIMIT
     failures: int = 0  # in a row
     failed_at: float = float("-inf")

@@ -9,7 +9,17 @@ from msgspec.structs import replace
 
 from watcher.stream.backoff import HEALTHY_S, delay_s
 from watcher.stream.opening import WATCH_S, Step, list_instead, read_all, resume
-from watcher.stream.phases import Empty, Listing, Memory, State, Stopped, Syncing, Waiting, Watching
+from watcher.stream.phases import (
+    Doubting,
+    Empty,
+    Listing,
+    Memory,
+    State,
+    Stopped,
+    Syncing,
+    Waiting,
+    Watching,
+)
 from watcher.stream.signals import At, Broken, Ended, Note, Refused, Silent, Wait
 
 _PAGE_GROWTH = 4  # a list that expired while it was paged is read in larger pages
@@ -57,11 +67,13 @@ def _retry(state: State, at: At, reason: str, *, floor_s: float = 0.0, stuck: bo
     memory, wait = failed(state.memory, at, reason, floor_s)
     match state.phase:
         case Watching(resource_version=version) if not stuck or memory.stuck + 1 < _STUCK_LIMIT:
-            memory = replace(memory, stuck=memory.stuck + stuck)
+            memory = replace(memory, stuck=memory.stuck + stuck, doubt=True)
             return State(Waiting(resource_version=version), memory), (wait,)
         case Watching():
             memory = replace(memory, stuck=0)
             return State(Waiting(resource_version=None), memory), (Note.RELIST, wait)
+        case Doubting(resource_version=version):
+            return State(Waiting(resource_version=version), memory), (wait,)
         case Syncing() | Listing():
             return State(Waiting(resource_version=None), memory), (wait,)
         case _:
@@ -71,10 +83,13 @@ def _retry(state: State, at: At, reason: str, *, floor_s: float = 0.0, stuck: bo
 def _elsewhere(state: State) -> State:
     """Forget what the server refused: another one, or a newer version of it, may answer next.
 
-    If it is the same one after all, that costs a request that it refuses at once.
+    If it is the same one after all, that costs a request that it refuses at once, and a list of one
+    object: it may have an older state too.
     """
     memory = state.memory
-    return State(state.phase, replace(memory, offer=0)) if memory.offer else state
+    if isinstance(state.phase, Watching):
+        memory = replace(memory, doubt=True)
+    return State(state.phase, replace(memory, offer=0))
 
 
 def _ended(state: State, at: At) -> Step:
@@ -156,7 +171,7 @@ def _next_offer(state: State, at: At) -> Step:
     """
     memory = replace(state.memory, offer=state.memory.offer + 1)
     match state.phase:
-        case Watching(resource_version=version):
+        case Watching(resource_version=version) | Doubting(resource_version=version):
             reopened, outputs = resume(memory, version, at)
         case Syncing() | Listing():
             reopened, outputs = read_all(memory, at)

@@ -7,6 +7,8 @@ came of it. The rules:
   from events of an unfinished first reading.
 - 410, in a status line or in an ERROR event, drops the version: everything is read again, after a
   wait, and the end says what was seen, so that deletions that were missed are known then.
+- Where the server may be another one than before, it is asked how far it is before a watch goes on;
+  a version that it has not reached is dropped: etcd was restored, and counts from before.
 - A version at which the stream breaks five times without one event is dropped too, and so is one
   after which an older event comes.
 - Every wait is bounded, and no failure is answered at once.
@@ -24,8 +26,10 @@ from msgspec.structs import replace
 from common.kube.wire import version_number
 from watcher.stream.opening import Step, list_instead, open_list, read_all, resume
 from watcher.stream.phases import (
+    Doubting,
     Empty,
     Listing,
+    Memory,
     State,
     Stopped,
     Syncing,
@@ -201,10 +205,24 @@ def _marked(state: State, mark: Marked) -> Step:
 
 def _page(state: State, page: Page) -> Step:
     """Take a page in; after the last one, watch from the list's version."""
-    phase = state.phase
-    if not isinstance(phase, Listing):
-        return state, ()
-    memory = state.memory
+    match state.phase:
+        case Listing() as phase:
+            return _listed(state.memory, phase, page)
+        case Doubting() as phase:
+            return _looked(state.memory, phase, page)
+        case _:
+            return state, ()
+
+
+def _looked(memory: Memory, phase: Doubting, page: Page) -> Step:
+    """Go on from the version that is known, unless the server is not there yet; 0 is no number."""
+    if 0 < version_number(page.resource_version) < version_number(phase.resource_version):
+        return relist(memory, page.at, "WentBack")
+    return resume(replace(memory, doubt=False), phase.resource_version, page.at)
+
+
+def _listed(memory: Memory, phase: Listing, page: Page) -> Step:
+    """Take in a page of everything."""
     outputs = [output for item in page.items for output in upsert(memory, item)]
     for item in page.items:
         phase.seen.add(item.key)

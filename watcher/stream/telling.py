@@ -53,7 +53,8 @@ def end(
         version=version_number(version),
         seen=None if blind else seen,
     )
-    return replace(memory, synced=True, page_limit=PAGE_LIMIT, stuck=0), (change,)
+    read = replace(memory, synced=True, page_limit=PAGE_LIMIT, stuck=0, doubt=False)
+    return read, (change,)
 
 
 def _unreadable(memory: Memory, item: Item) -> Change:
