@@ -16,7 +16,7 @@ import time
 import structlog
 
 from common.kube.cluster import Cluster
-from common.kube.identity import key_space
+from common.kube.identity import key_space_of_account
 from common.kube.session import Session
 from common.ops import metrics
 from common.ops.exit_status import DONE
@@ -83,7 +83,7 @@ def _arranged(session: Session, settings: Settings) -> str:
     check_peers(api.trivy_operators(targets))
     check_definitions(session, ROWS, namespace=next(iter(targets), None))
     check_lease(api, place_of(settings))
-    return settings.redis.cluster or key_space(api)
+    return settings.redis.cluster or key_space_of_account(api)
 
 
 def _serve(

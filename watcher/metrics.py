@@ -8,14 +8,19 @@ from functools import partial
 import structlog
 from prometheus_client import CollectorRegistry
 
+from common.model.errors import SluiceError
 from common.ops import metrics
+from common.ops.refusals import arranged_first, is_refusal
 from common.queue.contract import AddResult
 from watcher.stream.catalog import ROWS
+from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
 
 _log = structlog.get_logger()
 
 _RESOURCES = tuple(row.resource for row in ROWS)
+# What a setting can say in place of a resource that only rights in the whole cluster show.
+_INSTEAD = {"nodes": "; or set SLUICE_PLATFORM to what all nodes are, such as linux-amd64"}
 _RESULTS = ("new", "duplicate", "dirty", "promoted", "revived", "repaired")
 
 
@@ -67,11 +72,21 @@ class StreamMetrics:
         if note is Note.FALLBACK:
             self._fallbacks.labels(resource).inc()
 
-    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
-        """Count a failed try; say the first of a row, an API server may be away for an hour."""
+    def failing(self, resource: str, trouble: Trouble) -> None:
+        """Count a failed try; say what is new, an API server may be away for an hour."""
         self._failures.labels(resource).inc()
-        if failures == 1:
-            _log.warning("stream failed", resource=resource, reason=reason, wait_s=round(wait_s, 1))
+        if trouble.is_news:
+            said = {} if trouble.error is None else {"error": _advised(resource, trouble.error)}
+            wait_s = round(trouble.wait_s, 1)
+            _log.warning(
+                "stream failed", resource=resource, reason=trouble.reason, wait_s=wait_s, **said
+            )
+
+
+def _advised(resource: str, error: SluiceError) -> str:
+    """Return what was said; of a refusal with what somebody must arrange, or could instead."""
+    instead = _INSTEAD.get(resource, "") if is_refusal(error) else ""
+    return f"{arranged_first(error)}{instead}"
 
 
 class FeedMetrics:

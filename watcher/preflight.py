@@ -99,7 +99,8 @@ def check_lease(rights: Rights, lease: LeasePlace | None) -> None:
             f"this account may not {', '.join(lacking)} the Lease {lease},"
             f" by which watchers agree who leads; grant it in a Role of namespace"
             f" {lease.namespace}: apiGroups [{GROUP}], resources [leases], verbs"
-            f" [{', '.join(LEASE_VERBS)}], as the chart does; for a single watcher set"
+            f" [{', '.join(LEASE_VERBS)}], as the chart does; or set OPERATOR_NAMESPACE and"
+            " SLUICE_CLUSTER, which make its name, to what the Role says; for a single watcher set"
             " SLUICE_LEADER_ELECTION=false"
         )
 

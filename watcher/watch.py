@@ -138,8 +138,11 @@ class Watcher:
 
     @property
     def missing(self) -> frozenset[str]:
-        """The resources that are not loaded yet."""
-        return frozenset(resource for resource, _ in self._missing.copy())
+        """The resources that are not loaded yet, and in which namespace if not in all."""
+        return frozenset(
+            f"{resource} in {namespace}" if namespace else resource
+            for resource, namespace in self._missing.copy()
+        )
 
     @property
     def pending(self) -> int:

@@ -13,7 +13,7 @@ from socket import gethostname
 import structlog
 
 from common.kube.cluster import Cluster
-from common.kube.identity import key_space
+from common.kube.identity import key_space_of_account
 from common.kube.session import Session
 from common.ops import metrics
 from common.ops.exit_status import DONE, FAILED
@@ -80,7 +80,9 @@ def _serve(
     stopping: threading.Event,
 ) -> int:
     session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
-    cluster = settings.redis.cluster or patiently(lambda: key_space(Cluster(session)), stopping)
+    cluster = settings.redis.cluster or patiently(
+        lambda: key_space_of_account(Cluster(session)), stopping
+    )
     if cluster is None:
         return DONE
     names = Names(cluster)

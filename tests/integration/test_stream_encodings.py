@@ -30,6 +30,7 @@ from watcher.stream.ask import Scope
 from watcher.stream.catalog import BY_RESOURCE, ROWS, Row
 from watcher.stream.change import Change, Decoded, Op
 from watcher.stream.fleet import Fleet
+from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
 from watcher.stream.source import Source
 
@@ -175,7 +176,7 @@ class Folding:
         """Remember."""
         self.notes.append((resource, note))
 
-    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
+    def failing(self, resource: str, trouble: Trouble) -> None:
         """Remember nothing: servers restart."""
 
     def take(self) -> None:

@@ -34,6 +34,7 @@ from watcher.stream.catalog import BY_RESOURCE, ROWS
 from watcher.stream.change import Change, Op
 from watcher.stream.fleet import Fleet
 from watcher.stream.informer import Informer, Outlet
+from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
 
 pytestmark = pytest.mark.integration
@@ -51,6 +52,7 @@ class Tally:
     size_bytes: int = 0
     notes: list[Note] = field(default_factory=list)
     failures: list[tuple[str, int, float]] = field(default_factory=list)
+    news: list[str] = field(default_factory=list)
 
     def received(self, resource: str, *, events: int, size_bytes: int) -> None:
         """Add up."""
@@ -61,9 +63,10 @@ class Tally:
         """Remember."""
         self.notes.append(note)
 
-    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
+    def failing(self, resource: str, trouble: Trouble) -> None:
         """Remember."""
-        self.failures.append((reason, failures, wait_s))
+        self.failures.append((trouble.reason, trouble.failures, trouble.wait_s))
+        self.news += [str(trouble.error)] * trouble.is_news
 
 
 class Follower:
@@ -301,6 +304,21 @@ def test_retry_after_is_slept_out_in_one_request(follower: Follower) -> None:
     assert follower.tally.failures[0][0] == "ApiThrottled"
 
 
+def test_what_fails_is_told_once_for_each_reason_and_in_the_servers_words(
+    follower: Follower,
+) -> None:
+    """A server that comes back after an outage and lets us in no more is another trouble."""
+    follower.api.fail("sync", refuse(503, "ServiceUnavailable"))
+    follower.api.fail("sync", refuse(403, "Forbidden"), times=2)
+    follower.follow()
+    follower.until(Op.SYNCED)
+    assert len(follower.tally.failures) == 3
+    assert [said.split()[1:3] for said in follower.tally.news] == [
+        [f"{PODS}:", "503"],
+        [f"{PODS}:", "403"],
+    ]
+
+
 def test_silence_is_noticed_and_the_watch_resumed(follower: Follower) -> None:
     """A half-open connection never says that it is dead."""
     follower.api.fail("watch", hang)
@@ -417,7 +435,8 @@ def test_after_the_server_went_away_the_refused_encoding_is_asked_for_again(
     follower.until(Op.SYNCED)
     follower.api.end_watches()
     follower.await_requests("watch", 1)
-    assert [seen.accept for seen in follower.api.seen] == [PROTOBUF, JSON, PROTOBUF]
+    assert [seen.verb for seen in follower.api.seen] == ["sync", "sync", "list", "watch"]
+    assert [seen.accept for seen in follower.api.seen] == [PROTOBUF, JSON, PROTOBUF, PROTOBUF]
     follower.api.store.create(PODS, pod("c"))
     follower.until(Op.UPSERT, "d/c")
 

@@ -9,9 +9,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.kube.errors import NotFoundError
+from common.kube.errors import Call, NotFoundError, api_error
 from common.kube.session import Reply
-from common.model.errors import PreconditionError
+from common.kube.wire import Status
+from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.reports.stamp import StampArtifact
 from common.settings.parse import parse
 from tests import builders as b
@@ -23,6 +24,7 @@ from watcher.metrics import StreamMetrics
 from watcher.preflight import check_definitions, check_peers, told_by_settings
 from watcher.stream.catalog import ROWS
 from watcher.stream.change import Change, Op
+from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
 
 ARTIFACT = StampArtifact(registry="index.docker.io", repository="library/app", tag="1", digest="d")
@@ -231,6 +233,29 @@ def test_only_what_shapes_reports_changes_the_epoch() -> None:
     assert epoch_digest(parse({"OPERATOR_TARGET_NAMESPACES": "shop"})) == plain, "rows tell it"
 
 
+def trouble(failures: int = 1, error: SluiceError | None = None) -> Trouble:
+    return Trouble(
+        reason="Forbidden", error=error, failures=failures, wait_s=1.0, is_news=failures == 1
+    )
+
+
+def test_a_refused_stream_says_what_to_grant_and_what_would_spare_it() -> None:
+    """A bare reason told neither which right, nor where, nor that a setting does as well."""
+    counted = StreamMetrics(CollectorRegistry())
+    status = Status(message='pods is forbidden: cannot watch resource "pods" in the namespace "b"')
+    refused = api_error(Call(verb="GET", path="/api/v1/namespaces/b/pods"), 403, status)
+    with structlog.testing.capture_logs() as lines:
+        counted.failing("pods", trouble(error=refused))
+        counted.failing("nodes", trouble(error=refused))
+        counted.failing("nodes", trouble(error=SourceUnavailableError("away")))
+    pods, nodes, away = (str(line["error"]) for line in lines)
+    assert 'in the namespace "b"' in pods
+    assert "grant this account that right" in pods
+    assert "SLUICE_PLATFORM" not in pods
+    assert "or set SLUICE_PLATFORM" in nodes
+    assert away == "away"
+
+
 def test_streams_are_counted_by_resource() -> None:
     """Events in, bytes, re-lists, failures; all series there from the start."""
     registry = CollectorRegistry()
@@ -245,7 +270,7 @@ def test_streams_are_counted_by_resource() -> None:
     counted.noted("pods", Note.FALLBACK)
     with structlog.testing.capture_logs() as lines:
         for failures in (1, 2, 3):
-            counted.failing("pods", "Forbidden", failures=failures, wait_s=1.0)
+            counted.failing("pods", trouble(failures))
     assert value("sluice_watcher_events_total", {"resource": "pods"}) == 3
     assert value("sluice_watcher_received_bytes_total", {"resource": "pods"}) == 100
     assert value("sluice_watcher_stream_notes_total", relists) == 1

@@ -25,7 +25,7 @@ from watcher.stream.catalog import Row
 from watcher.stream.change import Change
 from watcher.stream.codec import TOO_LONG, EventDecoder, decoder_for, splitter_for
 from watcher.stream.decode import GarbledError
-from watcher.stream.meter import Meter, NoMeter
+from watcher.stream.meter import Meter, NoMeter, Trouble
 from watcher.stream.pace import Pace
 from watcher.stream.phases import Listing, Syncing, Watching, initial
 from watcher.stream.reflector import advance
@@ -94,6 +94,8 @@ class Informer:
         self._heard_at_s = time.monotonic()
         self._stop = threading.Event()
         self._stream: Chunks | None = None
+        self._error: SluiceError | None = None  # of the last try; None: nobody said anything
+        self._told = ""  # why the last try failed
         self._has_turn = False
         self._thread = threading.Thread(
             target=self._run, name=f"informer-{row.resource}", daemon=True
@@ -202,6 +204,7 @@ class Informer:
             case Wait():
                 yield from self._wait(action)
             case OpenWatch() | OpenList():
+                self._error = None
                 try:
                     yield from self._read(action)
                 except GarbledError:
@@ -211,14 +214,25 @@ class Informer:
                 except IdleStreamError:
                     yield Silent(at=_at())
                 except ApiError as exc:
+                    self._error = exc
                     yield _refused(exc)
                 except SluiceError as exc:
+                    self._error = exc
                     yield Broken(reason=exc.reason, at=_at())
 
     def _wait(self, wait: Wait) -> Generator[Signal]:
         if wait.failures:
+            is_news = wait.failures == 1 or wait.reason != self._told
+            self._told = wait.reason
             self._outlet.meter.failing(
-                self.resource, wait.reason, failures=wait.failures, wait_s=wait.seconds
+                self.resource,
+                Trouble(
+                    reason=wait.reason,
+                    error=self._error,
+                    failures=wait.failures,
+                    wait_s=wait.seconds,
+                    is_news=is_news,
+                ),
             )
         if not self._stop.wait(wait.seconds):
             yield Due(at=_at())

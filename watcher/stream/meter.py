@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from common.model.errors import SluiceError
 from watcher.stream.signals import Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """A try that failed."""
+
+    reason: str  # stable CamelCase
+    error: SluiceError | None  # what was said, if anything was
+    failures: int  # how many in a row
+    wait_s: float  # before the next try
+    is_news: bool  # the first of a row, or for another reason than the one before
 
 
 class Meter(Protocol):
@@ -16,10 +29,10 @@ class Meter(Protocol):
     def noted(self, resource: str, note: Note) -> None:
         """Count something unusual."""
 
-    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
-        """Say that a try failed, for the how-manieth time in a row, and how long we wait.
+    def failing(self, resource: str, trouble: Trouble) -> None:
+        """Say that a try failed.
 
-        Logs want the first of a row only: an API server may be away for an hour.
+        Logs want the news only: an API server may be away for an hour.
         """
 
 
@@ -32,5 +45,5 @@ class NoMeter:
     def noted(self, resource: str, note: Note) -> None:
         """Do nothing."""
 
-    def failing(self, resource: str, reason: str, *, failures: int, wait_s: float) -> None:
+    def failing(self, resource: str, trouble: Trouble) -> None:
         """Do nothing."""

@@ -39,7 +39,7 @@ class Watching(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Doubting(msgspec.Struct, frozen=True, kw_only=True):
-    """Asking the server how far it is, before a watch goes on from a version that it may not know."""
+    """Asking a server that may be another one how far it is, before a watch goes on."""
 
     resource_version: str
 

@@ -26,11 +26,19 @@ class Rule:
     everywhere: bool = False  # True: in all namespaces, or not namespaced; else where targets are
     elects: bool = False  # True: on the one Lease, and only where there is an election
     optional: str = ""  # what is lost without it; empty: it is needed
+    instead: str = ""  # what spares it; empty: nothing does
 
 
 # The chart's roles grant exactly this; a component asks for nothing else.
 RULES: tuple[Rule, ...] = (
-    Rule(component="watcher", group="", resources=("nodes",), verbs=_FOLLOW, everywhere=True),
+    Rule(
+        component="watcher",
+        group="",
+        resources=("nodes",),
+        verbs=_FOLLOW,
+        everywhere=True,
+        instead="set SLUICE_PLATFORM to what all nodes are, such as linux-amd64",
+    ),
     Rule(
         component="watcher", group="", resources=("pods", "replicationcontrollers"), verbs=_FOLLOW
     ),
@@ -48,6 +56,10 @@ RULES: tuple[Rule, ...] = (
         resources=("leases",),
         verbs=LEASE_VERBS,
         elects=True,
+        instead=(
+            "set OPERATOR_NAMESPACE and SLUICE_CLUSTER to what the Lease's Role says, or"
+            " SLUICE_LEADER_ELECTION=false for a single watcher"
+        ),
     ),
     Rule(
         component="worker",
@@ -120,8 +132,7 @@ def _finding(rule: Rule, missing: Sequence[str]) -> Finding:
     said = f"this account may not {'; '.join(missing)}"
     if rule.optional:
         return Notice(topic=topic, said=f"{said}: {rule.optional}")
+    remedy = f"grant it in a role (API group {rule.group or 'core'}), as the chart does"
     return Fault(
-        topic=topic,
-        said=said,
-        remedy=f"grant it in a role (API group {rule.group or 'core'}), as the chart does",
+        topic=topic, said=said, remedy=f"{remedy}; or {rule.instead}" if rule.instead else remedy
     )
