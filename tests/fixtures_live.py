@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -13,7 +14,9 @@ from common.kube.session import Session
 from common.reports.crds import definitions
 from common.state.names import Names
 from sandbox.controlplane import ControlPlane
+from sandbox.valkey import Valkey
 from tests.live import Live
+from tests.watchers import Stage
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,16 @@ def live(
     live = Live(controlplane, admin_session, redis_client, names)
     live.namespace = namespace
     return live
+
+
+@pytest.fixture
+def stage(
+    live: Live, controlplane: ControlPlane, valkey: Valkey, tmp_path: Path
+) -> Iterator[Stage]:
+    """Give a namespace, an empty key space, and a worker; watchers end with the test."""
+    with contextlib.ExitStack() as stack:
+        stage = Stage(
+            live=live, controlplane=controlplane, valkey=valkey, folder=tmp_path, stack=stack
+        )
+        stack.enter_context(stage.working())
+        yield stage

@@ -6,8 +6,8 @@ from common.model.leader import Leader
 from common.overview.view import Document
 from common.overview.words import age
 
-# It leaves a sign every second. Half a minute is longer than the next one needs to take over from
-# one that was killed (15 to 21 s), so that no hand-over is told as an outage.
+# It leaves a sign every five seconds. Half a minute is longer than the next one needs to take over
+# from one that was killed (15 to 21 s), so that no hand-over is told as an outage.
 SILENT_S = 30.0
 
 REMEDY = "start `sluice run`, or look at the log of the watcher pods and at their Lease"
