@@ -23,7 +23,6 @@ from watcher.stream.phases import (
 from watcher.stream.reflector import advance
 from watcher.stream.seenkeys import SeenKeys
 from watcher.stream.signals import (
-    Action,
     Added,
     At,
     Broken,
@@ -109,14 +108,14 @@ class Machine:
         """Answer with a page."""
         return self.feed(Page(items=items, resource_version=version, cursor=cursor, at=self.at))
 
-    def due(self, after_s: float) -> Action:
+    def due(self, after_s: float) -> OpenWatch | OpenList:
         """Let a wait pass; return what is asked for then, by a server that is as far as before."""
         self.now += after_s
         (action,) = self.feed(Due(at=self.at))
         assert isinstance(action, OpenWatch | OpenList)
         return self.looked() if isinstance(self.state.phase, Doubting) else action
 
-    def looked(self) -> Action:
+    def looked(self) -> OpenWatch:
         """Answer a look at how far the server is: as far as before."""
         assert isinstance(self.state.phase, Doubting)
         (action,) = self.page(version=self.state.phase.resource_version, cursor="there are more")
@@ -659,6 +658,28 @@ class TestTrouble:
             assert isinstance(action, OpenWatch)
             versions.append(action.resource_version)
         assert versions == ["100"] * 4 + [None]
+
+    def test_what_makes_no_sense_is_asked_for_in_the_next_encoding(self, machine: Machine) -> None:
+        """A proxy may answer in JSON whatever it was asked for, and say nothing, or a lie."""
+        machine.start()
+        offers = []
+        for _ in range(4):
+            machine.feed(Opened(at=machine.at))
+            garbled = Broken(reason="Garbled", at=machine.at, unreadable=True)
+            wait = wait_in(machine.feed(garbled))
+            assert wait.failures > 0, "not at once: it may be a line that is bad"
+            offers.append(machine.due(wait.seconds).offer)
+        assert offers == [1, 0, 1, 0]
+
+    def test_what_makes_no_sense_in_a_watch_keeps_the_version(self, watching: Machine) -> None:
+        """Only the words are doubted, and how far the server is."""
+        garbled = Broken(reason="Garbled", at=watching.at, unreadable=True)
+        wait = wait_in(watching.feed(garbled))
+        watching.now += wait.seconds
+        assert watching.feed(Due(at=watching.at)) == [OpenList(limit=1, cursor="", offer=1)]
+        action = watching.looked()
+        assert isinstance(action, OpenWatch)
+        assert (action.offer, action.resource_version) == (1, "100")
 
     def test_progress_between_breaks_keeps_the_version(self, watching: Machine) -> None:
         """A bad network is no reason to read everything again."""

@@ -208,9 +208,9 @@ class Informer:
                 try:
                     yield from self._read(action)
                 except GarbledError:
-                    yield Broken(reason="Garbled", at=_at())
+                    yield Broken(reason="Garbled", at=_at(), unreadable=True)
                 except TOO_LONG:
-                    yield Broken(reason="EventTooLong", at=_at())
+                    yield Broken(reason="EventTooLong", at=_at(), unreadable=True)
                 except IdleStreamError:
                     yield Silent(at=_at())
                 except ApiError as exc:

@@ -125,7 +125,17 @@ def _broken(state: State, broken: Broken) -> Step:
     """Try the same version again; if the watch was accepted, the version may be to blame."""
     phase = state.phase
     accepted = isinstance(phase, Watching) and phase.opened_at is not None
-    return _retry(_elsewhere(state), broken.at, broken.reason, stuck=accepted)
+    after = _otherwise(state) if broken.unreadable else _elsewhere(state)
+    return _retry(after, broken.at, broken.reason, stuck=accepted)
+
+
+def _otherwise(state: State) -> State:
+    """Ask for the next encoding, and after the last one for the first again.
+
+    Something on the way may send another one than was asked for, and not say so.
+    """
+    memory = state.memory
+    return State(state.phase, replace(memory, offer=(memory.offer + 1) % memory.offers))
 
 
 def _refused(state: State, refused: Refused) -> Step:

@@ -93,6 +93,7 @@ class Broken:
 
     reason: str
     at: At
+    unreadable: bool = False  # something came, and it makes no sense in the encoding that it is in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
