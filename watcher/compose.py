@@ -15,6 +15,7 @@ from common.overview.gather import gather
 from common.overview.tables import Tables
 from common.overview.view import Overview
 from common.queue.workqueue import WorkQueue
+from common.settings.formats import is_namespace
 from common.settings.value import Settings
 from common.state.clock import RedisClock
 from common.state.connect import Client
@@ -27,7 +28,6 @@ from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
-from watcher.decide import glob
 from watcher.decide.predicate import selection
 from watcher.electing import Seat, own_identity, seat_of
 from watcher.fold.cluster import Cluster
@@ -180,7 +180,8 @@ def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
     targets = settings.scope.target_namespaces
     scopes: tuple[Scope, ...] = tuple(Scope(namespace=name) for name in targets)
     if not targets:
-        plain = (name for name in settings.scope.exclude_namespaces if not glob.is_glob(name))
+        # What no namespace can be called would break the selector, and excludes nothing.
+        plain = (name for name in settings.scope.exclude_namespaces if is_namespace(name))
         excluded = ",".join(f"metadata.namespace!={name}" for name in plain)
         scopes = (Scope(field_selector=excluded),)
     # Nodes are read for their platform alone.

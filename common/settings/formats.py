@@ -68,6 +68,23 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
+def is_namespace(text: str) -> bool:
+    """Return whether a namespace can have this name (a DNS label, RFC 1123)."""
+    return re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text) is not None
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    """Return names that can be namespaces': any other one would scan nothing, without a word."""
+    names = _names(text)
+    for name in names:
+        if not is_namespace(name):
+            raise ValueError(
+                f"has {_quoted(name)}, which no namespace can be called; globs count in"
+                " OPERATOR_EXCLUDE_NAMESPACES alone"
+            )
+    return names
+
+
 def _one_of(allowed: tuple[str, ...], text: str) -> str:
     """Return the allowed spelling of `text`, whatever its case."""
     for name in allowed:
@@ -255,6 +272,7 @@ TEXT = Format(shown="text", read=str)
 PATH = Format(shown="path", read=str)
 FLAG = Format(shown="true \\| false", read=_flag)
 NAMES = Format(shown="comma list", read=_names)
+NAMESPACES = Format(shown="comma list of namespaces", read=_namespaces)
 LABELS = Format(shown="label=value,…", read=_labels)
 LABEL_KEYS = Format(shown="comma list of label keys", read=_label_keys)
 SEVERITY_LIST = Format(

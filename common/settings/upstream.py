@@ -15,7 +15,7 @@ OPERATOR_NAMESPACE = Setting(
 )
 TARGET_NAMESPACES = Setting(
     name="OPERATOR_TARGET_NAMESPACES",
-    format=formats.NAMES,
+    format=formats.NAMESPACES,
     group="Scope",
     meaning="The namespaces whose workloads are scanned; empty: all.",
     upstream=True,

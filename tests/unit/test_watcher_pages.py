@@ -225,6 +225,14 @@ def test_excluded_namespaces_are_left_out_by_the_server_where_they_are_no_globs(
     assert len(streams) == len(ROWS)
 
 
+@pytest.mark.parametrize("name", ["a=b", "Dev", "a b", "a/b", "-a", "a" * 64])
+def test_what_no_namespace_can_be_called_is_no_part_of_a_selector(name: str) -> None:
+    """The server answers 400 to some of them, for ever."""
+    streams = streams_of(parse({"OPERATOR_EXCLUDE_NAMESPACES": f"dev,{name}"}))
+    scopes = {row.resource: scope for row, scope in streams}
+    assert scopes["pods"].field_selector == "metadata.namespace!=dev"
+
+
 def test_only_what_shapes_reports_changes_the_epoch() -> None:
     """A new log level must not run every workload again; another severity must."""
     plain = epoch_digest(parse({}))
