@@ -118,5 +118,8 @@ def loading(watcher: Watcher) -> str:
     """Return what the watcher is not ready for yet; empty: it is ready."""
     if watcher.ready:
         return ""
-    missing = sorted(watcher.missing)
-    return f"loading {', '.join(missing)}" if missing else "waiting for redis"
+    if missing := sorted(watcher.missing):
+        return f"loading {', '.join(missing)}"
+    if behind := watcher.behind:
+        return f"reading {', '.join(behind)} as far as the leader before, or for a minute"
+    return "waiting for redis"

@@ -53,6 +53,8 @@ class Succession:
         self._taken: _Taken | None = None
         self._failures = 0  # in a row
         self._next_try_s = _NEVER
+        self.behind: tuple[str, ...] = ()
+        """The streams for which the lead is not used yet; may be read on any thread."""
 
     def lead(self, number: int) -> Lead | None:
         """Return the lead of a term once it may be used; None: ask again in the next turn.
@@ -66,6 +68,7 @@ class Succession:
             return None
         taken, lacking = self._taken, self._position.lacking(self._taken.wanted)
         if lacking and now_s - taken.at_s <= PATIENCE_S:
+            self.behind = tuple(lacking)
             return None
         if lacking:
             _log.warning("leads although the leader before had read further", streams=lacking)
@@ -81,7 +84,7 @@ class Succession:
 
     def done(self) -> None:
         """Forget the lead: it is used, or its term is over."""
-        self._taken, self._failures = None, 0
+        self._taken, self._failures, self.behind = None, 0, ()
 
     def _take(self, number: int, now_s: float) -> _Taken | None:
         try:

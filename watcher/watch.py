@@ -145,6 +145,11 @@ class Watcher:
         )
 
     @property
+    def behind(self) -> tuple[str, ...]:
+        """The streams that the leader before had read further than we have."""
+        return self._succession.behind
+
+    @property
     def pending(self) -> int:
         """How many keys Redis has not taken yet."""
         term = self._term

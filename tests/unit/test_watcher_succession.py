@@ -147,9 +147,11 @@ def test_a_fold_that_lags_behind_the_leader_before_is_waited_for() -> None:
     """Trap 24. Its sweep would bury a Pod that lives, and its row with it."""
     stage = _behind()
     seen: list[tuple[int, bool]] = []
+    told: list[tuple[str, ...]] = []
 
     def look() -> None:
         seen.append((stage.tables.fence, stage.watcher.leads))
+        told.append(stage.watcher.behind)
 
     stage.run(
         stage.synced(),
@@ -162,6 +164,7 @@ def test_a_fold_that_lags_behind_the_leader_before_is_waited_for() -> None:
         look,
     )
     assert seen == [(1, False), (1, True)], "the fence comes first: what the other wrote is final"
+    assert told == [("pods",), ()], "its probe says what it waits for"
     assert TOOL in stage.tables.stored
     assert stage.tables.waiting == {}, "it was done already"
 
