@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from common.kube.wire import version_number
 from common.model.errors import StaleFenceError
@@ -26,7 +27,12 @@ class SeenTable:
         What is no version by anybody's hand counts as absent.
         """
         with self._scripts.reading() as redis:
-            found = redis.hgetall(self._name)
+            try:
+                found = redis.hgetall(self._name)
+            except ResponseError as exc:
+                if "WRONGTYPE" not in str(exc):
+                    raise
+                found = {}
         return {
             text_of(stream): number
             for stream, version in found.items()

@@ -48,6 +48,17 @@ def test_a_version_that_is_none_counts_as_not_seen(redis_client: Redis, names: N
     assert SeenTable(redis_client, names).read() == {"pods": 7}
 
 
+def test_what_is_no_table_of_versions_at_all_is_replaced(redis_client: Redis, names: Names) -> None:
+    """It is a hint that each leader makes anew: no reason to end, at every start."""
+    table, fence = SeenTable(redis_client, names), FenceTable(redis_client, names).take()
+    for whole in (True, False):
+        redis_client.delete(names.own("seen"))
+        redis_client.set(names.own("seen"), "x")
+        assert table.read() == {}
+        table.record({"pods": 7}, whole=whole, fence=fence)
+        assert table.read() == {"pods": 7}
+
+
 def test_keys_that_are_none_are_passed_over_and_told_once(
     redis_client: Redis, names: Names, queue: WorkQueue
 ) -> None:
