@@ -11,8 +11,9 @@ import base64
 import contextlib
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,17 +66,20 @@ class ControlPlane:
         """
         self._stack.push(self)
         layout = self._layout
-        lock = layout.place.claim("etcd")
-        try:
-            token = f'{self.admin_token},admin,admin,"system:masters"\n'
-            _write_private(layout.tokens, token.encode())
-            _write_private(layout.kubeconfig, kubeconfig(self.server, self.admin_token, self.ca))
-            self._etcd = Process(components.etcd(layout, lock=lock)).start()
-        finally:
-            os.close(lock)
+        self._start_etcd()  # first: the folder may be another one's, with its tokens
+        token = f'{self.admin_token},admin,admin,"system:masters"\n'
+        _write_private(layout.tokens, token.encode())
+        _write_private(layout.kubeconfig, kubeconfig(self.server, self.admin_token, self.ca))
         self.start_apiserver()  # it waits for etcd by itself
         self._controllers.start()
         return self
+
+    def _start_etcd(self) -> None:
+        lock = self._layout.place.claim("etcd")
+        try:
+            self._etcd = Process(components.etcd(self._layout, lock=lock)).start()
+        finally:
+            os.close(lock)
 
     def stop(self) -> None:
         """Stop in this order: an API server whose etcd is gone ignores SIGTERM for a minute."""
@@ -98,6 +102,29 @@ class ControlPlane:
     def restart_apiserver(self) -> None:
         """Kill the API server and start it again on the same port and data."""
         self.kill_apiserver()
+        self.start_apiserver()
+
+    def save(self) -> Path:
+        """Return a copy of etcd's data for `restore`; it is away meanwhile, and the server too."""
+        copy = self._layout.place.folder / "etcd-saved"
+        self._while_away(lambda data: shutil.copytree(data, copy))
+        return copy
+
+    def restore(self, copy: Path) -> None:
+        """Bring saved data back: resourceVersions then count from there, as after any restore."""
+
+        def swap(data: Path) -> None:
+            shutil.rmtree(data)
+            shutil.copytree(copy, data)
+
+        self._while_away(swap)
+
+    def _while_away(self, act: Callable[[Path], object]) -> None:
+        self.kill_apiserver()
+        if self._etcd is not None:
+            self._etcd.kill()
+        act(self._layout.place.folder / "etcd")
+        self._start_etcd()
         self.start_apiserver()
 
     @property
