@@ -22,7 +22,7 @@ from common.ops.startup import begin_logs, exit_status, patiently, serving, stop
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
 from common.settings.parse import parse
-from common.settings.pools import pool_warnings, served_pools
+from common.settings.pools import pool_warnings, queue_pools, served_pools
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.clock import RedisClock
@@ -32,7 +32,7 @@ from common.state.database_check import DatabaseCheck
 from common.state.ledger import Ledger
 from common.state.names import Names
 from worker import matcher
-from worker.compose import Parts, image_reconciler, workload_reconciler
+from worker.compose import Parts, image_reconciler, rematch_reconciler, workload_reconciler
 from worker.counted import counted
 from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, follow_requests
@@ -60,7 +60,7 @@ def _work(stopping: threading.Event) -> int:
     begin_logs(settings.ops, component=component, warnings=warnings)
     client = client_for(settings.redis, required_address(settings.redis), name=component)
     registry = metrics.new_registry(component=component, version=VERSION)
-    counters = WorkerMetrics(registry, pools)
+    counters = WorkerMetrics(registry, queue_pools(pools))
     ready = threading.Event()
     health = {
         "/healthz": health_route({}),
@@ -108,13 +108,20 @@ def _serve(
 def _crews(parts: Parts, counters: WorkerMetrics) -> list[Crew]:
     settings = parts.settings
     crews = []
-    if "reconcile" in settings.pipeline.pools:
+    pools = queue_pools(settings.pipeline.pools)
+    if "reconcile" in pools:
         run = counted(workload_reconciler(parts), counters)
         crews.append(Crew(pool="reconcile", loops=1, reconcile=run))
-    if "scan" in settings.pipeline.pools:
+    if "scan" in pools:
         socket = Path(settings.trivy.scanner_socket)
         run = counted(image_reconciler(parts, socket=socket, scanner_name=gethostname()), counters)
-        crews.append(Crew(pool="scan", loops=1, reconcile=run))
+        # As many as the scanner has slots: fewer leave slots idle, more wait for one while their
+        # deadline runs.
+        crews.append(Crew(pool="scan", loops=settings.trivy.scanner_jobs, reconcile=run))
+    if "rematch" in pools:
+        matches = rematch_reconciler(parts)
+        run = counted(matches, counters)
+        crews.append(Crew(pool="rematch", loops=1, reconcile=run, ahead=matches.ahead))
     return crews
 
 

@@ -41,11 +41,19 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.registry import HttpRegistry
-from worker.guard import Guard, GuardedApi, GuardedMatcher, GuardedRegistry, GuardedScanner
+from worker.guard import (
+    Guard,
+    GuardedApi,
+    GuardedBatchMatcher,
+    GuardedMatcher,
+    GuardedRegistry,
+    GuardedScanner,
+)
 from worker.judge import Judge
 from worker.project.context import ReportOptions
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
+from worker.subject.image.rematch import RematchReconciler
 from worker.subject.workload.gather import Gatherer
 from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
 from worker.write import Writer
@@ -210,6 +218,20 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
+        epoch=parts.generation.number,
+    )
+
+
+def rematch_reconciler(parts: Parts) -> RematchReconciler:
+    """Build what works on match keys: it needs no scanner and no registry."""
+    settings, store = parts.settings, parts.store
+    server_url = match_server(settings, store)
+    return RematchReconciler(
+        records=ImageTable(*store),
+        matcher=GuardedBatchMatcher(
+            matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
+        ),
+        decide=parts.judge,
         epoch=parts.generation.number,
     )
 

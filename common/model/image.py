@@ -58,6 +58,14 @@ class Os(msgspec.Struct, frozen=True, kw_only=True):
     eosl: bool = False
 
 
+class Layers(msgspec.Struct, frozen=True, kw_only=True):
+    """What the match server is asked about an image: Trivy's own cache keys, and the name."""
+
+    artifact_id: str
+    blob_ids: tuple[str, ...]
+    target: str
+
+
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """What Trivy found in the image's layers, once per digest, platform and scan options."""
 
@@ -71,6 +79,11 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     # The reduced CycloneDX document as reports carry it, without timestamps; None: no packages.
     sbom: dict[str, object] | None = None
+
+    @property
+    def layers(self) -> Layers:
+        """What the match server is asked about it."""
+        return Layers(artifact_id=self.artifact_id, blob_ids=self.blob_ids, target=self.target)
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.model.key import ImageKey, parse_key
+from common.model.key import image_of, parse_key
 from common.overview import generation, watcher
 from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
@@ -182,4 +182,5 @@ def _example(failure: Document) -> str:
 def asked(failure: Document) -> str:
     """Return the OBJECT that `sluice history` and `rescan` take for a failing key."""
     key = parse_key(failure["key"])
-    return failure.get("reference") or (key.digest if isinstance(key, ImageKey) else key.shown)
+    image = image_of(key)
+    return failure.get("reference") or (image.digest if image is not None else key.shown)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 import structlog
 from redis import Redis
 
-from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match
+from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Layers, Match
 from common.model.key import ImageKey, WorkloadKey
 from common.state.names import Names
 from common.state.readable import UNREADABLE, key_of
@@ -27,11 +28,12 @@ _COMPRESSION = 1
 
 _inventory = msgspec.json.Decoder(Inventory)
 _match = msgspec.json.Decoder(Match)
+_layers = msgspec.json.Decoder(Layers)  # reads it out of an inventory too
 _failure = msgspec.json.Decoder(Failure)
 _use = msgspec.json.Decoder(ImageUse)
 
 # Of a record: each part, and the hash that tells whether it changed.
-_FIELDS = (("inv", "ih"), ("match", "fh"), ("fail",))
+_FIELDS = (("inv", "ih", "layers"), ("match", "fh", "db", "seen"), ("fail",))
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -66,6 +68,16 @@ def _unreadable(record: ImageRecord, parts: Sequence[bytes]) -> list[str]:
     readable = (record.inventory, record.match, record.failure)
     bad = [at for at, part in enumerate(readable) if parts[at] and part is None]
     return [name for at in bad for name in _FIELDS[at]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What a match needs to know about an image: a hundredth of its record."""
+
+    layers: Layers | None  # None: no inventory
+    inventory_hash: str
+    findings_hash: str  # of the stored match; empty: there is none
+    used: bool  # whether any workload uses it
 
 
 class ImageTable:
@@ -123,6 +135,30 @@ class ImageTable:
         with self._scripts.reading() as redis:
             parts = redis.hmget(self._own(f"image:{key}"), ["inv", "match", "fail"])
         return unpack_record(*(part or b"" for part in parts))
+
+    def stocks(self, keys: Sequence[ImageKey]) -> list[Stock]:
+        """Return what is to be matched; one round trip, two when a record is an older version's."""
+        with self._scripts.pipeline() as pipe:
+            for key in keys:
+                pipe.hmget(self._own(f"image:{key}"), ["layers", "ih", "fh"])
+                pipe.exists(self._own(f"users:{key}"))
+            found = pipe.execute()
+        records, used = found[0::2], found[1::2]
+        return [
+            Stock(
+                layers=_layers.decode(layers) if layers else self._old_layers(key),
+                inventory_hash=(ih or b"").decode(),
+                findings_hash=(fh or b"").decode(),
+                used=bool(one),
+            )
+            for key, (layers, ih, fh), one in zip(keys, records, used, strict=True)
+        ]
+
+    def _old_layers(self, key: ImageKey) -> Layers | None:
+        """Return them out of an inventory that was stored without them."""
+        with self._scripts.reading() as redis:
+            stored = redis.hget(self._own(f"image:{key}"), "inv")
+        return _layers.decode(zlib.decompress(stored)) if stored else None
 
     def uses(self, key: ImageKey) -> list[ImageUse]:
         """Return how workloads name the image, ordered by workload."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from common.model.key import WorkKey, parse_key
 
-POOLS: tuple[str, ...] = ("reconcile", "scan")  # the pools of `common.model.key.pool_of`
+# The pools of `common.model.key.pool_of`; `lib.lua` knows their order.
+POOLS: tuple[str, ...] = ("reconcile", "scan", "rematch")
 RQ = "rq"  # rq's own prefix (RQ_KEY_PREFIX is not honoured: the scripts know this layout)
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -233,7 +234,8 @@ class Names:
         ]
         per_pool = [self.own(f"{kind}:{pool}") for pool in POOLS for kind in ("wake", "probe")]
         ours = (
-            "paused heads token counts ledger leases running rows want settled fence images waking"
+            "paused heads token counts ledger leases running rows want settled fence images waking "
+            "database"
         )
         return [
             *lanes,

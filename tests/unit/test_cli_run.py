@@ -46,6 +46,7 @@ def around(**changes: Any) -> Surroundings:
             "SLUICE_SCANNER_SOCKET": "/data/scanner.sock",
         },
         "workers": 2,
+        "scanner_jobs": 3,
         "own_matcher": True,
         "status_address": BindAddress(host="127.0.0.1", port=8081),
         "matcher_address": BindAddress(host="127.0.0.1", port=4954),

@@ -26,6 +26,7 @@ from worker.evidence.failures import scrub
 # A database swap takes the server away for 0.1 s, a restart of its pod for longer than we wait.
 RESTART_WAIT_S = 5.0
 _RETRY_S = 0.05
+UNAVAILABLE = "MatchServerUnavailable"  # the reason of an error about a server that is away
 _TIMEOUT_S = 60.0  # the largest answer that was measured, 4108 findings, took 0.2 s
 _MAX_IDLE = 32  # connections; more threads than that share no server anyway
 _OK = 200
@@ -166,5 +167,5 @@ class TrivyServerClient:
         )
 
     @staticmethod
-    def _fault(text: str, *, reason: str = "MatchServerUnavailable") -> SourceUnavailableError:
+    def _fault(text: str, *, reason: str = UNAVAILABLE) -> SourceUnavailableError:
         return SourceUnavailableError(f"the match server {text}", reason=reason)
