@@ -91,7 +91,7 @@ class TwirpMatcher:
             if away:
                 return away[0]
             try:
-                return findings_of(self._server.call("scanner", "Scan", _request(image)))
+                return findings_of(self._server.call("scanner", "Scan", request_of(image)))
             except SluiceError as error:
                 if isinstance(error, SourceUnavailableError) and error.reason == UNAVAILABLE:
                     away.append(error)
@@ -108,7 +108,8 @@ class TwirpMatcher:
         self._server.close()
 
 
-def _request(image: Layers) -> dict[str, object]:
+def request_of(image: Layers) -> dict[str, object]:
+    """Return the body of the `Scan` call for an image."""
     return {
         "target": image.target,
         "artifact_id": image.artifact_id,
