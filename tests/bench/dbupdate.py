@@ -11,6 +11,7 @@ Not measured here: the download of the database, pulls (there must be none), a n
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import statistics
 import sys
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from common.model.errors import PreconditionError
 from common.state.database_check import DatabaseCheck
@@ -59,6 +61,8 @@ class Update:
 
 def run(runs: int = RUNS) -> dict[str, object]:
     """Measure; `ok` tells whether the results were right, never how fast they came."""
+    # The server that is filled runs in this process' care, and tells a line for each image.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     number = int(os.environ.get("SLUICE_BENCH_IMAGES", str(IMAGES)))
     with Place() as place, Stack() as stack:
         world = build(place, stack, number=number, say=_say)

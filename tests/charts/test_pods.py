@@ -242,6 +242,13 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
         assert grace_s > parse(environment(chart.containers()[name])).pipeline.drain_s
 
 
+def test_a_worker_uses_every_slot_of_its_scanner() -> None:
+    """Both are told the same number: fewer loops leave slots idle, more wait for them."""
+    chart = render({"scanner": {"jobs": 5}})
+    told = [parse(environment(chart.containers()[name])).trivy for name in ("worker", "scanner")]
+    assert [one.scanner_jobs for one in told] == [5, 5]
+
+
 def test_probes_ask_where_the_process_answers(chart: Rendered) -> None:
     """At the ports of the settings, which the chart leaves at their defaults."""
     for name in ("watcher", "worker", "matcher"):
