@@ -19,7 +19,7 @@ from redis import Redis
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Layers, Match
 from common.model.key import ImageKey, WorkloadKey
 from common.state.names import Names
-from common.state.readable import UNREADABLE, key_of
+from common.state.readable import UNREADABLE, key_of, text_of
 from common.state.scripts import Scripts
 from common.state.settled import SettledRow, decode_settled
 
@@ -137,28 +137,37 @@ class ImageTable:
         return unpack_record(*(part or b"" for part in parts))
 
     def stocks(self, keys: Sequence[ImageKey]) -> list[Stock]:
-        """Return what is to be matched; one round trip, two when a record is an older version's."""
+        """Return what is to be matched; one round trip, and one for each older version's record.
+
+        What cannot be read counts as absent: it must not stop the others.
+        """
         with self._scripts.pipeline() as pipe:
             for key in keys:
                 pipe.hmget(self._own(f"image:{key}"), ["layers", "ih", "fh"])
                 pipe.exists(self._own(f"users:{key}"))
-            found = pipe.execute()
-        records, used = found[0::2], found[1::2]
+            found = pipe.execute(raise_on_error=False)
         return [
-            Stock(
-                layers=_layers.decode(layers) if layers else self._old_layers(key),
-                inventory_hash=(ih or b"").decode(),
-                findings_hash=(fh or b"").decode(),
-                used=bool(one),
-            )
-            for key, (layers, ih, fh), one in zip(keys, records, used, strict=True)
+            self._stock(key, fields if isinstance(fields, list) else [None] * 3, used=users == 1)
+            for key, fields, users in zip(keys, found[0::2], found[1::2], strict=True)
         ]
+
+    def _stock(self, key: ImageKey, fields: Sequence[bytes | None], *, used: bool) -> Stock:
+        layers, inventory_hash, findings_hash = (field or b"" for field in fields)
+        known = _part(lambda: _layers.decode(layers), layers)
+        if known is None and inventory_hash:
+            known = self._old_layers(key)
+        return Stock(
+            layers=known,
+            inventory_hash=text_of(inventory_hash),
+            findings_hash=text_of(findings_hash),
+            used=used,
+        )
 
     def _old_layers(self, key: ImageKey) -> Layers | None:
         """Return them out of an inventory that was stored without them."""
         with self._scripts.reading() as redis:
-            stored = redis.hget(self._own(f"image:{key}"), "inv")
-        return _layers.decode(zlib.decompress(stored)) if stored else None
+            stored = redis.hget(self._own(f"image:{key}"), "inv") or b""
+        return _part(lambda: _layers.decode(zlib.decompress(stored)), stored)
 
     def uses(self, key: ImageKey) -> list[ImageUse]:
         """Return how workloads name the image, ordered by workload."""

@@ -183,6 +183,26 @@ def test_a_record_of_an_older_version_is_read_too(world: World) -> None:
     assert world.version() == "db2"
 
 
+@pytest.mark.parametrize("garbage", ["layers", "hash", "type"])
+def test_a_record_that_others_wrote_stops_no_other_match(world: World, garbage: str) -> None:
+    """A batch is read in one call: one image must not cost the others their findings."""
+    other = image(2)
+    world.known()
+    world.known(other)
+    name = world.names.own(f"image:{KEY}")
+    match garbage:
+        case "layers":
+            world.redis.hset(name, mapping={"layers": b"\xff{", "inv": b"none"})
+        case "hash":
+            world.redis.hset(name, mapping={"ih": b"\xff\xfe", "fh": b"\xff"})
+        case _:
+            world.redis.set(name, "x")
+    odd, fine = world.table.stocks([KEY, other])
+    assert fine.layers == inventory().layers
+    assert (odd.layers is None) == (garbage != "hash")
+    assert world.publish("db2") == 2
+
+
 # --- ends
 
 
