@@ -109,13 +109,17 @@ class World:
 
     def hashes(self) -> dict[str, str]:
         """Return the content hash of every vulnerability report."""
-        items = self.plane.api.get(f"/apis/{GROUP}/v1alpha1/vulnerabilityreports")["items"]
-        return {
-            f"{one['metadata']['namespace']}/{one['metadata']['name']}": one["metadata"][
-                "annotations"
-            ]["kube-sluice/content-hash"]
-            for one in items
-        }
+        found: dict[str, str] = {}
+        page = {"limit": "50"}  # all at once are hundreds of MB, which the API server keeps
+        while page:
+            body = self.plane.api.get(f"/apis/{GROUP}/v1alpha1/vulnerabilityreports", **page)
+            for one in body["items"]:
+                meta = one["metadata"]
+                stamp = meta["annotations"]["kube-sluice/content-hash"]
+                found[f"{meta['namespace']}/{meta['name']}"] = stamp
+            more = body["metadata"].get("continue")
+            page = {"limit": "50", "continue": more} if more else {}
+        return found
 
     def layers(self) -> list[Layers]:
         """Return what the match server is asked about each image."""
