@@ -48,6 +48,7 @@ SET_BY_THE_CHART = frozenset(
         "SLUICE_SCANNER_SOCKET",
         "SLUICE_STATUS_ADDRESS",
         "SLUICE_TRIVY_PATH",
+        "SLUICE_TRIVY_TOKEN_FILE",
         "SLUICE_WORKER_POOLS",
     }
 )

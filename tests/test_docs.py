@@ -67,7 +67,6 @@ def test_our_numbers_carry_their_unit_in_the_name(row: Setting[object]) -> None:
 WAITING = {
     "exclude_images": "SLUICE_EXCLUDE_IMAGES",
     "skip_init_containers": "SLUICE_SKIP_INIT_CONTAINERS",
-    "token_file": "SLUICE_TRIVY_TOKEN_FILE",
     "registry_mirrors": "SLUICE_REGISTRY_MIRRORS",
     "insecure_registries": "SLUICE_INSECURE_REGISTRIES",
     "plain_registries": "SLUICE_NON_SSL_REGISTRIES",

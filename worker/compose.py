@@ -18,6 +18,7 @@ from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
 from common.model.key import WORKLOAD_KINDS, WorkloadKey
 from common.model.policies import changed_policies
+from common.ops.match_token import TokenFile, token_file
 from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
@@ -206,12 +207,20 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
             ),
         ),
         matcher=GuardedMatcher(
-            matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
+            matcher=TwirpMatcher(server_url, token=match_token(settings).read),
+            server_url=server_url,
+            guard=parts.guard,
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
     )
+
+
+def match_token(settings: Settings) -> TokenFile:
+    """Return where the match server's token is."""
+    trivy = settings.trivy
+    return token_file(trivy.token_file, settings.ops.data_dir, foreign=bool(trivy.server_url))
 
 
 def match_server(settings: Settings, store: Store) -> Callable[[], str]:

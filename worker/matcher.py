@@ -18,6 +18,7 @@ from typing import TypeAlias
 import structlog
 
 from common.model.errors import SluiceError, SourceUnavailableError
+from common.ops.match_token import token_file
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
 from worker.evidence.image.access import Accesses
@@ -169,8 +170,10 @@ class MatchServer:
             return
 
     def _revive(self) -> None:
-        """Start the server again when it ended by itself."""
+        """Start the server again when it ended by itself, or with a new token."""
         how = self._process.end() if self._database is not None else None
+        if how is None and self._process.outdated():
+            how = "its token changed"
         if how is None or self._database is None or time.monotonic() < self._revive_at_s:
             return
         _log.warning("match server ended", how=how)
@@ -280,6 +283,7 @@ def build(
         advertised_url=settings.trivy.matcher_advertised_url,
         environment=environment,
         home=root / "home",
+        token=token_file(settings.trivy.token_file, settings.ops.data_dir, foreign=False),
     )
     folders = DatabaseFolders(root / "db", root / "layers")
     source = DatabaseSource.parse(

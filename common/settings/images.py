@@ -119,10 +119,10 @@ TRIVY_TOKEN_FILE = Setting(
     name="SLUICE_TRIVY_TOKEN_FILE",
     format=formats.PATH,
     group="Trivy",
-    meaning="A file with the token that the match server asks for "
-    "(trivy-operator's `trivy.serverToken`).",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="A file with the token that the match server asks for, the same for matcher, workers "
+    "and scanners (trivy-operator's `trivy.serverToken`); empty: `match/token` in the data folder. "
+    "The matcher draws one where there is none; one of your own server's "
+    "(`SLUICE_TRIVY_SERVER_URL`) must be named.",
 )
 
 # Filters.

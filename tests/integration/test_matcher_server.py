@@ -15,6 +15,7 @@ import pytest
 
 from common.model.errors import SluiceError, SourceUnavailableError
 from common.model.image import Inventory, Match
+from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
@@ -91,9 +92,18 @@ class Running:
         return sorted(path.name for path in (self.root / "db").iterdir() if path.is_dir())
 
 
+NO_TOKEN = TokenFile(path=None)
+
+
 @contextmanager
 def running(
-    trivy: Trivy, repository: Repository, root: Path, *, interval_s: float = 3600.0, port: int = 0
+    trivy: Trivy,
+    repository: Repository,
+    root: Path,
+    *,
+    interval_s: float = 3600.0,
+    port: int = 0,
+    token: TokenFile = NO_TOKEN,
 ) -> Iterator[Running]:
     """Run a matcher in a thread of its own."""
     heard = Heard()
@@ -106,6 +116,7 @@ def running(
         advertised_url="",
         environment={},
         home=root / "home",
+        token=token,
     )
     server = MatchServer(
         config,

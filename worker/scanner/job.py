@@ -20,6 +20,7 @@ from common.model.errors import (
 )
 from common.model.image import Inventory
 from common.model.refs import parse_reference
+from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
@@ -49,7 +50,7 @@ class Bench:
     environment: Mapping[str, str]  # the scanner's own; a child gets an allow-list of it
     workshop: Workshop
     java: JavaDatabase
-    token: str | None  # the match server's
+    token: TokenFile  # the match server's
     memory_mb: int  # per job; 0: no limit of our own
     jobs: int  # how many run at once
 
@@ -96,7 +97,7 @@ class JobRun:
 
     def _scan(self, scratch: Scratch) -> Inventory:
         report = scratch.files / "report.json"
-        with Recorder(self._job.server_url, token=self._bench.token) as recorder:
+        with Recorder(self._job.server_url, token=self._bench.token.read()) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
                 platform=self._job.platform,
