@@ -395,6 +395,24 @@ def test_a_match_server_that_is_away_is_no_fault_of_the_image(
     assert caught.value.reason == "MatchServerUnavailable"
 
 
+def test_a_scanner_newer_than_the_match_server_is_refused_before_it_pulls(
+    trivy: Trivy, registry: Registry, own: Pushed, match_url: str, tmp_path: Path
+) -> None:
+    """An older server reads in part what a newer Trivy stored, and says nothing of it."""
+    newer = tmp_path / "trivy"
+    newer.write_text(
+        '#!/bin/sh\n[ "$1" = version ] && exec echo \'{"Version": "0.999.1"}\'\n'
+        f'exec {trivy.path} "$@"\n'
+    )
+    newer.chmod(0o755)
+    before = registry.mark()
+    with scanner_process(tmp_path, SLUICE_TRIVY_PATH=str(newer)) as one:
+        with pytest.raises(SourceUnavailableError, match=r"0\.999\.1") as caught:
+            one.scanner.inventory(inventory_job(own.pinned, match_url))
+        assert caught.value.reason == "ScannerTooNew"
+    assert count(registry.requests(since=before), repository=own.repository) == 0
+
+
 def jar() -> bytes:
     """Return a jar that says what it is, as Maven builds them."""
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,11 @@ from common.model.errors import (
     SourceUnavailableError,
     TerminalError,
     TransientError,
+    shorten,
 )
 from common.model.image import Inventory
 from common.model.refs import parse_reference
+from common.model.trivy_version import is_newer
 from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
@@ -34,6 +37,7 @@ from worker.evidence.image.trivy_cli import (
     image_argv,
 )
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
+from worker.evidence.image.twirp import TrivyServerClient
 from worker.evidence.image.wire import Job
 from worker.scanner.scratch import Scratch, Workshop
 
@@ -70,6 +74,7 @@ class JobRun:
         Raises what `classify` returns, and TerminalError when the report is too large to read.
         """
         self._check()
+        self._check_server()
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
             found = self._scan_with_jars(scratch)
@@ -84,6 +89,18 @@ class JobRun:
             raise BadReferenceError(f"not pinned by a digest: {reference.canonical}")
         if _PLATFORM.fullmatch(self._job.platform) is None:
             raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
+
+    def _check_server(self) -> None:
+        """Refuse to store what the match server would read in part, before anything is pulled."""
+        ours = self._bench.trivy.version
+        with contextlib.closing(TrivyServerClient(self._job.server_url)) as server:
+            theirs = server.version().trivy
+        if is_newer(ours, than=theirs):
+            raise SourceUnavailableError(
+                f"this scanner has Trivy {ours}, the match server {shorten(theirs)}, which would "
+                "miss findings in what it stores; let the upgrade end, or upgrade the matcher",
+                reason="ScannerTooNew",
+            )
 
     def _scan_with_jars(self, scratch: Scratch) -> Inventory:
         """Scan; where a jar is met without a Java database, provide one and scan again."""

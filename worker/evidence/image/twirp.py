@@ -73,13 +73,20 @@ class TrivyServerClient:
 
         Raises SourceUnavailableError when it does not answer or has none.
         """
-        try:
-            version = _VERSION.decode(self._call("GET", "/version", None))
-        except msgspec.DecodeError as exc:
-            raise self._fault("does not speak Trivy's protocol") from exc
+        version = self.version()
         if version.database is None or not version.database.updated_at:
             raise self._fault("has no vulnerability database")
         return version.database.updated_at
+
+    def version(self) -> ServerVersion:
+        """Return what the server says of itself.
+
+        Raises SourceUnavailableError when it does not answer.
+        """
+        try:
+            return _VERSION.decode(self._call("GET", "/version", None))
+        except msgspec.DecodeError as exc:
+            raise self._fault("does not speak Trivy's protocol") from exc
 
     def call(self, service: str, method: str, request: object) -> bytes:
         """Return the JSON answer to one Twirp call.

@@ -23,6 +23,7 @@ OUR_PARTS = frozenset(
         "MatchServerRefused",
         "MatchServerUnavailable",
         "MatchServerUnreadable",
+        "ScannerTooNew",
         "ScannerUnavailable",
         "ScratchFull",
     }
