@@ -196,6 +196,14 @@ def test_an_existing_secret_serves_the_charts_redis_too() -> None:
 # --- matcher, notes
 
 
+@pytest.mark.parametrize(("size_gi", "layers_gb"), [(8, 5), (100, 97), (4, 1), (1, 1)])
+def test_the_layer_cache_leaves_room_for_databases(size_gi: int, layers_gb: int) -> None:
+    """Beyond its limit the Pod is evicted, and with it the server."""
+    chart = render({"matcher": {"persistence": {"sizeGi": size_gi}}})
+    settings = parse(environment(chart.containers()["matcher"]))
+    assert settings.limits.layer_cache_gb == layers_gb
+
+
 def test_a_token_of_yours_replaces_the_charts() -> None:
     """Argo CD renders without the cluster: there a made one would be new each time."""
     made = render().one("Secret", "matcher")

@@ -26,6 +26,7 @@ from sandbox.upload import Registry as Uploads
 from tests.fixtures_trivy import UPDATED, VERSION, RunningScanner, inventory_job
 from tests.waiting import eventually
 from worker.evidence.image.access import Accesses
+from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
@@ -45,6 +46,14 @@ class Heard:
 
     databases: list[tuple[str, str, str]] = field(default_factory=list)
     failures: list[SluiceError] = field(default_factory=list)
+    layers_lost: int = 0
+    away: bool = False  # nobody can be told now
+
+    def lose_layers(self) -> None:
+        """Hear that the layers are gone."""
+        if self.away:
+            raise SourceUnavailableError("redis away")
+        self.layers_lost += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +113,11 @@ def running(
     interval_s: float = 3600.0,
     port: int = 0,
     token: TokenFile = NO_TOKEN,
+    layers: LayerCache | None = None,
 ) -> Iterator[Running]:
     """Run a matcher in a thread of its own."""
     heard = Heard()
-    folders = DatabaseFolders(root / "db", root / "layers")
+    folders = DatabaseFolders(root / "db", layers or LayerCache(root))
     source = DatabaseSource.parse(repository.reference, HttpRegistry(), Accesses(insecure=False))
     config = MatchProcessConfig(
         trivy=trivy,
@@ -125,6 +135,7 @@ def running(
         announcements=Announcements(
             on_database=lambda *row: heard.databases.append(row),
             on_failure=heard.failures.append,
+            on_layers_lost=heard.lose_layers,
         ),
         check_interval_s=interval_s,
     )
