@@ -33,6 +33,7 @@ from common.state.database_check import DatabaseCheck
 from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.trusted import TrustTable
 from worker import matcher
 from worker.compose import Parts, image_reconciler, workload_reconciler
 from worker.counted import counted
@@ -141,11 +142,14 @@ def _start_matcher(
 ) -> list[threading.Thread]:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     clock = RedisClock(client, names)
-    publisher = Publisher(DatabaseTable(client, names), now_s=clock.now_s)
+    publisher = Publisher(
+        DatabaseTable(client, names), TrustTable(client, names), now_s=clock.now_s
+    )
     requeue = Requeue(
         images=ImageTable(client, names),
         queue=WorkQueue(client, names),
         over_s=settings.verify.refresh_over_s,
+        cause="the layer cache began anew",
     )
     server = matcher.build(
         settings, trivy, environment=os.environ, announcements=publisher.announcements(requeue)

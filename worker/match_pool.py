@@ -37,6 +37,13 @@ class Published(Protocol):
         """Store it; a changed version queues every image. Return how many."""
 
 
+class FirstTrust(Protocol):
+    """Which Trivy is trusted."""
+
+    def begin(self, version: str, *, now_s: float) -> None:
+        """Trust `version` where none is yet."""
+
+
 class Requests(Protocol):
     """Requests for a look."""
 
@@ -68,8 +75,9 @@ class Publisher:
     `announcements` are called from the matcher's thread, `repeat` from any other.
     """
 
-    def __init__(self, table: Published, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, table: Published, trust: FirstTrust, *, now_s: Callable[[], float]) -> None:
         self._table = table
+        self._trust = trust
         self._now_s = now_s
         self._lock = threading.Lock()
         self._served: _Served | None = None  # None: no database yet
@@ -95,6 +103,7 @@ class Publisher:
                 return
             self._told = False
             queued = self._table.publish(_row(served, now))
+            self._trust.begin(served.trivy_version, now_s=now)
             self._told = True
         if current is None or current.version != served.version:
             _log.info("database announced", version=served.version, queued=queued)
@@ -138,7 +147,7 @@ class Adding(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeue:
-    """Queues every image when the layers are gone: in bulk, spread, so that no registry notices.
+    """Queues every image to be analysed again: in bulk, spread, so that no registry notices.
 
     What is known about an image stays until it was analysed again.
     """
@@ -146,6 +155,7 @@ class Requeue:
     images: Images
     queue: Adding
     over_s: float
+    cause: str
 
     def __call__(self) -> None:
         """Queue them; raises what Redis raises, and may be called again."""
@@ -155,13 +165,13 @@ class Requeue:
                 key=key,
                 lane=Lane.BULK,
                 delay_s=turn_s(key, over_s=self.over_s),
-                cause="the layer cache began anew",
+                cause=self.cause,
             )
             for key in known
         ]
         for start in range(0, len(adds), _BATCH):
             self.queue.add(adds[start : start + _BATCH])
-        _log.info("images queued to be analysed again", images=len(adds), over_s=self.over_s)
+        _log.info("images queued", cause=self.cause, images=len(adds), over_s=self.over_s)
 
 
 def _must_publish(served: _Served, current: DatabaseRow | None, *, told: bool, now: float) -> bool:

@@ -8,6 +8,15 @@ it does not know are dropped, and their findings with them.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+
+class Trusted(NamedTuple):
+    """The newest Trivy whose analyses were found good."""
+
+    version: str
+    since_s: float  # Unix seconds by Redis' clock
+
 
 _NUMBERS = re.compile(r"v?(\d{1,9})\.(\d{1,9})")
 

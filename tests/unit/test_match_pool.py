@@ -23,6 +23,10 @@ class FakeTable:
 
     rows: list[DatabaseRow] = field(default_factory=list)
     away: bool = False
+    trusted: str = ""
+
+    def begin(self, version: str, *, now_s: float) -> None:
+        self.trusted = self.trusted or version
 
     def current(self) -> DatabaseRow | None:
         if self.away:
@@ -69,7 +73,7 @@ def publisher(
     table: FakeTable | None = None, clock: FakeClock | None = None
 ) -> tuple[Publisher, FakeTable, FakeClock]:
     table, clock = table or FakeTable(), clock or FakeClock()
-    return Publisher(table, now_s=clock), table, clock
+    return Publisher(table, table, now_s=clock), table, clock
 
 
 def test_a_look_that_finds_nothing_new_renews_the_time_of_the_look() -> None:
@@ -204,7 +208,7 @@ class FakeImages:
 def test_lost_layers_queue_every_image_in_bulk_and_spread() -> None:
     """Trap 17's way: a thousand images at once would use up a registry's pulls of a day."""
     queue = FakeQueue()
-    Requeue(images=FakeImages(1000), queue=queue, over_s=3600)()
+    Requeue(images=FakeImages(1000), queue=queue, over_s=3600, cause="x")()
     delays = sorted(add.delay_s for add in queue.added)
     assert {add.lane for add in queue.added} == {Lane.BULK}
     assert len({add.key for add in queue.added}) == 1000
@@ -218,5 +222,5 @@ def test_a_keys_turn_is_the_same_for_all() -> None:
     """Who asks again does not move it."""
     first, second = FakeQueue(), FakeQueue()
     for queue in (first, second):
-        Requeue(images=FakeImages(50), queue=queue, over_s=3600)()
+        Requeue(images=FakeImages(50), queue=queue, over_s=3600, cause="x")()
     assert first.added == second.added

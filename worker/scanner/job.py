@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +31,7 @@ from worker.evidence.image.cyclonedx import reduce_bom
 from worker.evidence.image.java_database import JavaDatabase
 from worker.evidence.image.recorder import Recorder
 from worker.evidence.image.report import inventory_of
+from worker.evidence.image.told import Told, told_by
 from worker.evidence.image.trivy_cli import (
     ImageCommand,
     child_environment,
@@ -59,6 +61,13 @@ class Bench:
     jobs: int  # how many run at once
 
 
+class Taken(NamedTuple):
+    """What a job comes to."""
+
+    inventory: Inventory
+    told: tuple[Told, ...]  # what Trivy itself found; empty unless the job is a canary
+
+
 class JobRun:
     """One job while it runs. `aborts`: file descriptors that end it when they become readable."""
 
@@ -68,8 +77,8 @@ class JobRun:
         self._aborts = aborts
         self._deadline_at_s = deadline_at_s
 
-    def inventory(self) -> Inventory:
-        """Return the image's inventory.
+    def run(self) -> Taken:
+        """Take the image's inventory.
 
         Raises what `classify` returns, and TerminalError when the report is too large to read.
         """
@@ -78,9 +87,11 @@ class JobRun:
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
             found = self._scan_with_jars(scratch)
-            if not (self._job.options.sbom and found.has_packages):
-                return found
-            return msgspec.structs.replace(found, sbom=self._bom(scratch, found.scanner_version))
+            told = told_by(self._read(_report(scratch))) if self._job.canary else ()
+            if self._job.options.sbom and found.has_packages:
+                bom = self._bom(scratch, found.scanner_version)
+                found = msgspec.structs.replace(found, sbom=bom)
+            return Taken(found, told)
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
@@ -113,7 +124,7 @@ class JobRun:
         return self._scan(scratch)
 
     def _scan(self, scratch: Scratch) -> Inventory:
-        report = scratch.files / "report.json"
+        report = _report(scratch)
         with Recorder(self._job.server_url, token=self._bench.token.read()) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
@@ -131,7 +142,7 @@ class JobRun:
 
     def _bom(self, scratch: Scratch, version: str) -> dict[str, object]:
         output = scratch.files / "bom.json"
-        self._run(convert_argv(self._bench.trivy, scratch.files / "report.json", output), scratch)
+        self._run(convert_argv(self._bench.trivy, _report(scratch), output), scratch)
         try:
             document = msgspec.json.decode(self._read(output), type=dict[str, object])
         except msgspec.DecodeError as exc:
@@ -179,3 +190,7 @@ class JobRun:
                 f"Trivy's report has {size} bytes; the limit is {limit} MB", reason="ReportTooLarge"
             )
         return path.read_bytes()
+
+
+def _report(scratch: Scratch) -> Path:
+    return scratch.files / "report.json"

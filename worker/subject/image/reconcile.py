@@ -19,6 +19,7 @@ from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled,
 from worker.evidence.image.match import Matcher
 from worker.subject.image.plan import (
     Analyse,
+    Refresh,
     Rematch,
     Unused,
     attempts,
@@ -57,6 +58,7 @@ class ImageReconciler:
     decide: Callable[[SluiceError, Claim], Failed]
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
+    is_due: Callable[[ImageKey, Inventory], bool]  # whether a newer Trivy's turn has come
 
     def __call__(self, claim: Claim) -> Finished:
         """Run one claim to its end; every end leaves a record that tells its reason."""
@@ -66,7 +68,7 @@ class ImageReconciler:
         record = self.records.get(key)
         done = _Progress()
         try:
-            return self._run(key, record, done)
+            return self._run(claim, key, record, done)
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
@@ -74,10 +76,11 @@ class ImageReconciler:
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
-    def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
+    def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = self.records.uses(key)
         alone = needs_room(record)
-        chosen = plan(record, uses)
+        due = record.inventory is not None and self.is_due(key, record.inventory)
+        chosen = plan(record, uses, due=due)
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
@@ -91,9 +94,33 @@ class ImageReconciler:
                     # The match server lost its volume: the layers must be analysed again.
                     again = self._analyse(key, attempts(uses), done, alone=alone)
                     update = self._match(key, again, record, done)
+            case Refresh(inventory=known, attempts=tries):
+                try:
+                    inventory = self._analyse(key, tries, done, alone=alone)
+                except SluiceError as fault:
+                    return self._not_refreshed(claim, fault, known, record, done)
+                update = self._match(key, inventory, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _not_refreshed(
+        self,
+        claim: Claim,
+        fault: SluiceError,
+        known: Inventory,
+        record: ImageRecord,
+        done: _Progress,
+    ) -> Finished:
+        """Keep what is known true, and come back; nobody's report tells of it."""
+        key = claim.key
+        assert isinstance(key, ImageKey)  # noqa: S101 # `__call__` has seen to it
+        try:
+            update = self._match(key, known, record, done)
+        except LayerCacheMissingError:
+            raise fault from None
+        outcome = _storing(self.decide(fault, claim), update)
+        return Finished(outcome=outcome, facts=tuple(done.facts))
 
     def _analyse(
         self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
