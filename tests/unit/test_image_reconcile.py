@@ -17,7 +17,7 @@ from common.model.errors import (
     SourceUnavailableError,
     UnauthorizedError,
 )
-from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match, Os
+from common.model.image import Failure, Finding, ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
 from common.model.spread import turn_s
 from common.model.trivy_version import Trusted
@@ -304,6 +304,39 @@ def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> N
     update = finished.outcome.image
     assert update is not None
     assert (update.inventory, update.match, update.failure) == (None, MATCH, None)
+
+
+def test_a_refresh_that_would_be_parked_comes_back_instead(world: World) -> None:
+    """Parking puts the failure on record, and reports would call a good image broken."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = ImageNotFoundError("deleted from the registry")
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.delay_s == 600
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.failure is None
+
+
+def test_findings_that_changed_while_a_refresh_fails_reach_their_reports(world: World) -> None:
+    """Only a run that settles wakes the workloads."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = SourceUnavailableError("down", reason="Down")
+    found = Finding(vulnerability_id="CVE-1", resource="a", installed_version="1")
+    stale = ImageRecord(inventory=OLD, match=Match(db_version="0", findings=(found,)))
+    finished = world.run(use(), record=stale)
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.match == MATCH
+
+
+def test_an_inventory_that_would_replace_another_waits_for_its_match(world: World) -> None:
+    """Stored alone, what it changes in an SBOM would never be told: its findings may be equal."""
+    world.due = True
+    world.matcher.faults = [SourceUnavailableError("down", reason="MatchServerUnavailable")]
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory is None
 
 
 def test_a_failed_refresh_whose_layers_are_gone_is_a_failure(world: World) -> None:

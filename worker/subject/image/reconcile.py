@@ -15,7 +15,16 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from common.queue.contract import (
+    Claim,
+    Failed,
+    Finished,
+    ImageUpdate,
+    Park,
+    Retry,
+    Settled,
+    Waiting,
+)
 from worker.evidence.image.match import Matcher
 from worker.subject.image.plan import (
     Analyse,
@@ -112,15 +121,29 @@ class ImageReconciler:
         record: ImageRecord,
         done: _Progress,
     ) -> Finished:
-        """Keep what is known true, and come back; nobody's report tells of it."""
+        """Keep what is known true, and come back; nobody's report tells of it.
+
+        Findings that changed meanwhile must reach their reports, which only a run that settles
+        does: then the refresh is left to whatever runs the key next.
+        """
         key = claim.key
         assert isinstance(key, ImageKey)  # noqa: S101 # `__call__` has seen to it
         try:
             update = self._match(key, known, record, done)
         except LayerCacheMissingError:
             raise fault from None
-        outcome = _storing(self.decide(fault, claim), update)
-        return Finished(outcome=outcome, facts=tuple(done.facts))
+        facts = tuple(done.facts)
+        if facts[-1].data["changed"]:
+            return Finished(outcome=self._settled("Converged", update), facts=facts)
+        outcome = self.decide(fault, claim)
+        if isinstance(outcome, Park):  # a parked image is one that reports call broken
+            outcome = Retry(
+                delay_s=outcome.probe_after_s,
+                reason=outcome.reason,
+                message=outcome.message,
+                budget=outcome.budget,
+            )
+        return Finished(outcome=_storing(outcome, update), facts=facts)
 
     def _analyse(
         self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
@@ -156,7 +179,8 @@ class ImageReconciler:
     ) -> Failed:
         """Store the reason with the record, so that every waiter can read it.
 
-        An inventory that was taken before the match failed is kept: no image is pulled twice. Where
+        An inventory that was taken before the first match failed is kept: no image is pulled twice.
+        One that would replace another is not: what it changes would never reach the reports. Where
         an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
         failure = Failure(
@@ -165,7 +189,10 @@ class ImageReconciler:
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         if isinstance(error, CircuitOpenError) and record.failure is not None:
             told = False
-        update = ImageUpdate(inventory=inventory, failure=failure if told else None)
+        update = ImageUpdate(
+            inventory=inventory if record.match is None else None,
+            failure=failure if told else None,
+        )
         return _storing(self.decide(error, claim), update)
 
 
