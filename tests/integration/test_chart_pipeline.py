@@ -450,3 +450,18 @@ def canary(environ: Mapping[str, str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr.decode()
     said: dict[str, Any] = json.loads(done.stdout)
     return said
+
+
+def test_the_match_servers_token_is_in_its_file_alone(pipeline: Pipeline) -> None:
+    """Not in Redis, whose log on disk holds every write; on no command line, in no log."""
+    file = Path(environment_of(pipeline.parts["scanner"])["SLUICE_TRIVY_TOKEN_FILE"])
+    token = file.read_bytes()
+    assert len(token) >= 32
+    folder = next(each for each in file.parents if each.name == "pod")
+    logs = [part.command.log for part in pipeline.parts.values()]
+    writes = [path for path in folder.rglob("*.aof") if path.stat().st_size]
+    arguments = [path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    assert writes
+    for path in (*logs, *writes, *arguments):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            assert token not in path.read_bytes(), path
