@@ -21,6 +21,7 @@ from common.ops.probes import health_route, metrics_route
 from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
+from common.queue.workqueue import WorkQueue
 from common.settings.parse import parse
 from common.settings.pools import pool_warnings, queue_pools, served_pools
 from common.settings.value import Settings
@@ -29,13 +30,15 @@ from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.database_check import DatabaseCheck
+from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.trusted import TrustTable
 from worker import matcher
 from worker.compose import Parts, image_reconciler, rematch_reconciler, workload_reconciler
 from worker.counted import counted
 from worker.host import Crew, Host, HostSettings
-from worker.match_pool import Publisher, follow_requests
+from worker.match_pool import Publisher, Requeue, follow_requests
 from worker.metrics import WorkerMetrics
 from worker.ports import Ports
 
@@ -146,9 +149,17 @@ def _start_matcher(
 ) -> list[threading.Thread]:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     clock = RedisClock(client, names)
-    publisher = Publisher(DatabaseTable(client, names), now_s=clock.now_s)
+    publisher = Publisher(
+        DatabaseTable(client, names), TrustTable(client, names), now_s=clock.now_s
+    )
+    requeue = Requeue(
+        images=ImageTable(client, names),
+        queue=WorkQueue(client, names),
+        over_s=settings.verify.refresh_over_s,
+        cause="the layer cache began anew",
+    )
     server = matcher.build(
-        settings, trivy, environment=os.environ, announcements=publisher.announcements()
+        settings, trivy, environment=os.environ, announcements=publisher.announcements(requeue)
     )
     requests = DatabaseCheck(client, names)
     threads = [

@@ -42,7 +42,7 @@ _ANSWERS = (ApiError, TerminalError, GoneError, ConflictError, LayerCacheMissing
 # Whom the scanner's faults are about. Others are nobody's that other images share: one with a jar
 # and no Java database must not open a circuit for all.
 _OF_REGISTRY = frozenset({"RateLimited", "RegistryUnavailable", "NameResolution"})
-_OF_SCANNER = frozenset({"ScannerUnavailable"})
+_OF_SCANNER = frozenset({"ScannerTooNew", "ScannerUnavailable"})
 _OF_MATCHER = frozenset({"LayerCacheUnavailable", "MatchServerRefused", "MatchServerUnavailable"})
 
 

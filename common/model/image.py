@@ -48,6 +48,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     own_severity: str = ""  # empty: an older match, which did not keep it
     status: str = ""  # Trivy's word, such as `will_not_fix`; empty: an older match
     cwe_ids: tuple[str, ...] = ()
+    pkg_id: str = ""  # Trivy's own name of the installed package; two architectures have two
 
 
 class Os(msgspec.Struct, frozen=True, kw_only=True):

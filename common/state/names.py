@@ -168,8 +168,8 @@ TABLE: tuple[Bound, ...] = (
         bound="64 entries",
     ),
     Bound(
-        name="sluice:<c>:heads, :token, :fence, :epoch, :database, :control, :paused",
-        owner="queue scripts, watcher, matcher, operator",
+        name="sluice:<c>:heads, :token, :fence, :epoch, :database, :trivy, :control, :paused",
+        owner="queue scripts, watcher, matcher, canary, operator",
         holds="single values",
         bound="one each",
     ),

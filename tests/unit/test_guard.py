@@ -245,6 +245,7 @@ def test_a_fault_carries_the_name_of_its_source(
         (SourceUnavailableError("no", reason="RegistryUnavailable"), REGISTRY, []),
         (RateLimitedError("no"), REGISTRY, []),
         (SourceUnavailableError("no", reason="ScannerUnavailable"), OWN, []),
+        (SourceUnavailableError("no", reason="ScannerTooNew"), OWN, []),
         (SourceUnavailableError("no", reason="MatchServerUnavailable"), MATCHER, []),
         # One image with a jar must not open a circuit for all others.
         (SourceUnavailableError("no", reason="JavaDatabaseMissing"), "", []),

@@ -17,6 +17,7 @@ from common.model.image import Inventory
 from worker.evidence.image import wire
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.told import Told
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
 
@@ -38,6 +39,7 @@ class InventoryJob:
     # Let nothing else run beside it, and give it the memory of all slots: for the one retry after
     # an OutOfMemoryError.
     alone: bool = False
+    canary: bool = False  # tell Trivy's own findings too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class InventoryResult:
 
     inventory: Inventory
     seconds: float  # wall time of the job in the scanner
+    told: tuple[Told, ...] = ()  # what Trivy's own command line found; for a canary
 
 
 class Scanner(Protocol):
@@ -82,8 +85,8 @@ class SocketScanner:
             except (EOFError, OSError) as exc:
                 raise ScannerDiedError("the scanner process ended during the scan") from exc
         match answer:
-            case wire.Done(inventory=inventory, seconds=seconds):
-                return InventoryResult(inventory=inventory, seconds=seconds)
+            case wire.Done(inventory=inventory, seconds=seconds, told=told):
+                return InventoryResult(inventory=inventory, seconds=seconds, told=told)
             case wire.Failed():
                 raise wire.raised(answer)
             case _:
@@ -110,4 +113,5 @@ def _job(job: InventoryJob) -> wire.Job:
         deadline_s=job.deadline_s,
         docker_config=job.docker_config,
         alone=job.alone,
+        canary=job.canary,
     )

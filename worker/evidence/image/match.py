@@ -10,7 +10,7 @@ from typing import Protocol
 from common.model.errors import SluiceError, SourceUnavailableError, TransientError
 from common.model.image import Finding, Inventory, Layers, Match
 from worker.evidence.image.findings import findings_of
-from worker.evidence.image.twirp import UNAVAILABLE, TrivyServerClient
+from worker.evidence.image.twirp import UNAVAILABLE, Token, TrivyServerClient
 
 # What Trivy's command line sends for an image, but for licences, which matching does not read.
 _OPTIONS = {
@@ -47,7 +47,7 @@ class BatchMatcher(Protocol):
 class TwirpMatcher:
     """`trivy server` over Twirp/JSON. Thread-safe. Close it."""
 
-    def __init__(self, server_url: str | Callable[[], str], *, token: str | None = None) -> None:
+    def __init__(self, server_url: str | Callable[[], str], *, token: Token = None) -> None:
         """`server_url`: one server, or whoever knows where it is now."""
         self._server = TrivyServerClient(server_url, token=token)
 

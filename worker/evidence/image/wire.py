@@ -16,6 +16,7 @@ from common.model.errors import ScannerDiedError, SluiceError, TransientError
 from common.model.image import Inventory
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.told import Told
 
 JOB_LIMIT_BYTES = 1024 * 1024  # a Secret's limit, and so a docker config's
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024  # an SBOM of 100,000 packages
@@ -33,6 +34,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v2"):
     deadline_s: float
     docker_config: bytes | None = None
     alone: bool = False
+    canary: bool = False  # tell Trivy's own findings too
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
@@ -40,6 +42,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
 
     inventory: Inventory
     seconds: float
+    told: tuple[Told, ...] = ()  # for a canary
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

@@ -6,7 +6,7 @@ Apart from the reconciler: what a pull needs (names, credentials, bounds) change
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from common.model.errors import (
@@ -22,6 +22,7 @@ from common.model.refs import parse_reference
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.told import Told
 
 
 class Keys(Protocol):
@@ -47,6 +48,7 @@ class Pulled:
 
     inventory: Inventory
     fact: Fact
+    told: tuple[Told, ...] = ()  # what Trivy itself found; for a canary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,12 @@ class Pull:
     scanner: Scanner
     config: PullConfig
 
-    def analyse(self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool) -> Pulled:
+    def analyse(
+        self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool, canary: bool = False
+    ) -> Pulled:
         """Return the image's inventory, by the first of `tries` that will do.
 
-        `alone`: with nothing beside it in the scanner.
+        `alone`: with nothing beside it in the scanner; `canary`: with Trivy's own findings.
 
         Only what another use could do better goes on to the next: a refusal, an unknown name and
         a reference that is none. Raises the last error.
@@ -68,7 +72,9 @@ class Pull:
         last: SluiceError | None = None
         for use in tries:
             try:
-                result = self.scanner.inventory(self._job(key, use, alone=alone))
+                result = self.scanner.inventory(
+                    replace(self._job(key, use, alone=alone), canary=canary)
+                )
             except (UnauthorizedError, ImageNotFoundError, BadReferenceError) as error:
                 last = error
                 continue
@@ -79,7 +85,7 @@ class Pull:
                 "covered": result.inventory.covered,
             }
             fact = Fact(kind="inventoried", key=str(key), data=data)
-            return Pulled(inventory=result.inventory, fact=fact)
+            return Pulled(inventory=result.inventory, fact=fact, told=result.told)
         if last is None:
             raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
         raise last

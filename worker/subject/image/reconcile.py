@@ -15,10 +15,20 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from common.queue.contract import (
+    Claim,
+    Failed,
+    Finished,
+    ImageUpdate,
+    Park,
+    Retry,
+    Settled,
+    Waiting,
+)
 from worker.evidence.image.match import Matcher
 from worker.subject.image.plan import (
     Analyse,
+    Refresh,
     Rematch,
     Unused,
     attempts,
@@ -57,6 +67,7 @@ class ImageReconciler:
     decide: Callable[[SluiceError, Claim], Failed]
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
+    is_due: Callable[[ImageKey, Inventory], bool]  # whether a newer Trivy's turn has come
 
     def __call__(self, claim: Claim) -> Finished:
         """Run one claim to its end; every end leaves a record that tells its reason."""
@@ -66,7 +77,7 @@ class ImageReconciler:
         record = self.records.get(key)
         done = _Progress()
         try:
-            return self._run(key, record, done)
+            return self._run(claim, key, record, done)
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
@@ -74,10 +85,11 @@ class ImageReconciler:
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
-    def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
+    def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = self.records.uses(key)
         alone = needs_room(record)
-        chosen = plan(record, uses)
+        due = record.inventory is not None and self.is_due(key, record.inventory)
+        chosen = plan(record, uses, due=due)
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
@@ -91,9 +103,47 @@ class ImageReconciler:
                     # The match server lost its volume: the layers must be analysed again.
                     again = self._analyse(key, attempts(uses), done, alone=alone)
                     update = self._match(key, again, record, done)
+            case Refresh(inventory=known, attempts=tries):
+                try:
+                    inventory = self._analyse(key, tries, done, alone=alone)
+                except SluiceError as fault:
+                    return self._not_refreshed(claim, fault, known, record, done)
+                update = self._match(key, inventory, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _not_refreshed(
+        self,
+        claim: Claim,
+        fault: SluiceError,
+        known: Inventory,
+        record: ImageRecord,
+        done: _Progress,
+    ) -> Finished:
+        """Keep what is known true, and come back; nobody's report tells of it.
+
+        Findings that changed meanwhile must reach their reports, which only a run that settles
+        does: then the refresh is left to whatever runs the key next.
+        """
+        key = claim.key
+        assert isinstance(key, ImageKey)  # noqa: S101 # `__call__` has seen to it
+        try:
+            update = self._match(key, known, record, done)
+        except LayerCacheMissingError:
+            raise fault from None
+        facts = tuple(done.facts)
+        if facts[-1].data["changed"]:
+            return Finished(outcome=self._settled("Converged", update), facts=facts)
+        outcome = self.decide(fault, claim)
+        if isinstance(outcome, Park):  # a parked image is one that reports call broken
+            outcome = Retry(
+                delay_s=outcome.probe_after_s,
+                reason=outcome.reason,
+                message=outcome.message,
+                budget=outcome.budget,
+            )
+        return Finished(outcome=_storing(outcome, update), facts=facts)
 
     def _analyse(
         self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
@@ -129,7 +179,8 @@ class ImageReconciler:
     ) -> Failed:
         """Store the reason with the record, so that every waiter can read it.
 
-        An inventory that was taken before the match failed is kept: no image is pulled twice. Where
+        An inventory that was taken before the first match failed is kept: no image is pulled twice.
+        One that would replace another is not: what it changes would never reach the reports. Where
         an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
         failure = Failure(
@@ -138,7 +189,10 @@ class ImageReconciler:
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         if isinstance(error, CircuitOpenError) and record.failure is not None:
             told = False
-        update = ImageUpdate(inventory=inventory, failure=failure if told else None)
+        update = ImageUpdate(
+            inventory=inventory if record.match is None else None,
+            failure=failure if told else None,
+        )
         return _storing(self.decide(error, claim), update)
 
 
