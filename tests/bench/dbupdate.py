@@ -26,6 +26,7 @@ import msgspec
 import structlog
 
 from common.model.errors import PreconditionError
+from common.ops.match_token import token_file
 from common.state.database_check import DatabaseCheck
 from sandbox.place import Place
 from sandbox.processes import Stack
@@ -137,13 +138,15 @@ def _bare(world: World, connections: int) -> float:
     row = world.databases.current()
     if row is None:
         raise PreconditionError("no database is published")
+    token = token_file("", str(world.product.data), foreign=False).read() or ""
+    headers = {"Content-Type": "application/json", "Trivy-Token": token}
     bodies = [msgspec.json.encode(request_of(layers)) for layers in world.layers()]
     own = threading.local()
 
     def ask(body: bytes) -> None:
         if not hasattr(own, "connection"):
             own.connection = http.client.HTTPConnection(urlsplit(row.server_url).netloc)
-        own.connection.request("POST", _SCAN, body, {"Content-Type": "application/json"})
+        own.connection.request("POST", _SCAN, body, headers)
         answer = own.connection.getresponse()
         answer.read()
         if answer.status != http.client.OK:

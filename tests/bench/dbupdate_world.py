@@ -43,6 +43,7 @@ from sandbox.registry import Registry
 from sandbox.valkey import Valkey
 from tests.bench.dbupdate_content import Image, database, images
 from worker.compose import scan_options
+from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.vulnerability_database import DatabaseFolders
@@ -219,7 +220,10 @@ def _fill(world: World) -> None:
         home=world.place.sub("fill"),
     )
     process = MatchProcess(config)
-    process.start(DatabaseFolders(root / "db", root / "layers").add(unpacked))
+    folders = DatabaseFolders(root / "db", LayerCache(root))
+    database = folders.add(unpacked)
+    folders.link(database)
+    process.start(database)
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda image: _put(config.url, image), world.images))
