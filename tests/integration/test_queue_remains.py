@@ -15,7 +15,7 @@ from common.model.errors import SluiceError
 from common.model.key import WorkKey
 from common.queue.contract import Add, Claim, Lane, Retry
 from common.queue.workqueue import WorkQueue
-from common.state.names import RQ, Names
+from common.state.names import POOLS, RQ, Names
 from common.state.readable import STOCK_WORKER
 from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
 from tests.rq_tools import RqTools
@@ -23,9 +23,10 @@ from tests.rq_tools import RqTools
 pytestmark = pytest.mark.integration
 
 WEB = workload("web")
-# A look through all registries: four of each lane, two probes, four intermediate lists, `running`,
-# images.
-FULL_PASS = 4 * 4 + 2 + 4 + 1 + 1
+# A look through all registries: four of each lane, a probe of each pool, an intermediate list of each
+# lane, `running`, images.
+LANES = 2 * len(POOLS)
+FULL_PASS = LANES * 4 + len(POOLS) + LANES + 1 + 1
 
 
 def add(queue: WorkQueue, *keys: WorkKey, lane: Lane = Lane.FRESH) -> None:
