@@ -23,8 +23,8 @@ from tests.rq_tools import RqTools
 pytestmark = pytest.mark.integration
 
 WEB = workload("web")
-# A look through all registries: four of each lane, a probe of each pool, an intermediate list of each
-# lane, `running`, images.
+# A look through all registries: four of each lane, a probe of each pool, an intermediate list of
+# each lane, `running`, images.
 LANES = 2 * len(POOLS)
 FULL_PASS = LANES * 4 + len(POOLS) + LANES + 1 + 1
 
