@@ -220,10 +220,12 @@ def _fill(world: World) -> None:
         home=world.place.sub("fill"),
     )
     process = MatchProcess(config)
-    folders = DatabaseFolders(root / "db", LayerCache(root))
-    database = folders.add(unpacked)
-    folders.link(database)
-    process.start(database)
+    layers = LayerCache(root)
+    layers.serve_by(trivy.version)
+    folders = DatabaseFolders(root / "db", layers)
+    first = folders.add(unpacked)
+    folders.link(first)
+    process.start(first)
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda image: _put(config.url, image), world.images))
