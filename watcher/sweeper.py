@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from common.model.key import WorkKey, WorkloadKey
+from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide import sweep
 from watcher.decide.sweep import Disagreement, Instant, Settlement
+from watcher.imagesweep import Ages, Images
 
 K = TypeVar("K", bound=WorkKey)
 
@@ -83,6 +84,7 @@ class Ports:
     rows: Rows
     settled: Settled
     known: Known
+    images: Images
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +97,7 @@ class Tally:
     stored: int = 0
     forgotten: int = 0
     young: int = 0  # settled too lately to be judged by their reports
+    ages: Ages = field(default_factory=Ages)
     causes: dict[str, int] = field(default_factory=dict)
 
 
@@ -105,6 +108,7 @@ class Sweep:
         """`now_s` is Unix seconds by Redis' clock."""
         self._ports = ports
         self._fence = fence
+        self._now_s = now_s
         self._instant = Instant(epoch=epoch, settled_before_s=now_s - SETTLING_S)
         self._allowed = 0  # keys that the slice at hand may still ask for
         self._slices = self._plan()
@@ -122,11 +126,12 @@ class Sweep:
         return next(self._slices, False)
 
     def _plan(self) -> Iterator[bool]:
-        """Yield True after each slice: first what exists, then what Redis has beyond that."""
+        """Yield True after each slice: what exists, what Redis has beyond that, and images."""
         ports = self._ports
         yield from self._all_of(ports.known.walk(), self._judge)
         yield from self._all_of(ports.rows.keys(), self._forget_stored)
         yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
+        yield from self._all_of(ports.images.table.walk(SLICE_KEYS), self._verify)
 
     def _all_of(
         self, keys: Iterator[K], act: Callable[[Sequence[K]], Sequence[K]]
@@ -214,6 +219,18 @@ class Sweep:
             self._ports.queue.forget(now, fence=self._fence, lane=Lane.BULK)
             self.tally.forgotten += len(now)
         return held
+
+    def _verify(self, keys: Sequence[ImageKey]) -> Sequence[ImageKey]:
+        """Add the images that nobody will look at although somebody should."""
+        found = self._ports.images.due(keys, self.tally.ages, now_s=self._now_s)
+        now, held = found[: self._allowed], found[self._allowed :]
+        if now:
+            adds = [Add(key=one.key, lane=Lane.BULK, cause=one.cause) for one in now]
+            self.tally.asked += len(adds)
+            self.tally.enqueued += self._ports.queue.add(adds, fence=self._fence).enqueued
+            for one in now:
+                self.tally.causes[one.cause] = self.tally.causes.get(one.cause, 0) + 1
+        return [one.image for one in held]
 
     def _waiting(self, keys: Sequence[WorkloadKey]) -> frozenset[WorkloadKey]:
         held = self._ports.queue.members(keys) if keys else []

@@ -246,9 +246,9 @@ RESCAN_WINDOW = Setting(
     format=image_formats.WINDOW,
     group="Pipeline",
     meaning="When images are looked at again for their age, in UTC: five fields of cron for the "
-    "beginning and how long it lasts, such as `0 22 * * * 6h`; empty: at any time.",
-    honoured=False,
-    instead=_NOT_YET,
+    "beginning and how long it lasts, such as `0 22 * * * 6h`; empty: at any time. What would pass "
+    "`OPERATOR_SCANNER_REPORT_TTL` outside of it is looked at in it, once. New databases and lost "
+    "work do not wait for it.",
 )
 REFRESH_OVER_S = Setting(
     name="SLUICE_REFRESH_OVER_S",

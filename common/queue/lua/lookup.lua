@@ -1,12 +1,12 @@
 -- LOOKUP: return image records, or register to be woken when they land; one step, so nothing slips by.
 -- Needs    adding.lua
 -- ARGV[2]  {workload, keys, uses (JSON of the use, one per key)}
--- Result   list of {inventory, match, failure}; an absent part is ''
+-- Result   list of {inventory, match, failure, time of the last match}; an absent part is ''
 local out = {}
 for i, text in ipairs(P.keys) do
   local record = C.own .. 'image:' .. text
   local users = C.own .. 'users:' .. text
-  local h = kept('HMGET', record, 'inv', 'match', 'fail')
+  local h = kept('HMGET', record, 'inv', 'match', 'fail', 'ver')
   local old = kept('HGET', users, P.workload)
   kept('HSET', users, P.workload, P.uses[i])
   kept('SADD', C.own .. 'uses:' .. P.workload, text)
@@ -30,7 +30,7 @@ for i, text in ipairs(P.keys) do
       add(text, lane, nil, 'used by ' .. P.workload)
     end
   end
-  out[i] = { h[1] or '', h[2] or '', h[3] or '' }
+  out[i] = { h[1] or '', h[2] or '', h[3] or '', h[4] or '' }
 end
 finish()
 return out
