@@ -112,6 +112,7 @@ def compose(
     show_watcher(watch_metrics, watcher, cluster)
     show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
+    registry.register(OfTheLeader(watch_metrics.images, watcher))
     return Running(
         watcher=watcher,
         seat=seat,

@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -229,6 +230,19 @@ class ImageTable:
         """Return what is on record about each, and whether the queue holds it, at one instant."""
         found = self._scripts.run("images", {"keys": [str(key) for key in keys]}, repeatable=True)
         return [_state(key, parts) for key, parts in zip(keys, found, strict=True)]
+
+    def verified(self, size: int = 500) -> Iterator[float | None]:
+        """Yield when each image in use was verified, as in `ImageRecord`; `size`: as in `walk`."""
+        keys = iter(dict.fromkeys(self.walk(size)))
+        while part := list(islice(keys, size)):
+            with self._scripts.pipeline() as pipe:
+                for key in part:
+                    pipe.exists(self._own(f"users:{key}"))
+                    pipe.hget(self._own(f"image:{key}"), "ver")
+                found = pipe.execute()
+            for used, at in zip(found[0::2], found[1::2], strict=True):
+                if used:
+                    yield _time(at or b"")
 
     def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
         """End the workload's uses of all other images; return how many there were."""
