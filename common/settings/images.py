@@ -295,9 +295,8 @@ REGISTRY_PULLS_PER_MIN = Setting(
     format=image_formats.RATES,
     group="Pipeline",
     meaning="How many images all workers together pull from a registry in a minute, such as "
-    "`index.docker.io=1.5,*=120`; a registry that is not named has no limit.",
-    honoured=False,
-    instead=_NOT_YET,
+    "`index.docker.io=1.5,*=120`; a registry that is not named has no limit. A question for the "
+    "digest of a tag counts too. A minute's worth may be used at once.",
 )
 REGISTRY_CONCURRENT_PULLS = Setting(
     name="SLUICE_REGISTRY_CONCURRENT_PULLS",
@@ -305,8 +304,6 @@ REGISTRY_CONCURRENT_PULLS = Setting(
     group="Pipeline",
     meaning="How many images all workers together pull from a registry at the same time, such as "
     "`*=8`; a registry that is not named has no limit.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 PULL_PROXY = Setting(
     name="SLUICE_PULL_PROXY",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from common.model.errors import (
+    BudgetSpentError,
     CircuitOpenError,
     DatabaseNotReadyError,
     LayerCacheMissingError,
@@ -16,6 +17,7 @@ from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
 from common.queue.contract import (
+    After,
     Claim,
     Failed,
     Finished,
@@ -81,6 +83,9 @@ class ImageReconciler:
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
+        except BudgetSpentError as error:
+            later = After(delay_s=error.wait_s, reason=error.reason)
+            return Finished(outcome=later, facts=tuple(done.facts))
         except SluiceError as error:
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
@@ -106,6 +111,8 @@ class ImageReconciler:
             case Refresh(inventory=known, attempts=tries):
                 try:
                     inventory = self._analyse(key, tries, done, alone=alone)
+                except BudgetSpentError:
+                    raise  # nothing failed; its matches have a key of their own
                 except SluiceError as fault:
                     return self._not_refreshed(claim, fault, known, record, done)
                 update = self._match(key, inventory, record, done)
