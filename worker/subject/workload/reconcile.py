@@ -257,9 +257,8 @@ class _Run:
                 return Waiting(on=str(on))
             case LookAgain(delay_s=delay_s):
                 return After(delay_s=delay_s, reason="WaitingForKubelet")
-            case Fail(
-                error=BudgetSpentError() as error
-            ):  # nothing failed: there is nothing to tell
+            case Fail(error=BudgetSpentError() as error):
+                # Nothing failed: there is nothing to tell.
                 return After(delay_s=error.wait_s, reason=error.reason)
             case Fail(container=container, image=image, error=error):
                 self._tell(container, reason=error.reason, message=_about(image, str(error)))
