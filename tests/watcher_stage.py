@@ -134,7 +134,7 @@ class Stage:
                 tally=FeedMetrics(self.registry),
                 pulse=pulse,
                 expected=frozenset((resource, "") for resource in RESOURCES),
-                digest=digest,
+                digest=lambda: digest,
             )
         )
 

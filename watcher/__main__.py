@@ -23,7 +23,7 @@ from common.ops.exit_status import DONE
 from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
 from common.ops.version import VERSION
 from common.overview.tables import tables_on
-from common.settings.parse import parse
+from common.settings.load import load
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.ledger import Ledger
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _watch(stopping: threading.Event) -> int:
-    settings = parse(os.environ)
+    settings = load(os.environ)
     begin_logs(settings.ops, component="watcher", warnings=settings.warnings)
     if told := told_by_settings(settings.scope, cluster=settings.redis.cluster):
         _log.info("not read from the cluster, but taken from settings", what=told)

@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 
 from common.kube.session import Session
 from common.ops.probes import Route, health_route
-from common.ops.version import VERSION
 from common.overview.gather import gather
 from common.overview.tables import Tables
 from common.overview.view import Overview
@@ -21,7 +20,7 @@ from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.control import Control
 from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable, generation_digest
+from common.state.epoch import EpochTable, digest_at
 from common.state.fence import FenceTable
 from common.state.images import ImageTable
 from common.state.leader import LeaderTable
@@ -106,7 +105,7 @@ def compose(
             tally=FeedMetrics(registry),
             pulse=pulse,
             expected=frozenset((row.resource, _namespace(row, scope)) for row, scope in streams),
-            digest=epoch_digest(settings),
+            digest=digest_at(settings, RedisClock(redis, names)),
         )
     )
     show_watcher(watch_metrics, watcher, cluster)
@@ -202,11 +201,6 @@ def fold_options(settings: Settings) -> Options:
         only_current_revisions=settings.scope.only_current_revisions,
         platform=settings.scope.platform,
     )
-
-
-def epoch_digest(settings: Settings) -> str:
-    """Return the digest of everything that shapes reports: settings, and our own code."""
-    return generation_digest(settings.projection_digest(), VERSION)
 
 
 def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:

@@ -70,11 +70,14 @@ class LeadPorts:
 class Lead:
     """Taken at the beginning of each term, when everything is loaded; a newer fence ends it."""
 
-    def __init__(self, ports: LeadPorts, *, digest: str, highest_stamp: Callable[[], int]) -> None:
+    def __init__(
+        self, ports: LeadPorts, *, digest: Callable[[], str], highest_stamp: Callable[[], int]
+    ) -> None:
         """Take the fence and publish the epoch; raises TransientError, StaleFenceError.
 
-        `digest` is of everything that shapes reports. `highest_stamp` returns the highest epoch in
-        any report's stamp: after a loss of Redis' data the epoch goes on from there.
+        `digest` is of everything that shapes reports; it changes where an ignore rule ends.
+        `highest_stamp` returns the highest epoch in any report's stamp: after a loss of Redis' data
+        the epoch goes on from there.
         """
         self._ports = ports
         self._digest = digest
@@ -82,14 +85,16 @@ class Lead:
         self._run_id = ports.lives.run_id()
         self._known_for = _LIFE_EVERY  # checks until Redis' life is looked at again
         self.fence = ports.fences.take()
-        self.epoch = ports.epochs.publish(digest, at_least=highest_stamp(), fence=self.fence)
+        self._told = digest()
+        self.epoch = ports.epochs.publish(self._told, at_least=highest_stamp(), fence=self.fence)
 
     def check(self) -> str:
-        """Return how Redis' data may have changed behind our back; empty: it did not.
+        """Return why everything must be looked at again; empty: it need not.
 
-        Afterwards the epoch is published again, so the answer comes once. A restart (another run
-        id) may have lost the last second; a flush loses all, and shows as an epoch that is gone.
-        Raises TransientError, StaleFenceError.
+        Redis' data may have changed behind our back, or an ignore rule has ended. Afterwards the
+        epoch is published again, so the answer comes once. A restart (another run id) may have lost
+        the last second; a flush loses all, and shows as an epoch that is gone. Raises
+        TransientError, StaleFenceError.
         """
         known_for, self._known_for = self._known_for - 1, 0  # 0: should one of these calls fail
         run_id = self._run_id if known_for > 0 else self._ports.lives.run_id()
@@ -103,13 +108,15 @@ class Lead:
             why = "DataLost"
         elif run_id != self._run_id:
             why = "Restarted"
+        digest = self._digest()
+        if not why and digest != self._told:
+            why = "RuleEnded"
         if why:
             at_least = max(self.epoch, self._highest_stamp())
-            self.epoch = self._ports.epochs.publish(
-                self._digest, at_least=at_least, fence=self.fence
-            )
-            self._run_id = run_id
-            _log.warning("redis is another than before", why=why, epoch=self.epoch)
+            self.epoch = self._ports.epochs.publish(digest, at_least=at_least, fence=self.fence)
+            self._told, self._run_id = digest, run_id
+            tell = _log.info if why == "RuleEnded" else _log.warning
+            tell("everything is looked at again", why=why, epoch=self.epoch)
         return why
 
     def tell(self) -> None:

@@ -8,6 +8,7 @@ read as far.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -42,7 +43,13 @@ class Succession:
     """Belongs to the watcher's thread."""
 
     def __init__(
-        self, ports: LeadPorts, cluster: Cluster, position: Position, *, digest: str, pulse: Pulse
+        self,
+        ports: LeadPorts,
+        cluster: Cluster,
+        position: Position,
+        *,
+        digest: Callable[[], str],
+        pulse: Pulse,
     ) -> None:
         """`digest` is of everything that shapes reports."""
         self._ports = ports

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,7 +92,7 @@ class Parts:
     tally: Tally
     pulse: Pulse
     expected: frozenset[tuple[str, str]]  # resource and namespace (empty: all) of every stream
-    digest: str  # of everything that shapes reports
+    digest: Callable[[], str]  # of everything that shapes reports
 
 
 class Watcher:

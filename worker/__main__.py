@@ -22,7 +22,7 @@ from common.ops.startup import begin_logs, exit_status, patiently, serving, stop
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
-from common.settings.parse import parse
+from common.settings.load import load
 from common.settings.pools import pool_warnings, queue_pools, served_pools
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _work(stopping: threading.Event) -> int:
-    settings = parse(os.environ)
+    settings = load(os.environ)
     pools = served_pools(settings.pipeline.pools)
     component = f"worker-{'-'.join(pools)}"
     warnings = (*settings.warnings, *pool_warnings(settings.pipeline.pools))

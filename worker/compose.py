@@ -20,7 +20,6 @@ from common.model.image import Inventory
 from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
 from common.ops.match_token import TokenFile, token_file
-from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
@@ -30,7 +29,7 @@ from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable, Generation, generation_digest
+from common.state.epoch import EpochTable, Generation, digest_at
 from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
@@ -46,6 +45,7 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.registry import HttpRegistry
+from worker.filtering import report_options
 from worker.guard import (
     Guard,
     GuardedApi,
@@ -55,7 +55,6 @@ from worker.guard import (
     GuardedScanner,
 )
 from worker.judge import Judge
-from worker.project.context import ReportOptions
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -156,8 +155,8 @@ class Parts:
     @cached_property
     def generation(self) -> Generation:
         """Return the generation that this worker belongs to."""
-        digest = generation_digest(self.settings.projection_digest(), VERSION)
-        return Generation(recent(EpochTable(*self.store).published), digest)
+        digest = digest_at(self.settings, RedisClock(*self.store))
+        return Generation(recent(EpochTable(*self.store).published), recent(digest))
 
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
@@ -189,11 +188,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         troubles=TroubleTable(*store),
         config=WorkloadConfig(
             kinds=report_kinds(settings),
-            options=ReportOptions(
-                severities=frozenset(settings.reports.severities),
-                ignore_unfixed=settings.reports.ignore_unfixed,
-                additional_fields=frozenset(settings.reports.additional_fields),
-            ),
+            options=lambda now_s: report_options(settings, now_s=now_s),
             labels=LabelPolicy(
                 additional=dict(settings.reports.additional_labels),
                 report_ttl=settings.reports.ttl,

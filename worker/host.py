@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -39,7 +40,8 @@ class HostSettings:
     max_crashes: int = 3
     grace_s: float = GRACE_S
     batch: int = 64
-    digest: str = ""  # of its generation, for people who look at workers; empty: not told
+    # Of its generation, for people who look at workers; empty: not told.
+    digest: Callable[[], str] = str
 
 
 class Host:
@@ -109,7 +111,12 @@ class Host:
             ports=self._ports,
             ahead=crew.ahead,
         )
-        lease.at_each_beat(loop.relieve)
+
+        def beside() -> None:
+            loop.relieve()
+            registration.tell()
+
+        lease.at_each_beat(beside)
         return loop, lease
 
     def _hold(self, loop: Loop, lease: Lease, stopping: threading.Event, died: list[str]) -> None:

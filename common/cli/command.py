@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from common.cli.terminal import Terminal
-from common.settings.parse import parse
+from common.settings.load import load
 from common.settings.value import Settings
 
 
@@ -21,7 +21,7 @@ class Context:
 
     def settings(self) -> Settings:
         """Return the settings, after telling their warnings. Raises SettingsError."""
-        settings = parse(self.environ)
+        settings = load(self.environ)
         for warning in settings.warnings:
             self.terminal.note(f"warning: {warning}")
         return settings

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from common.cli.command import Command, Context
 from common.settings.formats import POOL_LIST, POOLS
-from common.settings.parse import parse
+from common.settings.load import load
 
 WATCHER = "watcher"
 WORKER = "worker"
@@ -53,7 +53,7 @@ def _become(module: str) -> Callable[[Context, argparse.Namespace], int]:
         if pool := getattr(arguments, "pool", None):
             environ["SLUICE_WORKER_POOLS"] = pool
         # Faults of the settings are told by this process, in its words, before it is replaced.
-        parse(environ)
+        load(environ)
         argv = module_argv(module)
         os.execve(argv[0], argv, environ)  # noqa: S606 # no shell is wanted
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -33,17 +33,18 @@ class Registration:
         *,
         worker: str,
         pools: Sequence[str],
-        digest: str = "",
+        digest: Callable[[], str] = str,
     ) -> None:
         """`digest` is that of the loop's generation; empty: it has none to tell."""
         self._redis = redis
         self._digest = digest
+        self._told = ""
         self._name = worker
         self._queues = [names.queue(pool, lane) for pool in pools for lane in Lane]
 
     def birth(self) -> None:
         """Register; again after Redis lost its data. Raises SourceUnavailableError."""
-        told = ["s_generation", self._digest, "s_version", VERSION]
+        told = ["s_generation", self._digest(), "s_version", VERSION]
         try:
             # Registered already is registered by us: nobody else has this name.
             with contextlib.suppress(ValueError):
@@ -51,6 +52,12 @@ class Registration:
             self._redis.hset(f"{RQ}:worker:{self._name}", items=told)
         except RedisError as exc:
             raise wrapped(exc) from exc
+        self._told = told[1]
+
+    def tell(self) -> None:
+        """Tell the digest again if it is another than we told. Raises SourceUnavailableError."""
+        if self._told and self._digest() != self._told:
+            self.birth()
 
     def death(self) -> None:
         """Unregister; a record that stays behind, because Redis is away, expires by itself."""

@@ -7,6 +7,7 @@ environment variable of the same meaning, that name, format and default hold.
 from __future__ import annotations
 
 from common.settings import formats, image_formats
+from common.settings.ignore_rules import IGNORE_RULES as IGNORE_RULES_TEXT
 from common.settings.setting import Setting
 
 _NOT_YET = "this version has no such feature yet"
@@ -130,19 +131,16 @@ IGNORE_FILE = Setting(
     name="TRIVY_IGNOREFILE",
     format=formats.PATH,
     group="Reports",
-    meaning="A file of findings to leave out, plain or YAML, as Trivy reads it.",
+    meaning="A file of findings to leave out, plain or YAML, as Trivy "
+    "reads it; read at the start. What it says is in `SLUICE_IGNORE_RULES` then.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
-    shapes_reports=True,
 )
 IGNORE_RULES = Setting(
     name="SLUICE_IGNORE_RULES",
-    format=formats.TEXT,
+    format=IGNORE_RULES_TEXT,
     group="Reports",
-    meaning="The text of such a file (trivy-operator's `trivy.ignoreFile`).",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="What such a file says; an expired rule counts no more from then on "
+    "(trivy-operator's `trivy.ignoreFile`).",
     shapes_reports=True,
 )
 IGNORE_POLICY = Setting(
@@ -176,15 +174,22 @@ VEX = Setting(
     instead=_NOT_YET,
     shapes_reports=True,
 )
+VEX_DOCUMENTS = Setting(
+    name="SLUICE_VEX_DOCUMENTS",
+    format=image_formats.TEXTS,
+    group="Reports",
+    meaning="The texts of such documents, by any names.",
+    honoured=False,
+    instead=_NOT_YET,
+    shapes_reports=True,
+)
 PKG_TYPES = Setting(
     name="TRIVY_PKG_TYPES",
     format=image_formats.PACKAGE_TYPE_LIST,
     default="os,library",
     group="Reports",
-    meaning="The types of packages whose vulnerabilities are looked for.",
+    meaning="The types of packages whose vulnerabilities reports list; SBOMs hold all.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
     shapes_reports=True,
 )
 VULN_TYPE = Setting(
@@ -195,18 +200,15 @@ VULN_TYPE = Setting(
     meaning="The older name of `TRIVY_PKG_TYPES` (trivy-operator's `trivy.vulnType`); "
     "where both are set, what both name counts.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
     shapes_reports=True,
 )
 IGNORE_STATUS = Setting(
     name="TRIVY_IGNORE_STATUS",
     format=image_formats.STATUS_LIST,
     group="Reports",
-    meaning="Vulnerabilities whose status is one of these are left out.",
+    meaning="Vulnerabilities whose status is one of these are left out; with it "
+    "`TRIVY_IGNORE_UNFIXED` says nothing.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
     shapes_reports=True,
 )
 SBOM_SOURCES = Setting(

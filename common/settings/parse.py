@@ -190,11 +190,9 @@ def _credentials(reading: _Reading) -> CredentialSettings:
 def _filters(reading: _Reading) -> Filters:
     older = reading.get(images.VULN_TYPE)
     return Filters(
-        ignore_file=reading.get(images.IGNORE_FILE),
         ignore_rules=reading.get(images.IGNORE_RULES),
-        ignore_policy=reading.get(images.IGNORE_POLICY),
         ignore_policies=reading.get(images.IGNORE_POLICIES),
-        vex_files=reading.get(images.VEX),
+        vex_documents=reading.get(images.VEX_DOCUMENTS),
         package_types=tuple(kind for kind in reading.get(images.PKG_TYPES) if kind in older),
         ignore_statuses=reading.get(images.IGNORE_STATUS),
         sbom_sources=reading.get(images.SBOM_SOURCES),

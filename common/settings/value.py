@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.model.canonical import ContentHash, content_hash
+from common.model.ignore import IgnoreRules
 from common.model.policies import Change
 from common.model.redis_address import RedisAddress
 from common.settings.formats import BindAddress
@@ -96,11 +97,9 @@ class CredentialSettings:
 class Filters:
     """Which findings reports leave out, as Trivy would."""
 
-    ignore_file: str  # path
-    ignore_rules: str  # the text of one
-    ignore_policy: str  # path
+    ignore_rules: IgnoreRules
     ignore_policies: tuple[tuple[str, str], ...]  # Rego texts by what they count for
-    vex_files: tuple[str, ...]
+    vex_documents: tuple[tuple[str, str], ...]
     package_types: tuple[str, ...]
     ignore_statuses: tuple[str, ...]
     sbom_sources: tuple[str, ...]
@@ -196,6 +195,10 @@ class Settings:
     projection: Mapping[str, object] = field(repr=False)
     warnings: tuple[str, ...] = ()  # sentences for the log at start
 
-    def projection_digest(self) -> ContentHash:
-        """Return the part of the epoch that settings make; equal digests, equal reports."""
-        return content_hash(dict(self.projection))
+    def projection_digest(self, now_s: float = 0.0) -> ContentHash:
+        """Return the part of the epoch that settings make; equal digests, equal reports.
+
+        Each ignore rule that has ended at `now_s`, in Unix seconds, makes another one.
+        """
+        ended = sum(end_s < now_s for end_s in self.filters.ignore_rules.expiries_s)
+        return content_hash({**self.projection, **({"ended": ended} if ended else {})})

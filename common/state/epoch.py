@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from redis import Redis
 
@@ -11,6 +11,7 @@ from common.model.bounded import EPOCH_LIMIT, whole_number
 from common.model.canonical import ContentHash, content_hash
 from common.model.errors import SluiceError, StaleFenceError
 from common.ops.version import VERSION
+from common.settings.value import Settings
 from common.state.names import Names
 from common.state.readable import text_of
 from common.state.scripts import Scripts
@@ -27,6 +28,24 @@ class Published(NamedTuple):
 def generation_digest(projection: ContentHash, version: str) -> str:
     """Return the digest of everything that shapes reports: settings, and our own code."""
     return content_hash({"settings": projection, "version": version})
+
+
+class Clock(Protocol):
+    """A clock that all processes share."""
+
+    def now_s(self) -> float:
+        """Return Unix seconds; raises what Redis' absence raises."""
+
+
+def digest_at(settings: Settings, clock: Clock) -> Callable[[], str]:
+    """Return what tells the digest of the generation that `settings` make now.
+
+    It changes by itself where an ignore rule ends. The clock is asked only where one can.
+    """
+    if settings.filters.ignore_rules.expiries_s:
+        return lambda: generation_digest(settings.projection_digest(clock.now_s()), VERSION)
+    fixed = generation_digest(settings.projection_digest(), VERSION)
+    return lambda: fixed
 
 
 class EpochTable:
@@ -77,7 +96,8 @@ class Generation:
     version, under a number that says otherwise.
     """
 
-    def __init__(self, read: Callable[[], Published], digest: str) -> None:
+    def __init__(self, read: Callable[[], Published], digest: Callable[[], str]) -> None:
+        """`digest` is that of the generation which the settings make now."""
         self._read = read
         self.digest = digest
         self._number = 0
@@ -88,7 +108,7 @@ class Generation:
         Never that of another generation, whose stamps would then look like ours.
         """
         published = self._read()
-        if published.digest == self.digest:
+        if published.digest == self.digest():
             self._number = published.number
         return self._number
 
@@ -96,6 +116,6 @@ class Generation:
         """Say whether it may work; while Redis does not answer it may: there is nothing to do."""
         try:
             published = self._read()
+            return published.number == 0 or published.digest == self.digest()
         except SluiceError:
             return True
-        return published.number == 0 or published.digest == self.digest

@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         name="stamps take the published number",
         file="common/state/epoch.py",
-        guard="if published.digest == self.digest:",
+        guard="if published.digest == self.digest():",
         instead="if True:",
         breaks="Old content is stored under the new number, and nothing corrects it.",
         scene="two-generations",

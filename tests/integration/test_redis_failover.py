@@ -346,7 +346,7 @@ def test_the_watcher_notices_another_life_of_redis_and_leads_on(doomed: Doomed) 
     )
     doomed.field.queue.add([Add(key=workload("before"))])
     doomed.cut()
-    lead = Lead(ports, digest="d", highest_stamp=lambda: 0)  # fence and epoch will be lost
+    lead = Lead(ports, digest=lambda: "d", highest_stamp=lambda: 0)  # fence and epoch will be lost
     doomed.lose()
     found = list[str]()
     assert eventually(lambda: _checked(lead, found))

@@ -124,6 +124,9 @@ def as_findings(report: dict[str, object]) -> list[Finding]:
             package_type=result["Type"],
             package_path=found.get("PkgPath", ""),
             purl=found["PkgIdentifier"]["PURL"],
+            own_severity=found["Severity"],
+            status=found["Status"],
+            cwe_ids=tuple(found.get("CweIDs", ())),
             pkg_id=found.get("PkgID", ""),
         )
         for result in results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -305,7 +306,7 @@ def test_a_worker_stands_back_while_another_generation_is_published(
 ) -> None:
     """Trap 25. The older waits, and never stamps its reports with the newer one's number."""
     table = EpochTable(redis_client, names)
-    old, new = Generation(table.published, "old"), Generation(table.published, "new")
+    old, new = (Generation(table.published, partial(str, text)) for text in ("old", "new"))
     assert (old.stands(), old.number()) == (True, 0)  # none is published: nothing to compare with
     table.publish("old", at_least=4, fence=fence)
     assert (old.stands(), old.number()) == (True, 4)
@@ -323,7 +324,7 @@ def test_without_an_answer_nobody_stands_back() -> None:
     def gone() -> Published:
         raise SourceUnavailableError("Redis: gone")
 
-    assert Generation(gone, "a").stands()
+    assert Generation(gone, lambda: "a").stands()
 
 
 def test_a_generation_is_published_with_its_version_and_workers_tell_theirs(
@@ -337,7 +338,7 @@ def test_a_generation_is_published_with_its_version_and_workers_tell_theirs(
     for name, digest in ((new, "new"), (old, "old")):
         queue.beat(name, lease_s=60)
         registration = Registration(
-            redis_client, names, worker=name, pools=("scan",), digest=digest
+            redis_client, names, worker=name, pools=("scan",), digest=partial(str, digest)
         )
         registration.birth()
         registration.birth()  # again after a flush, or twice

@@ -74,11 +74,11 @@ _EVIDENCE = st.dictionaries(_KEYS, _RECORDS, min_size=1, max_size=3).map(
     lambda found: list(found.items())
 )
 _VIEWS = st.builds(
-    lambda severities, unfixed, fields: context(
-        severities=severities, ignore_unfixed=unfixed, additional_fields=fields
+    lambda severities, statuses, fields: context(
+        severities=severities, ignored_statuses=statuses, additional_fields=fields
     ),
     st.frozensets(st.sampled_from(SEVERITIES)),
-    st.booleans(),
+    st.frozensets(st.sampled_from(["affected", "fixed"])),
     st.frozensets(st.sampled_from(ADDITIONAL_FIELDS)),
 )
 

@@ -24,6 +24,10 @@ OTHER = {
     "OPERATOR_SBOM_GENERATION_ENABLED": "false",
     "TRIVY_SEVERITY": "HIGH",
     "TRIVY_IGNORE_UNFIXED": "true",
+    "SLUICE_IGNORE_RULES": "CVE-1",
+    "TRIVY_PKG_TYPES": "os",
+    "TRIVY_VULN_TYPE": "library",
+    "TRIVY_IGNORE_STATUS": "fixed",
     "TRIVY_SKIP_FILES": "/etc/passwd",
     "TRIVY_SKIP_DIRS": "/usr/share",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from common.model.errors import SettingsError
 from common.settings import image_formats as forms
 from common.settings import images
 from common.settings.formats import Format
+from common.settings.load import load
 from common.settings.parse import parse
 from common.settings.setting import Setting
 from common.settings.window import Window, read_window
@@ -35,6 +37,7 @@ OTHER = {
     "TRIVY_IGNORE_POLICY": "/etc/ignore.rego",
     "SLUICE_IGNORE_POLICIES": '{"shop.web":"package trivy"}',
     "TRIVY_VEX": "/etc/vex.json",
+    "SLUICE_VEX_DOCUMENTS": '{"a":"{}"}',
     "TRIVY_PKG_TYPES": "os",
     "TRIVY_VULN_TYPE": "os",
     "TRIVY_IGNORE_STATUS": "will_not_fix",
@@ -50,6 +53,12 @@ OTHER = {
     "SLUICE_REGISTRY_CONCURRENT_PULLS": "*=4",
     "SLUICE_PULL_PROXY": "false",
     "SLUICE_VERIFY_LAYERS": "false",
+}
+# What stands in the files of those that name one; what they say is part of the epoch.
+FILES = {
+    "TRIVY_IGNOREFILE": "vulnerabilities: [{id: CVE-1}]",
+    "TRIVY_IGNORE_POLICY": "package trivy",
+    "TRIVY_VEX": '{"@context": "https://openvex.dev/ns/v0.2.0"}',
 }
 # What makes sense only with another one.
 TOGETHER = {
@@ -79,16 +88,21 @@ def test_a_setting_warns_exactly_as_long_as_it_does_nothing(row: Setting[Any]) -
 
 @pytest.mark.parametrize("row", images.ROWS, ids=lambda row: row.name)
 def test_a_setting_reaches_the_settings_and_the_epoch_only_where_it_counts(
-    row: Setting[Any],
+    row: Setting[Any], tmp_path: Path
 ) -> None:
     """A setting that does nothing yet must not run every workload of the cluster."""
-    plain, changed = parse({}), parse(_environ(row.name))
+    environ = _environ(row.name)
+    if row.name in FILES:
+        file = tmp_path / Path(OTHER[row.name]).name
+        file.write_text(FILES[row.name], encoding="utf-8")
+        environ = {row.name: str(file)}
+    plain, changed = parse({}), load(environ)
     groups = ("scope", "trivy", "registries", "credentials", "filters", "verify", "limits")
     assert [getattr(plain, group) for group in groups] != [
         getattr(changed, group) for group in groups
     ]
     differs = changed.projection_digest() != plain.projection_digest()
-    assert differs == (row.honoured and row.shapes_reports)
+    assert differs == (row.honoured and (row.shapes_reports or row.name in FILES))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,9 @@ def test_a_recorded_answer_gives_its_findings() -> None:
         package_type="alpine",
         purl="pkg:apk/alpine/busybox@1.36.1-r0?arch=x86_64&distro=3.18.2",
         pkg_id="busybox@1.36.1-r0",
+        own_severity="CRITICAL",
+        status="fixed",
+        cwe_ids=("CWE-787",),
     )
     assert busybox.title.startswith("busybox: stack overflow")
 

@@ -13,10 +13,12 @@ from common.kube.errors import Call, NotFoundError, api_error
 from common.kube.session import Reply
 from common.kube.wire import Status
 from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
+from common.ops.version import VERSION
 from common.reports.stamp import StampArtifact
 from common.settings.parse import parse
+from common.state.epoch import generation_digest
 from tests import builders as b
-from watcher.compose import epoch_digest, fold_options, streams_of
+from watcher.compose import fold_options, streams_of
 from watcher.exporter import label_name, render
 from watcher.fold.reports import ReportFact, read_report
 from watcher.inbox import BATCH_CHANGES, take_batch
@@ -235,10 +237,21 @@ def test_what_no_namespace_can_be_called_is_no_part_of_a_selector(name: str) -> 
 
 def test_only_what_shapes_reports_changes_the_epoch() -> None:
     """A new log level must not run every workload again; another severity must."""
-    plain = epoch_digest(parse({}))
-    assert epoch_digest(parse({"SLUICE_LOG_LEVEL": "debug"})) == plain
-    assert epoch_digest(parse({"TRIVY_SEVERITY": "CRITICAL"})) != plain
-    assert epoch_digest(parse({"OPERATOR_TARGET_NAMESPACES": "shop"})) == plain, "rows tell it"
+    plain = generation_digest(parse({}).projection_digest(), VERSION)
+    assert (
+        generation_digest(parse({"SLUICE_LOG_LEVEL": "debug"}).projection_digest(), VERSION)
+        == plain
+    )
+    assert (
+        generation_digest(parse({"TRIVY_SEVERITY": "CRITICAL"}).projection_digest(), VERSION)
+        != plain
+    )
+    assert (
+        generation_digest(
+            parse({"OPERATOR_TARGET_NAMESPACES": "shop"}).projection_digest(), VERSION
+        )
+        == plain
+    ), "rows tell it"
 
 
 def trouble(failures: int = 1, error: SluiceError | None = None) -> Trouble:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import worker
+from common.ops.version import VERSION
 from common.queue.contract import Lane
 from common.settings.parse import parse
 from common.settings.table import ROWS
+from common.state.epoch import generation_digest
 from tests import builders as b
 from tests.fakes.watch_tables import FakeTables
 from tests.folding import empty
-from watcher.compose import epoch_digest
 from watcher.fold.cluster import Cluster
 from watcher.stream.change import Change
 from watcher.sweeper import Ports, Sweep
@@ -46,7 +47,7 @@ def _folded(environ: Mapping[str, str]) -> Cluster:
 
 def _swept(tables: FakeTables, cluster: Cluster, environ: Mapping[str, str]) -> None:
     """Lead with the settings, and sweep once."""
-    epoch = tables.publish(epoch_digest(parse(environ)), fence=0)
+    epoch = tables.publish(generation_digest(parse(environ).projection_digest(), VERSION), fence=0)
     ports = Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images)
     sweep = Sweep(ports, fence=0, epoch=epoch, now_s=tables.now)
     while sweep.step(1_000):

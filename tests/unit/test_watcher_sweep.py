@@ -256,6 +256,7 @@ class _Stage:
         )
 
     def take_lead(self, digest: str = "d") -> Lead:
+        self.digest = digest
         ports = LeadPorts(
             fences=self.tables,
             epochs=self.tables,
@@ -265,7 +266,7 @@ class _Stage:
         )
         return Lead(
             ports,
-            digest=digest,
+            digest=lambda: self.digest,
             highest_stamp=lambda: max((one.gist.epoch for one in self.cluster.reports), default=0),
         )
 
@@ -385,6 +386,18 @@ def test_settings_that_change_raise_the_epoch() -> None:
     """Trap 26. Everything is looked at again, in bulk."""
     stage = _Stage()
     assert stage.take_lead("other settings").epoch == stage.lead.epoch + 1
+
+
+def test_a_rule_that_ends_raises_the_epoch_once() -> None:
+    """What it hid must come back into every report, and no process starts again for it."""
+    stage = _Stage()
+    before = stage.lead.epoch
+    assert stage.lead.check() == ""
+    stage.digest = "a rule has ended"
+    assert stage.lead.check() == "RuleEnded"
+    assert stage.lead.epoch == stage.tables.epoch == before + 1
+    assert stage.lead.check() == ""
+    assert stage.lead.epoch == before + 1
 
 
 def test_the_epoch_goes_on_from_the_highest_stamp() -> None:

@@ -133,7 +133,10 @@ class World:
             announcer=KubeAnnouncer(self.events, now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
             troubles=self.troubles,
             config=WorkloadConfig(
-                kinds=KINDS, options=ReportOptions(), labels=LabelPolicy(), image_wait_s=60
+                kinds=KINDS,
+                options=lambda _: ReportOptions(),
+                labels=LabelPolicy(),
+                image_wait_s=60,
             ),
             decide=decide,
             now_s=lambda: self.now_s,

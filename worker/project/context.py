@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from common.model.ignore import Ignored
 from common.model.image import ImageRecord
 from common.model.key import ImageKey
 
@@ -20,6 +21,10 @@ ADDITIONAL_FIELDS = (
     "PackagePath",
 )
 
+# The class of findings that each of Trivy's types of packages has.
+PACKAGE_CLASSES = {"os": "os-pkgs", "library": "lang-pkgs"}
+NOTHING_IGNORED = Ignored()
+
 # One container's images, the primary's first; more than one while a tag rolls or on mixed nodes.
 Records: TypeAlias = Sequence[tuple[ImageKey, ImageRecord]]
 
@@ -29,7 +34,9 @@ class ReportOptions:
     """The settings that shape a report."""
 
     severities: frozenset[str] = frozenset(SEVERITIES)
-    ignore_unfixed: bool = False
+    ignored_statuses: frozenset[str] = frozenset()  # Trivy's words, such as `will_not_fix`
+    package_classes: frozenset[str] = frozenset(PACKAGE_CLASSES.values())
+    ignored: Ignored = NOTHING_IGNORED
     additional_fields: frozenset[str] = frozenset()  # of ADDITIONAL_FIELDS
 
 

@@ -50,11 +50,11 @@ def _secrets(inventory: Inventory, context: ReportContext) -> Iterable[Secret]:
     """
     for secret in inventory.secrets:
         severity = secret.severity if secret.severity in _SHOWN else _UNKNOWN
-        if severity in context.options.severities:
+        target = retarget(secret.target, inventory, context.reference)
+        hidden = context.options.ignored.hides_secret(secret.rule_id, target=target)
+        if severity in context.options.severities and not hidden:
             yield msgspec.structs.replace(
-                secret,
-                severity="LOW" if severity == _UNKNOWN else severity,
-                target=retarget(secret.target, inventory, context.reference),
+                secret, severity="LOW" if severity == _UNKNOWN else severity, target=target
             )
 
 

@@ -16,6 +16,17 @@ from common.model.errors import SourceUnavailableError
 from common.model.image import Finding
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
+# Trivy's numbers of them; a newer one that is not here counts as not known.
+STATUSES = (
+    "unknown",
+    "not_affected",
+    "affected",
+    "fixed",
+    "under_investigation",
+    "will_not_fix",
+    "fix_deferred",
+    "end_of_life",
+)
 _RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 # RFC 3339 with the fraction that reports do not carry; Go's zero time means "not known".
@@ -52,6 +63,9 @@ class _Vulnerability(msgspec.Struct, frozen=True):
     published_date: str | None = None
     last_modified_date: str | None = None
     pkg_path: str = ""
+    severity: str = ""
+    status: int = 0
+    cwe_ids: tuple[str, ...] | None = ()
     pkg_id: str = ""
 
 
@@ -111,6 +125,9 @@ def _finding(result: _Result, found: _Vulnerability) -> Finding:
         package_path=found.pkg_path,
         purl=found.pkg_identifier.purl if found.pkg_identifier else "",
         pkg_id=found.pkg_id,
+        own_severity=found.severity if found.severity in _RANK else "UNKNOWN",
+        status=STATUSES[found.status] if 0 <= found.status < len(STATUSES) else STATUSES[0],
+        cwe_ids=tuple(found.cwe_ids or ()),
     )
 
 

@@ -89,7 +89,7 @@ class WorkloadConfig:
     """The settings that a workload's run needs."""
 
     kinds: frozenset[str]  # report kinds that are switched on
-    options: ReportOptions
+    options: Callable[[float], ReportOptions]  # those that hold at a moment, in Unix seconds
     labels: LabelPolicy
     image_wait_s: float
 
@@ -152,6 +152,8 @@ class _Run:
         self._before = parts.settled.get_many([row.key]).get(row.key)
         self._epoch = parts.epoch()
         self._progress = _Progress()
+        self._now_s = parts.now_s()
+        self._options = parts.config.options(self._now_s)
 
     def finish(self) -> Finished:
         """Choose by what the workload needs."""
@@ -160,7 +162,7 @@ class _Run:
             self._row,
             options=parts.gatherer.options,
             image_wait_s=parts.config.image_wait_s,
-            now_s=parts.now_s(),
+            now_s=self._now_s,
         )
         match chosen:
             case Skip(why=why):
@@ -207,7 +209,7 @@ class _Run:
             reference=wanted.container.image,
             digest=key.digest,
             scanner_version=record.inventory.scanner_version if record.inventory else "",
-            options=parts.config.options,
+            options=self._options,
         )
         body = body_of(wanted.kind, images, context)
         if body is None:
