@@ -29,6 +29,7 @@ from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
+from watcher.decide.containers import ContainerChoice
 from watcher.decide.images import Verification
 from watcher.decide.predicate import selection
 from watcher.electing import Seat, own_identity, seat_of
@@ -194,6 +195,7 @@ def fold_options(settings: Settings) -> Options:
     """Return how the settings want the cluster folded."""
     return Options(
         selection=selection(settings.scope),
+        wants=ContainerChoice.of(settings.scope).wants,
         copied_labels=settings.reports.resource_labels,
         replaced_labels=frozenset(
             [*settings.reports.resource_labels, *dict(settings.reports.additional_labels)]

@@ -19,6 +19,7 @@ from common.model.errors import DatabaseNotReadyError
 from common.model.image import Inventory
 from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
+from common.model.workload import WorkloadRow
 from common.ops.match_token import TokenFile, token_file
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
@@ -103,6 +104,18 @@ def scan_options(settings: Settings) -> ScanOptions:
     )
 
 
+def scan_digests(options: ScanOptions) -> Callable[[WorkloadRow], str]:
+    """Return what tells the options' digest for a workload, whose annotations count."""
+    plain = options.digest()
+
+    def digest(row: WorkloadRow) -> str:
+        if row.skips is None:
+            return plain
+        return options.chosen_digest(row.skips.files, row.skips.dirs)
+
+    return digest
+
+
 def report_kinds(settings: Settings) -> frozenset[str]:
     """Return the kinds that are switched on."""
     switches = {
@@ -180,7 +193,6 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
                 guard=parts.guard,
             ),
             keys=parts.keyring(),
-            options=scan_options(settings).digest(),
             accesses=Accesses.of_settings(settings),
         ),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
@@ -189,6 +201,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         config=WorkloadConfig(
             kinds=report_kinds(settings),
             options=lambda now_s: report_options(settings, now_s=now_s),
+            scan_options=scan_digests(scan_options(settings)),
             labels=LabelPolicy(
                 additional=dict(settings.reports.additional_labels),
                 report_ttl=settings.reports.ttl,

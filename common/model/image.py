@@ -151,7 +151,6 @@ class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
-    skip_files: tuple[
-        str, ...
-    ] = ()  # of the workload's annotations, which win over the settings; empty: none
-    skip_dirs: tuple[str, ...] = ()
+    # Of the workload's annotations; None: what the settings say.
+    skip_files: tuple[str, ...] | None = None
+    skip_dirs: tuple[str, ...] | None = None

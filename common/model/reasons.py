@@ -37,6 +37,7 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "NotAnImage": "DamagedImage",
     "NotFound": "Gone",
     "NothingRecorded": "Transient",
+    "OptionsChanged": "Transient",
     "RedisFault": "Unknown",
     "RedisFull": "Transient",
     "RedisRefused": "SourceUnavailable",

@@ -34,6 +34,13 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     pull_error: str = ""  # the kubelet's reason (ErrImagePull, …); empty: none known
 
 
+class Skips(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What annotations say that Trivy must not look at; None: what the settings say."""
+
+    files: tuple[str, ...] | None = None
+    dirs: tuple[str, ...] | None = None
+
+
 class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a worker may know about a workload, folded at one instant."""
 
@@ -56,6 +63,7 @@ class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
     default_platform: str = "linux-amd64"  # for references that never ran: the commonest node's
     labels: dict[str, str] = {}  # copied onto reports
     skip: str = ""  # why it must not be scanned (a label, a namespace filter); empty: scan it
+    skips: Skips | None = None  # None: what the settings say
     # A hint, no fact, and not in the fingerprint: reports of it were seen when the row was stored.
     # False lets a worker create without reading first.
     stored: bool = False

@@ -225,10 +225,8 @@ EXCLUDE_IMAGES = Setting(
     name="SLUICE_EXCLUDE_IMAGES",
     format=formats.NAMES,
     group="Scope",
-    meaning="Images that are not scanned, as globs in which `*` stops at a slash "
-    "(trivy-operator's `scanJob.excludeImages`).",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Images that are not scanned, as globs over the reference as it is written, in which "
+    "`*` stops at a slash (trivy-operator's `scanJob.excludeImages`).",
     shapes_rows=True,
 )
 SKIP_INIT_CONTAINERS = Setting(
@@ -237,8 +235,6 @@ SKIP_INIT_CONTAINERS = Setting(
     default="false",
     group="Scope",
     meaning="Whether init containers are left out (trivy-operator's `scanJob.skipInitContainers`).",
-    honoured=False,
-    instead=_NOT_YET,
     shapes_rows=True,
 )
 

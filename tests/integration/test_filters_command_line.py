@@ -25,6 +25,7 @@ from sandbox.packages import deb, debian, node, python
 from sandbox.registry import Registry
 from tests.fixtures_trivy import RunningScanner, inventory_job
 from worker.evidence.image.match import TwirpMatcher
+from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.trivy_cli import child_environment
 from worker.filtering import report_options
 from worker.project import secret, vulnerability
@@ -193,10 +194,18 @@ def image(registry: Registry) -> Pushed:
 @pytest.fixture(scope="module")
 def record(scanner: RunningScanner, image: Pushed, match_url: str) -> tuple[ImageKey, ImageRecord]:
     """Give what we know of the image."""
-    inventory = scanner.scanner.inventory(inventory_job(image.pinned, match_url)).inventory
+    return inventoried(scanner, image, match_url, ScanOptions())
+
+
+def inventoried(
+    scanner: RunningScanner, image: Pushed, match_url: str, options: ScanOptions
+) -> tuple[ImageKey, ImageRecord]:
+    """Return what our own parts find out about the image."""
+    job = inventory_job(image.pinned, match_url, options=options)
+    inventory = scanner.scanner.inventory(job).inventory
     with closing(TwirpMatcher(match_url)) as matcher:
         match = matcher.match(inventory)
-    key = ImageKey(digest=image.digest, platform="linux-amd64", options="o")
+    key = ImageKey(digest=image.digest, platform="linux-amd64", options=options.digest())
     return key, ImageRecord(inventory=inventory, match=match)
 
 
@@ -298,3 +307,33 @@ def test_a_filter_shows_what_the_command_line_shows(
     theirs = command_line(*flags, more=case.more)
     assert shown_by_us(record, image.pinned, environ) == theirs
     assert (theirs != shown_by_us(record, image.pinned, {})) == case.hides
+
+
+@pytest.mark.parametrize(
+    ("files", "folders"),
+    [
+        (("/app/id_rsa",), None),
+        (None, ("/app",)),
+        (("**/package.json", "/app/ci.env"), ("/usr/local/lib/python3.11",)),
+        (("/var/lib/dpkg/status",), ()),
+        (("none",), None),
+    ],
+)
+def test_a_workloads_skips_show_what_the_command_line_shows(  # noqa: PLR0917 # fixtures
+    files: tuple[str, ...] | None,
+    folders: tuple[str, ...] | None,
+    scanner: RunningScanner,
+    command_line: Callable[..., Shown],
+    image: Pushed,
+    match_url: str,
+) -> None:
+    """The annotations are Trivy's own options, for this workload alone."""
+    options = ScanOptions().chosen(files, folders)
+    key, ours = inventoried(scanner, image, match_url, options)
+    flags = [
+        *(f"--skip-files={one}" for one in files or ()),
+        *(f"--skip-dirs={one}" for one in folders or ()),
+    ]
+    theirs = command_line(*flags, more={})
+    assert theirs
+    assert shown_by_us((key, ours), image.pinned, {}) == theirs

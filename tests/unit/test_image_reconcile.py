@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
@@ -31,7 +31,7 @@ from worker.subject.image.plan import Refreshing, attempts
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
 
-KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options="o1")
+KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options=ScanOptions().digest())
 INVENTORY = Inventory(
     scanner_version="0.76.0",
     artifact_id="sha256:1",
@@ -87,11 +87,15 @@ class World:
     due: bool = False
 
     def run(
-        self, *uses: ImageUse, record: ImageRecord | None = None, failed_for_s: float = 0.0
+        self,
+        *uses: ImageUse,
+        record: ImageRecord | None = None,
+        failed_for_s: float = 0.0,
+        key: ImageKey = KEY,
     ) -> Finished:
-        self.images.users[KEY] = {one.workload: one for one in uses}
+        self.images.users[key] = {one.workload: one for one in uses}
         if record is not None:
-            self.images.records[KEY] = record
+            self.images.records[key] = record
         reconciler = ImageReconciler(
             records=self.images,
             pull=Pull(
@@ -110,7 +114,7 @@ class World:
             epoch=lambda: 1,
             is_due=lambda key, inventory: self.due,
         )
-        claim = Claim(key=KEY, token=1, tallies=tallies(1, 1.0), first_failed_ago_s=failed_for_s)
+        claim = Claim(key=key, token=1, tallies=tallies(1, 1.0), first_failed_ago_s=failed_for_s)
         return reconciler(claim)
 
 
@@ -388,3 +392,29 @@ def test_only_a_trusted_newer_trivy_makes_an_inventory_due(
     now_s = 1000.0 + turn_s(KEY, over_s=86_400) + after_s
     inventory = msgspec.structs.replace(INVENTORY, scanner_version=made_by)
     assert refreshing.is_due(KEY, inventory, now_s=now_s) is due
+
+
+def test_only_those_pull_whose_skips_the_key_names(world: World) -> None:
+    """One tenant's list must not hide from another what is in the image of both."""
+    hiding = use("w1", "r.example/hiding:1", skip_dirs=("/",))
+    world.run(hiding, use("w2", "r.example/open:1"))
+    assert [job.reference.partition("@")[0] for job in world.scanner.jobs] == ["r.example/open"]
+    assert world.scanner.jobs[0].options == ScanOptions()
+
+
+def test_skips_reach_the_scanner(world: World) -> None:
+    """The list stands in the key's options, and in what Trivy is told."""
+    options = ScanOptions().chosen_digest(("/a",), None)
+    hiding = use("w1", skip_files=("/a",))
+    world.run(hiding, use("w2"), key=replace(KEY, options=options))
+    (job,) = world.scanner.jobs
+    assert job.options == ScanOptions(skip_files=("/a",))
+
+
+def test_where_nobody_wants_the_keys_options_any_more_it_is_tried_again(world: World) -> None:
+    """A worker whose settings are older must not take it for unused."""
+    finished = world.run(use("w1", skip_files=("/a",)))
+    assert isinstance(finished.outcome, Park)
+    assert finished.outcome.reason == "OptionsChanged"
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.failure is None, "no fault of the image"

@@ -155,6 +155,16 @@ def test_equal_options_have_one_digest_whatever_their_order() -> None:
     assert len(one.digest()) == 8
 
 
+def test_lists_that_a_workload_chooses_never_have_a_digest_of_the_settings() -> None:
+    """Eight digits are searched through in minutes; a list must not stand for another's image."""
+    ours = ScanOptions(skip_files=("/a", "/b"))
+    assert ours.chosen_digest(None, None) == ours.digest()
+    assert ours.chosen_digest(("/b", "/a"), ()) == ours.digest()
+    assert len({ours.chosen_digest(files, None) for files in ((), ("/a",), ("/c",))}) == 3
+    assert len(ours.chosen_digest((), None)) == 32
+    assert ours.chosen((), None) == ScanOptions()
+
+
 @pytest.mark.parametrize(
     "other",
     [

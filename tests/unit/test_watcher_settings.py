@@ -32,9 +32,12 @@ def _changes() -> list[Change]:
         b.upsert(b.replica_set("web-1", web, b.revision(1)), kind="ReplicaSet"),
         b.upsert(b.replica_set("web-2", web, b.revision(2)), kind="ReplicaSet"),
         b.upsert(b.replica_set("db", b.labelled({"team": "red"})), kind="ReplicaSet"),
-        b.upsert(b.replica_set("tool", b.in_namespace("dev")), kind="ReplicaSet"),
+        b.upsert(
+            b.replica_set("tool", b.in_namespace("dev"), b.container("tool", "tool:1")),
+            kind="ReplicaSet",
+        ),
         b.upsert(b.report(KIND, "replicaset-tool-app", *dev), kind=KIND),
-        b.upsert(b.pod("bare")),
+        b.upsert(b.pod("bare", b.container("first", "first:1", role="init"))),
     ]
 
 
@@ -62,6 +65,8 @@ CONCERNED = {
     "OPERATOR_EXCLUDE_NAMESPACES": ("d*", {"tool"}),
     "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare"}),
     "OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS": ("false", {"web-1"}),
+    "SLUICE_EXCLUDE_IMAGES": ("tool*", {"tool"}),
+    "SLUICE_SKIP_INIT_CONTAINERS": ("true", {"bare"}),
     "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare"}),
 }
 

@@ -75,20 +75,20 @@ def test_a_young_workload_waits_for_its_kubelet() -> None:
 
 def test_after_the_wait_the_registry_is_asked() -> None:
     """A Pending pod (no node fits) still gets a report of what it would run."""
-    assert only_image(ROW, now_s=1060.0) == Resolve(platform="linux-amd64")
+    assert only_image(ROW, now_s=1060.0) == Resolve(platform="linux-amd64", options="o1")
 
 
 def test_a_pull_error_ends_the_wait_at_once() -> None:
     """The kubelet has told all it can: waiting longer helps nobody."""
     failing = msgspec.structs.replace(ROW.containers[0], pull_error="ErrImagePull")
     row = msgspec.structs.replace(ROW, containers=(failing,), default_platform="linux-arm64")
-    assert only_image(row) == Resolve(platform="linux-arm64")
+    assert only_image(row) == Resolve(platform="linux-arm64", options="o1")
 
 
 def test_a_cron_job_that_never_ran_is_resolved_without_waiting() -> None:
     """Trap 33. No kubelet will report it before its first tick, which may be a year away."""
     row = msgspec.structs.replace(ROW, kind="CronJob", expects_pods=False, has_pods=False)
-    assert only_image(row) == Resolve(platform="linux-amd64")
+    assert only_image(row) == Resolve(platform="linux-amd64", options="o1")
 
 
 def test_a_workload_without_pods_rests() -> None:

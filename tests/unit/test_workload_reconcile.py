@@ -126,7 +126,6 @@ class World:
                 resolutions=self.resolutions,
                 resolver=self.registry,
                 keys=NoKeys(),
-                options="o1",
                 accesses=Accesses(insecure=False),
             ),
             writer=Writer(self.store, lives=self._lives, now=lambda: "2026-01-01T00:00:00Z"),
@@ -135,6 +134,7 @@ class World:
             config=WorkloadConfig(
                 kinds=KINDS,
                 options=lambda _: ReportOptions(),
+                scan_options=lambda _: "o1",
                 labels=LabelPolicy(),
                 image_wait_s=60,
             ),

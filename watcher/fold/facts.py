@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from common.model.key import WorkloadKey
+from common.model.workload import Skips
 
 ImageSet: TypeAlias = tuple[tuple[str, str], ...]  # container names with their images, sorted
 
@@ -80,6 +81,7 @@ class WorkloadFact(Fact, frozen=True):
     skip: str  # the refusal; empty: none
     controller: Controller | None
     revision: int | None  # None: no revision annotation
+    skips: Skips | None = None  # None: it says nothing about them
 
     @property
     def kind(self) -> str:

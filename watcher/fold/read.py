@@ -6,7 +6,7 @@ Here status noise ends: a field that is not read here cannot make work.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 
@@ -22,6 +22,7 @@ from common.kube.wire import (
 )
 from common.model.bounded import whole_number
 from common.model.refs import digest_of_image_id
+from common.model.workload import Skips
 from watcher.fold.facts import (
     ContainerFact,
     Controller,
@@ -35,6 +36,11 @@ from watcher.fold.nodes import DEFAULT_PLATFORM
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 # Deployer Pods of OpenShift's DeploymentConfigs: machinery, not workloads (trivy-operator's rule).
 DEPLOYER_ANNOTATION = "openshift.io/deployment-config.name"
+
+# trivy-operator's: comma lists that stand in the place of TRIVY_SKIP_FILES and TRIVY_SKIP_DIRS.
+SKIP_FILES = "trivy-operator.aquasecurity.github.io/skip-files"
+SKIP_DIRS = "trivy-operator.aquasecurity.github.io/skip-dirs"
+_SKIPS_LIMIT = 4096  # characters; they go into the row, into the image's uses and to Trivy
 
 # Groups of the kinds that we watch. A controller of another group that borrows a name (Volcano's
 # `Job`) is not one of them.
@@ -105,11 +111,17 @@ def read_controller(owner: Owner | None) -> Controller | None:
 
 
 def read_workload(
-    kind: str, owned: Pod | Workload | CronJob, *, copied: Iterable[str], skip: str
+    kind: str,
+    owned: Pod | Workload | CronJob,
+    *,
+    copied: Iterable[str],
+    skip: str,
+    wants: Callable[[str, str], bool],
 ) -> WorkloadFact:
     """Return what an object of a workload kind says about itself.
 
-    `copied` are the label keys that go onto reports; `skip` is why it must not be scanned.
+    `copied` are the label keys that go onto reports; `skip` is why it must not be scanned; `wants`
+    says by role and image which containers are.
     """
     meta = owned.metadata
     spec = owned.spec if isinstance(owned, Pod) else owned.template.spec
@@ -118,14 +130,29 @@ def read_workload(
         namespace=sys.intern(meta.namespace),
         me=Controller(kind=sys.intern(kind), name=meta.name, uid=meta.uid),
         created_at=seconds(meta.creation_timestamp),
-        containers=_containers(spec),
+        containers=_containers(spec, wants),
         service_account=sys.intern(spec.service_account_name or "default"),
         pull_secrets=tuple(sys.intern(one.name) for one in spec.image_pull_secrets or ()),
         labels=tuple(sorted((key, labels[key]) for key in copied if key in labels)),
         skip=skip,
         controller=read_controller(meta.controller),
         revision=_revision(meta),
+        skips=read_skips(meta.annotations or {}),
     )
+
+
+def read_skips(annotations: Mapping[str, str]) -> Skips | None:
+    """Return what the annotations say that Trivy must not look at; None: nothing about it."""
+    files, folders = _paths(annotations, SKIP_FILES), _paths(annotations, SKIP_DIRS)
+    return None if files is None and folders is None else Skips(files=files, dirs=folders)
+
+
+def _paths(annotations: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    """Return an annotation's list in order; too long a one counts as none, so nothing is hidden."""
+    text = annotations.get(name)
+    if text is None or len(text) > _SKIPS_LIMIT:
+        return None
+    return tuple(sorted({part.strip() for part in text.split(",")} - {""}))
 
 
 def read_deployment(meta: ObjectMeta) -> DeploymentFact:
@@ -147,11 +174,12 @@ def seconds(moment: datetime | None) -> int:
         return 0
 
 
-def _containers(spec: PodSpec) -> tuple[ContainerFact, ...]:
+def _containers(spec: PodSpec, wants: Callable[[str, str], bool]) -> tuple[ContainerFact, ...]:
     return _shared_containers(
         tuple(
             ContainerFact(name=sys.intern(one.name), role=role, image=sys.intern(one.image))
             for role, one in spec.by_role()
+            if wants(role, one.image)
         )
     )
 

@@ -66,6 +66,7 @@ def build_row(
         default_platform=_assumed_platform(containers, fact, default_platform),
         labels=dict(fact.labels),
         skip=fact.skip,
+        skips=fact.skips,
         stored=stored,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, overload
 
 import msgspec
@@ -32,10 +32,16 @@ class Selection(Protocol):
         """Return why an object must not be scanned; empty: it may."""
 
 
+def wants_all(_role: str, _image: str) -> bool:
+    """Want every container."""
+    return True
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say about folding."""
 
     selection: Selection
+    wants: Callable[[str, str], bool] = wants_all  # a container, by its role and its image
     copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
     replaced_labels: frozenset[str] = frozenset()  # keys on reports whose values settings fill
     only_current_revisions: bool = True
@@ -131,7 +137,13 @@ class Tables:
             self._remove_workload(kind, meta.namespace, meta.name, touched)
             return
         skip = self._options.selection.refusal(kind, meta.namespace, meta.labels or {})
-        read_fact = read.read_workload(kind, owner, copied=self._options.copied_labels, skip=skip)
+        read_fact = read.read_workload(
+            kind,
+            owner,
+            copied=self._options.copied_labels,
+            skip=skip,
+            wants=self._options.wants,
+        )
         fact = replace(
             read_fact,
             me=self._shared(read_fact.me, meta.namespace),

@@ -11,12 +11,13 @@ import msgspec
 from common.model.canonical import content_hash
 
 # Eight hex digits in every image key: the options of one cluster are few, and nobody gains by a
-# collision, for tenants do not choose them.
+# collision, for tenants do not choose them. Those that tenants do choose keep every digit, so that
+# no list of theirs can be made to stand for another's.
 _DIGEST_DIGITS = 8
 
 
 class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of one inventory; one value for a whole cluster, or image layers are not shared."""
+    """Options of one inventory; one value for a whole cluster, but for what workloads annotate."""
 
     scanners: tuple[str, ...] = ("vuln", "secret")  # of Trivy's: vuln, secret
     skip_files: tuple[str, ...] = ()
@@ -25,10 +26,31 @@ class ScanOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def digest(self) -> str:
         """Return the hash that stands in image keys; order and repetition do not matter."""
-        parts = msgspec.structs.replace(
+        return _hash(self)[:_DIGEST_DIGITS]
+
+    def chosen(
+        self, skip_files: tuple[str, ...] | None, skip_dirs: tuple[str, ...] | None
+    ) -> ScanOptions:
+        """Return the options with these lists of a workload's; None: our own."""
+        return msgspec.structs.replace(
             self,
-            scanners=tuple(sorted(set(self.scanners))),
-            skip_files=tuple(sorted(set(self.skip_files))),
-            skip_dirs=tuple(sorted(set(self.skip_dirs))),
+            skip_files=self.skip_files if skip_files is None else skip_files,
+            skip_dirs=self.skip_dirs if skip_dirs is None else skip_dirs,
         )
-        return content_hash(msgspec.to_builtins(parts))[:_DIGEST_DIGITS]
+
+    def chosen_digest(
+        self, skip_files: tuple[str, ...] | None, skip_dirs: tuple[str, ...] | None
+    ) -> str:
+        """Return the hash for the options with these lists; theirs and ours differ in length."""
+        chosen, ours = _hash(self.chosen(skip_files, skip_dirs)), _hash(self)
+        return ours[:_DIGEST_DIGITS] if chosen == ours else chosen
+
+
+def _hash(options: ScanOptions) -> str:
+    parts = msgspec.structs.replace(
+        options,
+        scanners=tuple(sorted(set(options.scanners))),
+        skip_files=tuple(sorted(set(options.skip_files))),
+        skip_dirs=tuple(sorted(set(options.skip_dirs))),
+    )
+    return content_hash(msgspec.to_builtins(parts))

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
+
 from common.model.errors import OutOfMemoryError
 from common.model.image import ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
@@ -27,6 +29,7 @@ OUR_PARTS = frozenset(
         "MatchServerUnavailable",
         "MatchServerUnreadable",
         "ScannerTooNew",
+        "OptionsChanged",
         "ScannerUnavailable",
         "ScratchFull",
     }
@@ -101,7 +104,8 @@ def attempts(uses: Iterable[ImageUse]) -> tuple[ImageUse, ...]:
     """
     distinct: dict[tuple[str, ...], ImageUse] = {}
     for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
-        visible = (use.reference, use.namespace, use.service_account, *use.pull_secrets)
+        skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
+        visible = (use.reference, use.namespace, use.service_account, skips, *use.pull_secrets)
         distinct.setdefault(visible, use)
     return tuple(distinct.values())
 

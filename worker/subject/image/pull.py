@@ -13,6 +13,7 @@ from common.model.errors import (
     BadReferenceError,
     ImageNotFoundError,
     SluiceError,
+    TransientError,
     UnauthorizedError,
 )
 from common.model.facts import Fact
@@ -70,7 +71,7 @@ class Pull:
         a reference that is none. Raises the last error.
         """
         last: SluiceError | None = None
-        for use in tries:
+        for use in self._fitting(key, tries):
             try:
                 result = self.scanner.inventory(
                     replace(self._job(key, use, alone=alone), canary=canary)
@@ -90,13 +91,31 @@ class Pull:
             raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
         raise last
 
+    def _fitting(self, key: ImageKey, tries: Sequence[ImageUse]) -> Sequence[ImageUse]:
+        """Return the uses whose options the key names: one's skips must not hide for another.
+
+        Raises TransientError where there are uses and none fits: other settings are on their way.
+        """
+        options = self.config.options
+        fit = [
+            use
+            for use in tries
+            if options.chosen_digest(use.skip_files, use.skip_dirs) == key.options
+        ]
+        if tries and not fit:
+            raise TransientError(
+                f"{key.shown}: no workload uses it with the scan options of its key",
+                reason="OptionsChanged",
+            )
+        return fit
+
     def _job(self, key: ImageKey, use: ImageUse, *, alone: bool) -> InventoryJob:
         access = self.config.accesses.of(parse_reference(use.reference))
         return InventoryJob(
             reference=f"{access.mirrored_name}@{key.digest}",
             access=access,
             platform=key.platform,
-            options=self.config.options,
+            options=self.config.options.chosen(use.skip_files, use.skip_dirs),
             server_url=self.config.server_url(),
             deadline_s=self.config.deadline_s,
             docker_config=self.keys.docker_config_for(use),

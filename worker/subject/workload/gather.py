@@ -72,7 +72,6 @@ class Gatherer:
     resolutions: Resolutions
     resolver: Resolver
     keys: Keys
-    options: str  # digest of the scan options
     accesses: Accesses
 
     def evidence(self, row: WorkloadRow, needs: Sequence[ContainerNeed]) -> tuple[Evidence, ...]:
@@ -99,13 +98,13 @@ class Gatherer:
             case Ran(images=images):
                 use = _use(row, container.image, kubelet_ran_it=True)
                 return _Asked(container=container, uses=tuple((use, key) for key in images))
-            case Resolve(platform=platform):
+            case Resolve(platform=platform, options=options):
                 use = _use(row, container.image, kubelet_ran_it=False)
                 try:
                     digest = self._resolve(row, use)
                 except SluiceError as error:
                     return Unresolved(container=container, error=error)
-                key = ImageKey(digest=digest, platform=platform, options=self.options)
+                key = ImageKey(digest=digest, platform=platform, options=options)
                 return _Asked(container=container, uses=((use, key),))
             case _:
                 assert_never(need.image)
@@ -154,4 +153,6 @@ def _use(row: WorkloadRow, reference: str, *, kubelet_ran_it: bool) -> ImageUse:
         service_account=row.service_account,
         pull_secrets=row.pull_secrets,
         kubelet_ran_it=kubelet_ran_it,
+        skip_files=row.skips.files if row.skips is not None else None,
+        skip_dirs=row.skips.dirs if row.skips is not None else None,
     )

@@ -42,6 +42,7 @@ class Resolve:
     """No kubelet will tell (soon): ask the registry what the reference means."""
 
     platform: str
+    options: str  # digest, for the image's key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ def _image_need(
             )
         )
     if container.pull_error or not row.expects_pods or left_s <= 0:
-        return Resolve(platform=row.default_platform)
+        return Resolve(platform=row.default_platform, options=options)
     return WaitForKubelet(delay_s=left_s)
 
 

@@ -90,6 +90,7 @@ class WorkloadConfig:
 
     kinds: frozenset[str]  # report kinds that are switched on
     options: Callable[[float], ReportOptions]  # those that hold at a moment, in Unix seconds
+    scan_options: Callable[[WorkloadRow], str]  # the digest that its image keys have
     labels: LabelPolicy
     image_wait_s: float
 
@@ -160,7 +161,7 @@ class _Run:
         parts = self._parts
         chosen = needs(
             self._row,
-            options=parts.gatherer.options,
+            options=parts.config.scan_options(self._row),
             image_wait_s=parts.config.image_wait_s,
             now_s=self._now_s,
         )
