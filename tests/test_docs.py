@@ -77,7 +77,6 @@ WAITING = {
     "provider_config": "SLUICE_CREDENTIAL_PROVIDER_CONFIG",
     "provider_bin_dir": "SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
     "ignore_policies": "SLUICE_IGNORE_POLICIES",
-    "vex_documents": "TRIVY_VEX",
     "sbom_sources": "TRIVY_SBOM_SOURCES",
     "max_image_bytes": "TRIVY_MAX_IMAGE_SIZE",
     "scratch_mb": "SLUICE_SCRATCH_MB",

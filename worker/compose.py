@@ -46,7 +46,7 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.registry import HttpRegistry
-from worker.filtering import report_options
+from worker.filtering import Filtering
 from worker.guard import (
     Guard,
     GuardedApi,
@@ -200,7 +200,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         troubles=TroubleTable(*store),
         config=WorkloadConfig(
             kinds=report_kinds(settings),
-            options=lambda now_s: report_options(settings, now_s=now_s),
+            options=Filtering(settings).at,
             scan_options=scan_digests(scan_options(settings)),
             labels=LabelPolicy(
                 additional=dict(settings.reports.additional_labels),

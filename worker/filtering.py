@@ -1,7 +1,11 @@
-"""What the settings say about findings, as the projectors take it. Pure."""
+"""What the settings say about findings, as the projectors take it. No I/O."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import replace
+
+from common.model.vex import indexed
 from common.settings.image_formats import STATUSES
 from common.settings.value import Settings
 from worker.project.context import PACKAGE_CLASSES, ReportOptions
@@ -9,15 +13,30 @@ from worker.project.context import PACKAGE_CLASSES, ReportOptions
 _FIXED = "fixed"
 
 
-def report_options(settings: Settings, *, now_s: float) -> ReportOptions:
-    """Return the options that hold at `now_s`, in Unix seconds: ignore rules end."""
-    return ReportOptions(
-        severities=frozenset(settings.reports.severities),
-        ignored_statuses=_ignored_statuses(settings),
-        package_classes=frozenset(PACKAGE_CLASSES[kind] for kind in settings.filters.package_types),
-        ignored=settings.filters.ignore_rules.active(now_s),
-        additional_fields=frozenset(settings.reports.additional_fields),
-    )
+class Filtering:
+    """The report options by the time: an ignore rule may end. Thread-safe: it may compute twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        filters = settings.filters
+        self._rules = filters.ignore_rules
+        self._ends_s = filters.ignore_rules.expiries_s
+        self._plain = ReportOptions(
+            severities=frozenset(settings.reports.severities),
+            ignored_statuses=_ignored_statuses(settings),
+            package_classes=frozenset(PACKAGE_CLASSES[kind] for kind in filters.package_types),
+            vex=indexed(filters.vex_documents),
+            additional_fields=frozenset(settings.reports.additional_fields),
+        )
+        self._kept: tuple[int, ReportOptions] | None = None
+
+    def at(self, now_s: float) -> ReportOptions:
+        """Return what holds at `now_s`, in Unix seconds."""
+        ended = bisect_left(self._ends_s, now_s)
+        kept = self._kept
+        if kept is None or kept[0] != ended:
+            kept = (ended, replace(self._plain, ignored=self._rules.active(now_s)))
+            self._kept = kept
+        return kept[1]
 
 
 def _ignored_statuses(settings: Settings) -> frozenset[str]:

@@ -106,7 +106,7 @@ def _size_bytes(text: str) -> int:
     return int(float(found[1]) * _FACTOR[found[2].lower()])
 
 
-def _texts(text: str) -> Pairs:
+def read_texts(text: str) -> Pairs:
     """Return a JSON object of texts as sorted pairs. Never quotes it: it may be long."""
     if not text:
         return ()
@@ -119,7 +119,7 @@ def _texts(text: str) -> Pairs:
 
 def _secrets(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found: dict[str, tuple[str, ...]] = {}
-    for namespace, names in _texts(text):
+    for namespace, names in read_texts(text):
         if _NAMESPACE.fullmatch(namespace) is None:
             raise ValueError(f"has {shorten(namespace)!r}, which is no namespace")
         for name in _items(names):
@@ -131,10 +131,10 @@ def _secrets(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _policies(text: str) -> Pairs:
     """Return Rego texts by what they count for: ``, `namespace` or `namespace.name`."""
-    for place, _ in _texts(text):
+    for place, _ in read_texts(text):
         if place and re.fullmatch(r"[A-Za-z0-9*?._-]+", place) is None:
             raise ValueError(f"has {shorten(place)!r}; write namespace or namespace.name")
-    return _texts(text)
+    return read_texts(text)
 
 
 PACKAGE_TYPE_LIST = Format(
@@ -150,7 +150,6 @@ HOSTS = Format(shown="comma list of host or host:port", read=_hosts)
 MIRRORS = Format(shown="prefix=mirror,…", read=_mirrors)
 RATES = Format(shown="host=number,*=number", read=_rates)
 SIZE = Format(shown="size such as 500MB or 10GB", read=_size_bytes)
-TEXTS = Format(shown="JSON object of texts", read=_texts)
 POLICIES = Format(shown="JSON object of texts", read=_policies)
 SECRETS = Format(shown='JSON object: {"namespace": "secret,secret"}', read=_secrets)
 WINDOW = Format(shown="five fields of cron and a Go duration", read=read_window)

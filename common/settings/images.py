@@ -9,6 +9,7 @@ from __future__ import annotations
 from common.settings import formats, image_formats
 from common.settings.ignore_rules import IGNORE_RULES as IGNORE_RULES_TEXT
 from common.settings.setting import Setting
+from common.settings.vex_documents import VEX_DOCUMENTS as VEX_TEXTS
 
 _NOT_YET = "this version has no such feature yet"
 
@@ -168,19 +169,15 @@ VEX = Setting(
     name="TRIVY_VEX",
     format=formats.NAMES,
     group="Reports",
-    meaning="VEX documents that say which findings do not affect an image.",
+    meaning="VEX files, OpenVEX or CSAF, that say which findings do not affect an image; read at "
+    "the start. What they say is in `SLUICE_VEX_DOCUMENTS` then.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
-    shapes_reports=True,
 )
 VEX_DOCUMENTS = Setting(
     name="SLUICE_VEX_DOCUMENTS",
-    format=image_formats.TEXTS,
+    format=VEX_TEXTS,
     group="Reports",
     meaning="The texts of such documents, by any names.",
-    honoured=False,
-    instead=_NOT_YET,
     shapes_reports=True,
 )
 PKG_TYPES = Setting(

@@ -18,6 +18,8 @@ from common.settings.parse import parse
 from common.settings.value import Settings
 
 _LIMIT_BYTES = 32 * 1024 * 1024  # of one file: thirty times what a ConfigMap can hold
+# Trivy's other sources of VEX: a folder of its own, the image's registry, an SBOM's links.
+_NO_FILES = frozenset({"repo", "repository", "oci", "sbom-ref"})
 _YAML_ENDINGS = (".yaml", ".yml")
 
 
@@ -60,6 +62,8 @@ def _policy(name: str, path: str) -> str:
 
 def _documents(name: str, paths: str) -> str:
     files = [path.strip() for path in paths.split(",") if path.strip()]
+    for source in _NO_FILES.intersection(files):
+        raise SettingsError(f"settings: {name} has {source!r}; only files are read")
     return msgspec.json.encode({path: _read(name, path) for path in files}).decode()
 
 

@@ -9,6 +9,7 @@ from common.model.canonical import ContentHash, content_hash
 from common.model.ignore import IgnoreRules
 from common.model.policies import Change
 from common.model.redis_address import RedisAddress
+from common.model.vex import VexDocument
 from common.settings.formats import BindAddress
 from common.settings.window import Window
 
@@ -99,7 +100,7 @@ class Filters:
 
     ignore_rules: IgnoreRules
     ignore_policies: tuple[tuple[str, str], ...]  # Rego texts by what they count for
-    vex_documents: tuple[tuple[str, str], ...]
+    vex_documents: tuple[VexDocument, ...]
     package_types: tuple[str, ...]
     ignore_statuses: tuple[str, ...]
     sbom_sources: tuple[str, ...]

@@ -25,6 +25,7 @@ OTHER = {
     "TRIVY_SEVERITY": "HIGH",
     "TRIVY_IGNORE_UNFIXED": "true",
     "SLUICE_IGNORE_RULES": "CVE-1",
+    "SLUICE_VEX_DOCUMENTS": '{"a":"{\\"@context\\":\\"x\\"}"}',
     "TRIVY_PKG_TYPES": "os",
     "TRIVY_VULN_TYPE": "library",
     "TRIVY_IGNORE_STATUS": "fixed",

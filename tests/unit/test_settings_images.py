@@ -37,7 +37,7 @@ OTHER = {
     "TRIVY_IGNORE_POLICY": "/etc/ignore.rego",
     "SLUICE_IGNORE_POLICIES": '{"shop.web":"package trivy"}',
     "TRIVY_VEX": "/etc/vex.json",
-    "SLUICE_VEX_DOCUMENTS": '{"a":"{}"}',
+    "SLUICE_VEX_DOCUMENTS": '{"a":"{\\"@context\\":\\"x\\"}"}',
     "TRIVY_PKG_TYPES": "os",
     "TRIVY_VULN_TYPE": "os",
     "TRIVY_IGNORE_STATUS": "will_not_fix",

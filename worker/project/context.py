@@ -9,6 +9,7 @@ from typing import TypeAlias
 from common.model.ignore import Ignored
 from common.model.image import ImageRecord
 from common.model.key import ImageKey
+from common.model.vex import VexIndex
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
 ADDITIONAL_FIELDS = (
@@ -37,6 +38,7 @@ class ReportOptions:
     ignored_statuses: frozenset[str] = frozenset()  # Trivy's words, such as `will_not_fix`
     package_classes: frozenset[str] = frozenset(PACKAGE_CLASSES.values())
     ignored: Ignored = NOTHING_IGNORED
+    vex: VexIndex = ()
     additional_fields: frozenset[str] = frozenset()  # of ADDITIONAL_FIELDS
 
 
