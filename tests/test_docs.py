@@ -76,7 +76,6 @@ WAITING = {
     "workload_secrets": "OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
     "provider_config": "SLUICE_CREDENTIAL_PROVIDER_CONFIG",
     "provider_bin_dir": "SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
-    "ignore_policies": "SLUICE_IGNORE_POLICIES",
     "sbom_sources": "TRIVY_SBOM_SOURCES",
     "max_image_bytes": "TRIVY_MAX_IMAGE_SIZE",
     "scratch_mb": "SLUICE_SCRATCH_MB",

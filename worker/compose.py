@@ -21,6 +21,7 @@ from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
 from common.model.workload import WorkloadRow
 from common.ops.match_token import TokenFile, token_file
+from common.ops.trivy_program import require_trivy
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
@@ -31,6 +32,7 @@ from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable, Generation, digest_at
+from common.state.hidden import HiddenTable
 from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
@@ -45,6 +47,7 @@ from worker.evidence.image.credentials import Keyring
 from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.policy_run import PolicyRun
 from worker.evidence.image.registry import HttpRegistry
 from worker.filtering import Filtering
 from worker.guard import (
@@ -56,12 +59,13 @@ from worker.guard import (
     GuardedScanner,
 )
 from worker.judge import Judge
+from worker.policies import NoPolicies, Policies
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
 from worker.subject.image.rematch import RematchReconciler
 from worker.subject.workload.gather import Gatherer
-from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
+from worker.subject.workload.reconcile import IgnorePolicies, WorkloadConfig, WorkloadReconciler
 from worker.write import Writer
 
 # How old a value that all keys share may be: the epoch and the match server's address change a
@@ -134,6 +138,7 @@ class Parts:
     store: Store
     session: Session
     draw: Callable[[], float]  # in [0, 1)
+    programs: str = ""  # folders, as PATH has them
 
     @cached_property
     def circuits(self) -> CircuitTable:
@@ -195,6 +200,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
             keys=parts.keyring(),
             accesses=Accesses.of_settings(settings),
         ),
+        policies=ignore_policies(parts),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
         announcer=KubeAnnouncer(Events(parts.api), now=_now),
         troubles=TroubleTable(*store),
@@ -211,6 +217,20 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
+    )
+
+
+def ignore_policies(parts: Parts) -> IgnorePolicies:
+    """Return the settings' ignore policies. Raises PreconditionError: Trivy evaluates them."""
+    texts = parts.settings.filters.ignore_policies
+    if not texts:
+        return NoPolicies()
+    trivy = require_trivy(parts.settings.trivy.path, parts.programs)
+    return Policies(
+        texts=texts,
+        runner=PolicyRun(trivy=trivy),
+        answers=HiddenTable(*parts.store),
+        version=trivy.version,
     )
 
 

@@ -51,6 +51,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     own_severity: str = ""  # empty: an older match, which did not keep it
     status: str = ""  # Trivy's word, such as `will_not_fix`; empty: an older match
     cwe_ids: tuple[str, ...] = ()
+    # What ignore policies may look at besides; all under Trivy's own names.
+    vendor_ids: tuple[str, ...] = ()
+    severity_source: str = ""
+    vendor_severity: dict[str, str] = {}
+    data_source: dict[str, str] = {}
+    layer: dict[str, str] = {}
     pkg_id: str = ""  # Trivy's own name of the installed package; two architectures have two
 
 

@@ -148,21 +148,18 @@ IGNORE_POLICY = Setting(
     name="TRIVY_IGNORE_POLICY",
     format=formats.PATH,
     group="Reports",
-    meaning="A Rego file that says which findings to leave out.",
+    meaning="A Rego file that says which findings to leave out; read at the start. What it "
+    "says is in `SLUICE_IGNORE_POLICIES` then.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
-    shapes_reports=True,
 )
 IGNORE_POLICIES = Setting(
     name="SLUICE_IGNORE_POLICIES",
     format=image_formats.POLICIES,
     group="Reports",
     meaning="Rego texts by what they count for: an empty name for all, `namespace`, or "
-    "`namespace.name` of a workload; the closest counts "
+    "`namespace.name` of a workload, in which a dot stands for any characters; the closest "
+    "counts "
     "(trivy-operator's `trivy.ignorePolicy.*`).",
-    honoured=False,
-    instead=_NOT_YET,
     shapes_reports=True,
 )
 VEX = Setting(

@@ -27,6 +27,8 @@ LEDGER_MAX_FACTS = 200_000
 UNUSED_IMAGE_TTL_S = 7 * 86_400
 # As long as a report lives by default: then a tag that never ran here is asked for again.
 RESOLUTION_TTL_S = 86_400
+# Longer than it takes until another database, or settings, ask other questions.
+HIDDEN_TTL_S = 7 * 86_400
 # Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
 # somebody deleted: without it they would stay for ever.
 CLAIMS_TTL_S = 86_400
@@ -106,6 +108,12 @@ TABLE: tuple[Bound, ...] = (
         owner="worker",
         holds="the digest of a reference that no kubelet has run for a workload",
         bound="one per such workload and reference; TTL 1 day",
+    ),
+    Bound(
+        name="sluice:<c>:hidden:<hash>",
+        owner="worker",
+        holds="which findings of an image an ignore policy hides, as numbers",
+        bound="one per policy and findings of an image; TTL 7 days",
     ),
     Bound(
         name="sluice:<c>:troubles",

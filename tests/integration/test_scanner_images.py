@@ -127,6 +127,14 @@ def as_findings(report: dict[str, object]) -> list[Finding]:
             own_severity=found["Severity"],
             status=found["Status"],
             cwe_ids=tuple(found.get("CweIDs", ())),
+            vendor_ids=tuple(found.get("VendorIDs", ())),
+            severity_source=found.get("SeveritySource", ""),
+            vendor_severity={
+                vendor: SEVERITIES[number]
+                for vendor, number in found.get("VendorSeverity", {}).items()
+            },
+            data_source=found.get("DataSource", {}),
+            layer=found.get("Layer", {}),
             pkg_id=found.get("PkgID", ""),
         )
         for result in results

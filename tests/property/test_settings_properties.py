@@ -25,6 +25,7 @@ OTHER = {
     "TRIVY_SEVERITY": "HIGH",
     "TRIVY_IGNORE_UNFIXED": "true",
     "SLUICE_IGNORE_RULES": "CVE-1",
+    "SLUICE_IGNORE_POLICIES": '{"shop":"package trivy"}',
     "SLUICE_VEX_DOCUMENTS": '{"a":"{\\"@context\\":\\"x\\"}"}',
     "TRIVY_PKG_TYPES": "os",
     "TRIVY_VULN_TYPE": "library",

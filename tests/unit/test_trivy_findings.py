@@ -74,6 +74,17 @@ def test_a_recorded_answer_gives_its_findings() -> None:
         own_severity="CRITICAL",
         status="fixed",
         cwe_ids=("CWE-787",),
+        severity_source="nvd",
+        vendor_severity={"nvd": "CRITICAL"},
+        data_source={
+            "ID": "alpine",
+            "Name": "Alpine Secdb",
+            "URL": "https://secdb.alpinelinux.org/",
+        },
+        layer={
+            "Digest": "sha256:24c076e7c981967447931c0acbb5781950679ba9a76670b1e65e2943fb167665",
+            "DiffID": "sha256:8d6ff4f6bd10f40633fd0402dd685a99de8a29838f2e474c8976bb47e24d85cf",
+        },
     )
     assert busybox.title.startswith("busybox: stack overflow")
 

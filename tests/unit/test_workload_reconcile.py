@@ -16,6 +16,7 @@ from common.model.errors import (
     RateLimitedError,
     SluiceError,
     SourceUnavailableError,
+    TerminalError,
 )
 from common.model.image import Failure, Finding, ImageRecord, Inventory, Match, Os
 from common.model.key import ImageKey, WorkloadKey
@@ -38,9 +39,10 @@ from tests.fakes.tables import (
 from tests.queue_values import tallies
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.access import Accesses
+from worker.policies import NoPolicies
 from worker.project.context import ReportOptions
 from worker.subject.workload.gather import Gatherer
-from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
+from worker.subject.workload.reconcile import IgnorePolicies, WorkloadConfig, WorkloadReconciler
 from worker.write import Writer
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
@@ -113,6 +115,7 @@ class World:
     events: FakeEvents = field(default_factory=FakeEvents)
     now_s: float = 1010.0
     epoch: int = 1
+    policies: IgnorePolicies = field(default_factory=NoPolicies)
     lost: bool = False  # another run has claimed the key
 
     def reconciler(self) -> WorkloadReconciler:
@@ -128,6 +131,7 @@ class World:
                 keys=NoKeys(),
                 accesses=Accesses(insecure=False),
             ),
+            policies=self.policies,
             writer=Writer(self.store, lives=self._lives, now=lambda: "2026-01-01T00:00:00Z"),
             announcer=KubeAnnouncer(self.events, now=lambda: datetime(2026, 1, 1, tzinfo=UTC)),
             troubles=self.troubles,
@@ -364,6 +368,29 @@ def test_a_spent_budget_is_a_delay_that_nobody_is_told_of(world: World) -> None:
     key = world.rows.put(replica_set(container(digest=None, pull_error="ErrImagePull")))
     assert world.run(key).outcome == After(delay_s=42.0, reason="RegistryBudget")
     assert world.events.reasons == []
+
+
+def test_a_policy_that_cannot_be_evaluated_costs_no_report_and_makes_none(world: World) -> None:
+    """A report that shows what its user hides would be wrong; the old one stays as it is."""
+
+    class Broken:
+        def hidden(self, _row: WorkloadRow, _records: object) -> frozenset[str]:
+            raise TerminalError("the policy has no end", reason="IgnorePolicyBroken")
+
+    world.images.records[image(A)] = record()
+    key = world.rows.put(replica_set())
+    world.policies = Broken()
+    finished = world.run(key)
+    assert isinstance(finished.outcome, Retry | Park)
+    assert finished.outcome.reason == "IgnorePolicyBroken"
+    assert world.store.objects == {}
+    assert set(world.events.reasons) == {"ScanFailed"}
+    world.policies = NoPolicies()
+    assert outcome(world.run(key)) == "Converged"
+    before = dict(world.store.objects)
+    world.policies = Broken()
+    world.run(key)
+    assert world.store.objects == before
 
 
 def test_a_bad_reference_is_told_and_the_rest_is_reported(world: World) -> None:

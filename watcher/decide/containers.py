@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.model import patterns
 from common.settings.value import Scope
-from watcher.decide import glob
 
 _INIT = "init"
 
@@ -30,4 +30,4 @@ class ContainerChoice:
         """Return whether a container is looked at; a malformed glob excludes nothing."""
         if self.skip_init and role == _INIT:
             return False
-        return not any(glob.matches(pattern, image) for pattern in self.exclude_images)
+        return not any(patterns.matches(pattern, image) for pattern in self.exclude_images)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from common.model import patterns
 from common.settings.value import Scope
-from watcher.decide import glob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +74,12 @@ SCANNERS = frozenset({"trivy-operator", "kube-sluice"})
 
 def in_namespaces(globs: Iterable[str]) -> Predicate:
     """Claim that a pattern matches the object's namespace."""
-    patterns = tuple(globs)
+    wanted = tuple(globs)
     return Predicate(
-        name=f"InNamespaces({','.join(patterns)})",
+        name=f"InNamespaces({','.join(wanted)})",
         misses="objects without a namespace, unless a pattern matches the empty text (`*` does); "
         "everything, where the pattern is malformed",
-        test=lambda subject: any(glob.matches(one, subject.namespace) for one in patterns),
+        test=lambda subject: any(patterns.matches(one, subject.namespace) for one in wanted),
     )
 
 

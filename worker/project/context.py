@@ -50,3 +50,4 @@ class ReportContext:
     digest: str  # of what runs (the primary's); empty: unknown
     scanner_version: str
     options: ReportOptions = ReportOptions()
+    hidden: frozenset[str] = frozenset()  # hashes of what an ignore policy is asked; see `policy`

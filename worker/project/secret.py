@@ -14,6 +14,7 @@ from common.reports.body import ReportBody
 from common.reports.catalog import EXPOSED_SECRET_REPORT
 from worker.project.artifact import header
 from worker.project.context import Records, ReportContext
+from worker.project.policy import about_secret, question_hash
 from worker.project.union import in_order, inventories, joined, retarget
 
 _SHOWN = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
@@ -52,6 +53,8 @@ def _secrets(inventory: Inventory, context: ReportContext) -> Iterable[Secret]:
         severity = secret.severity if secret.severity in _SHOWN else _UNKNOWN
         target = retarget(secret.target, inventory, context.reference)
         hidden = context.options.ignored.hides_secret(secret.rule_id, target=target)
+        if context.hidden and question_hash(about_secret(secret)) in context.hidden:
+            continue
         if severity in context.options.severities and not hidden:
             yield msgspec.structs.replace(
                 secret, severity="LOW" if severity == _UNKNOWN else severity, target=target

@@ -8,7 +8,7 @@ score by vendor), except that the choice among vendors does not depend on the or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -47,6 +47,18 @@ class _Score(msgspec.Struct, frozen=True):
     v40_score: float = 0.0
 
 
+class _Layer(msgspec.Struct, frozen=True):
+    digest: str = ""
+    diff_id: str = ""
+
+
+class _DataSource(msgspec.Struct, frozen=True):
+    id: str = ""
+    base_id: str = ""
+    name: str = ""
+    url: str = ""
+
+
 class _Vulnerability(msgspec.Struct, frozen=True):
     vulnerability_id: str
     pkg_name: str
@@ -66,6 +78,9 @@ class _Vulnerability(msgspec.Struct, frozen=True):
     severity: str = ""
     status: int = 0
     cwe_ids: tuple[str, ...] | None = ()
+    vendor_ids: tuple[str, ...] | None = ()
+    layer: _Layer | None = None
+    data_source: _DataSource | None = None
     pkg_id: str = ""
 
 
@@ -128,7 +143,22 @@ def _finding(result: _Result, found: _Vulnerability) -> Finding:
         own_severity=found.severity if found.severity in _RANK else "UNKNOWN",
         status=STATUSES[found.status] if 0 <= found.status < len(STATUSES) else STATUSES[0],
         cwe_ids=tuple(found.cwe_ids or ()),
+        vendor_ids=tuple(found.vendor_ids or ()),
+        severity_source=found.severity_source,
+        vendor_severity=dict(sorted((found.vendor_severity or {}).items())),
+        data_source=_named(found.data_source, _DATA_SOURCE),
+        layer=_named(found.layer, _LAYER),
     )
+
+
+_DATA_SOURCE = {"ID": "id", "BaseID": "base_id", "Name": "name", "URL": "url"}
+_LAYER = {"Digest": "digest", "DiffID": "diff_id"}
+
+
+def _named(value: msgspec.Struct | None, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields that are not empty, under the names of Trivy's reports."""
+    fields = {name: str(getattr(value, field, "")) for name, field in names.items()}
+    return {name: text for name, text in fields.items() if text}
 
 
 def _severity(found: _Vulnerability) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
 from common.model.errors import BudgetSpentError, GoneError, SluiceError
 from common.model.facts import Fact
+from common.model.image import ImageRecord
 from common.model.key import WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow
 from common.queue.contract import After, Claim, Failed, Finished, Outcome, Settled, Waiting
@@ -71,6 +72,13 @@ class Troubles(Protocol):
         """Forget it; return whether failure had been told."""
 
 
+class IgnorePolicies(Protocol):
+    """Ignore policies of the settings."""
+
+    def hidden(self, row: WorkloadRow, records: Iterable[ImageRecord]) -> frozenset[str]:
+        """Return the hashes of the findings to leave out; see `worker.project.policy`."""
+
+
 class Announcer(Protocol):
     """Events on the workload."""
 
@@ -113,6 +121,7 @@ class WorkloadReconciler:
     successors: Successors
     claims: Claims
     gatherer: Gatherer
+    policies: IgnorePolicies
     writer: Writer
     announcer: Announcer
     troubles: Troubles
@@ -199,10 +208,20 @@ class _Run:
         evidence = self._parts.gatherer.evidence(self._row, scan.containers)
         made = plan(evidence, kinds=self._parts.config.kinds)
         for wanted in made.reports:
-            self._write(wanted)
+            try:
+                hidden = self._hidden(wanted)
+            except SluiceError as error:  # never a report without what its user hides
+                place = wanted.container
+                fault = Fail(container=place.name, image=place.image, error=error)
+                return self._finished(self._conclude(fault, ()))
+            self._write(wanted, hidden)
         return self._finished(self._conclude(made.end, made.reports))
 
-    def _write(self, wanted: Wanted) -> None:
+    def _hidden(self, wanted: Wanted) -> frozenset[str]:
+        records = (record for _, record in wanted.images)
+        return self._parts.policies.hidden(self._row, records)
+
+    def _write(self, wanted: Wanted, hidden: frozenset[str]) -> None:
         parts, row = self._parts, self._row
         images = tuple(in_order(wanted.images))
         key, record = images[0]
@@ -211,6 +230,7 @@ class _Run:
             digest=key.digest,
             scanner_version=record.inventory.scanner_version if record.inventory else "",
             options=self._options,
+            hidden=hidden,
         )
         body = body_of(wanted.kind, images, context)
         if body is None:

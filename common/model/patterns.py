@@ -1,4 +1,4 @@
-r"""Namespace patterns with the semantics of Go's `filepath.Match`, which trivy-operator uses.
+r"""Patterns of namespaces and images, as Go's `filepath.Match` reads them for trivy-operator.
 
 `*` any run of characters but `/`, `?` one such character, `[a-z]` and `[^a-z]` a class (the caret
 negates, `!` does not), `\` takes the next character literally. The whole text must match.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.decide.glob import is_glob, is_malformed, matches
+from common.model.patterns import is_glob, is_malformed, matches
 
 
 # Source of the table: Go's path/filepath/match_test.go, without the cases about separators.
