@@ -17,9 +17,12 @@ from common.ops.version import VERSION
 from common.queue.contract import Add, Claim, Lane, Retry, Settled, Waiting
 from common.queue.registration import Registration
 from common.queue.workqueue import WorkQueue
+from common.settings.parse import parse
+from common.state.clock import RedisClock
 from common.state.control import Control
-from common.state.epoch import EpochTable, Generation, Published
+from common.state.epoch import EpochTable, Generation, Published, digest_at, generation_digest
 from common.state.fence import FenceTable
+from common.state.hidden import HiddenTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
@@ -318,6 +321,23 @@ def test_a_worker_stands_back_while_another_generation_is_published(
     assert (old.stands(), old.number()) == (True, 6)
 
 
+def test_a_rule_that_ends_is_another_generation_by_redis_clock(
+    redis_client: Redis, names: Names
+) -> None:
+    """Watcher and workers must agree on the moment, whatever their own clocks say."""
+
+    def digest(rules: str) -> str:
+        return digest_at(parse({"SLUICE_IGNORE_RULES": rules}), RedisClock(redis_client, names))()
+
+    ended, held = digest("CVE-1 exp:2020-01-01"), digest("CVE-1 exp:2199-01-01")
+    fixed = [
+        generation_digest(parse({"SLUICE_IGNORE_RULES": rules}).projection_digest(), VERSION)
+        for rules in ("CVE-1 exp:2020-01-01", "CVE-1 exp:2199-01-01")
+    ]
+    assert ended != fixed[0]
+    assert held == fixed[1]
+
+
 def test_without_an_answer_nobody_stands_back() -> None:
     """A claim would fail all the same, and the loop waits for Redis in its own way."""
 
@@ -520,3 +540,35 @@ def test_a_settled_run_may_be_forgotten_by_being_gone(
     queue.complete("w1", [(claim(queue)[0], gone)])
     assert settled.get(WEB) is None
     assert queue.members([WEB]) == [False]
+
+
+def test_what_a_policy_hid_is_kept_and_a_strangers_text_is_nothing(
+    redis_client: Redis, names: Names
+) -> None:
+    """A key that somebody wrote to must cost one run of the policy, and no worker."""
+    table = HiddenTable(redis_client, names)
+    assert table.get("a") is None
+    table.put("a", frozenset({2, 0}))
+    assert table.get("a") == frozenset({0, 2})
+    assert 0 < redis_client.ttl(names.own("hidden:a")) <= 7 * 86_400
+    redis_client.set(names.own("hidden:a"), b"\xff[")
+    assert table.get("a") is None
+
+
+def test_a_loop_whose_generation_became_another_tells_it_again(
+    redis_client: Redis, names: Names, queue: WorkQueue
+) -> None:
+    """Else the status page would say for ever that it stands back."""
+    digest = ["old"]
+    name = f"{names.cluster}-w9"
+    queue.beat(name, lease_s=60)
+    registration = Registration(
+        redis_client, names, worker=name, pools=("scan",), digest=lambda: digest[0]
+    )
+    told = WorkerTable(redis_client, names)
+    registration.tell()
+    assert name not in {loop.name for loop in told.loops() if loop.digest}, "it is not born yet"
+    registration.birth()
+    digest[0] = "new"
+    registration.tell()
+    assert {loop.digest for loop in told.loops() if loop.name == name} == {"new"}

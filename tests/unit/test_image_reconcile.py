@@ -418,3 +418,8 @@ def test_where_nobody_wants_the_keys_options_any_more_it_is_tried_again(world: W
     assert finished.outcome.reason == "OptionsChanged"
     assert finished.outcome.image is not None
     assert finished.outcome.image.failure is None, "no fault of the image"
+
+
+def test_uses_that_skip_other_files_are_uses_of_their_own() -> None:
+    """Of two that a registry cannot tell apart, one may fit the key and the other not."""
+    assert len(attempts([use("a"), use("b", skip_files=("/a",)), use("c", skip_files=())])) == 3

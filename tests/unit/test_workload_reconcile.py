@@ -20,7 +20,7 @@ from common.model.errors import (
 )
 from common.model.image import Failure, Finding, ImageRecord, Inventory, Match, Os
 from common.model.key import ImageKey, WorkloadKey
-from common.model.workload import Container, Running, WorkloadRow, fingerprint
+from common.model.workload import Container, Running, Skips, WorkloadRow, fingerprint
 from common.queue.contract import After, Claim, Finished, Park, Retry, Settled, Waiting
 from common.reports.assemble import LabelPolicy
 from common.state.settled import SettledRow
@@ -391,6 +391,16 @@ def test_a_policy_that_cannot_be_evaluated_costs_no_report_and_makes_none(world:
     world.policies = Broken()
     world.run(key)
     assert world.store.objects == before
+
+
+def test_a_workloads_skips_stand_in_its_uses(world: World) -> None:
+    """By them whoever pulls knows what Trivy must not look at, for this workload alone."""
+    world.images.records[image(A)] = record()
+    skips = Skips(files=("/a",), dirs=())
+    key = world.rows.put(replica_set(skips=skips))
+    assert outcome(world.run(key)) == "Converged"
+    (use,) = world.images.users[image(A)].values()
+    assert (use.skip_files, use.skip_dirs) == (skips.files, skips.dirs)
 
 
 def test_a_bad_reference_is_told_and_the_rest_is_reported(world: World) -> None:
