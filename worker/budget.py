@@ -89,5 +89,6 @@ def _take(budgets: Budgets, host: str, pull: Pull) -> None:
     wait_s = budgets.take(host, pull)
     if wait_s:
         raise BudgetSpentError(
-            f"{host} was asked for as many images as the settings allow for now", wait_s=wait_s
+            f"{host} was asked for as many images as the settings allow for now",
+            retry_after_s=wait_s,
         )

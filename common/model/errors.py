@@ -120,9 +120,10 @@ class BudgetSpentError(TransientError):
 
     reason = "RegistryBudget"
 
-    def __init__(self, message: str, *, wait_s: float) -> None:
-        super().__init__(message, retry_after_s=wait_s)
-        self.wait_s = wait_s  # until it is worth asking again
+    @property
+    def wait_s(self) -> float:
+        """Until it is worth asking again."""
+        return self.retry_after_s or 0.0
 
 
 class DatabaseNotReadyError(TransientError):

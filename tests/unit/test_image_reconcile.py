@@ -264,7 +264,7 @@ def test_before_the_first_database_an_image_waits_for_it(world: World) -> None:
 
 def test_a_spent_budget_is_a_delay_and_no_failure(world: World) -> None:
     """Nobody is at fault, so nobody must read of one: no attempt, no record, no Event."""
-    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", wait_s=42.0)
+    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", retry_after_s=42.0)
     finished = world.run(use())
     assert finished.outcome == After(delay_s=42.0, reason="RegistryBudget")
     assert kinds(finished) == []
@@ -322,7 +322,7 @@ def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> N
 def test_a_refresh_that_the_budget_refuses_costs_no_attempt(world: World) -> None:
     """A new Trivy brings every image back: hours of waiting must not use up anybody's tries."""
     world.due = True
-    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", wait_s=42.0)
+    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", retry_after_s=42.0)
     finished = world.run(use(), record=KNOWN)
     assert finished.outcome == After(delay_s=42.0, reason="RegistryBudget")
 

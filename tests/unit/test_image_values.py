@@ -23,7 +23,7 @@ def test_an_older_use_decodes_and_is_the_same_use() -> None:
     """Redis holds one for each image of each workload."""
     found = msgspec.json.decode(USE, type=ImageUse)
     assert found == ImageUse(workload="workload/Pod/shop/web", reference="app:1", namespace="shop")
-    assert (found.skip_files, found.skip_dirs) == ((), ())
+    assert (found.skip_files, found.skip_dirs) == (None, None)
 
 
 def test_an_older_match_decodes_and_hashes_as_it_did() -> None:

@@ -364,7 +364,7 @@ def test_a_reference_that_cannot_be_resolved_is_retried_by_its_class(world: Worl
 
 def test_a_spent_budget_is_a_delay_that_nobody_is_told_of(world: World) -> None:
     """An Event `ScanFailed` would say that something is wrong."""
-    world.registry.fault = BudgetSpentError("enough", wait_s=42.0)
+    world.registry.fault = BudgetSpentError("enough", retry_after_s=42.0)
     key = world.rows.put(replica_set(container(digest=None, pull_error="ErrImagePull")))
     assert world.run(key).outcome == After(delay_s=42.0, reason="RegistryBudget")
     assert world.events.reasons == []
