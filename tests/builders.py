@@ -19,7 +19,7 @@ from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
 from common.model.key import WorkloadKey
 from common.reports import labels as report_names
 from common.reports.stamp import Stamp, StampArtifact, render
-from watcher.stream.catalog import ROWS
+from watcher.stream.catalog import BY_RESOURCE
 from watcher.stream.change import Change, Decoded, Op
 
 Body: TypeAlias = dict[str, Any]
@@ -32,7 +32,7 @@ NAMESPACE = "shop"
 
 _GROUPS = {"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
 _GROUPS |= {"Deployment": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1"}
-_RESOURCES = {row.kind: row.resource for row in ROWS}
+_RESOURCES = {row.kind: row.resource for row in BY_RESOURCE.values()}
 
 
 def digest(seed: str) -> str:

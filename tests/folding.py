@@ -26,7 +26,7 @@ def only_row(cluster: Cluster) -> WorkloadRow:
     """Return the one row that there is."""
     (found,) = cluster.prints
     row = cluster.row(found)
-    assert row is not None
+    assert isinstance(row, WorkloadRow)
     return row
 
 

@@ -28,12 +28,11 @@ from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.ledger import Ledger
 from common.state.names import Names
-from watcher.compose import Running, compose, overview_of
+from watcher.compose import Running, compose, overview_of, rows_of
 from watcher.electing import place_of
 from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
-from watcher.stream.catalog import ROWS
 
 _log = structlog.get_logger()
 
@@ -81,7 +80,7 @@ def _arranged(session: Session, settings: Settings) -> str:
     api = Cluster(session)
     targets = settings.scope.target_namespaces
     check_peers(api.trivy_operators(targets))
-    check_definitions(session, ROWS, namespace=next(iter(targets), None))
+    check_definitions(session, rows_of(settings), namespace=next(iter(targets), None))
     check_lease(api, place_of(settings))
     return settings.redis.cluster or key_space_of_account(api)
 

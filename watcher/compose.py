@@ -44,7 +44,7 @@ from watcher.rounds import RoundPorts, Rounds
 from watcher.shown import OfTheLeader, loading, loop_fault, metrics_page, show_streams, show_watcher
 from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
-from watcher.stream.catalog import ROWS, Row
+from watcher.stream.catalog import CLUSTER_ROWS, ROWS, Row
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
 from watcher.sweeper import Ports
@@ -200,6 +200,7 @@ def fold_options(settings: Settings) -> Options:
             [*settings.reports.resource_labels, *dict(settings.reports.additional_labels)]
         ),
         only_current_revisions=settings.scope.only_current_revisions,
+        cluster_sboms=settings.cluster_reports.sboms,
         platform=settings.scope.platform,
     )
 
@@ -222,11 +223,18 @@ def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
         plain = (name for name in settings.scope.exclude_namespaces if is_namespace(name))
         excluded = ",".join(f"metadata.namespace!={name}" for name in plain)
         scopes = (Scope(field_selector=excluded),)
-    # Nodes are read for their platform alone.
-    rows = [row for row in ROWS if not (row.kind == "Node" and settings.scope.platform)]
     return tuple(
-        (row, scope) for row in rows for scope in (scopes if row.namespaced else (Scope(),))
+        (row, scope)
+        for row in rows_of(settings)
+        for scope in (scopes if row.namespaced else (Scope(),))
     )
+
+
+def rows_of(settings: Settings) -> tuple[Row, ...]:
+    """Return every resource that must be followed."""
+    # Nodes are read for their platform alone.
+    rows = (row for row in ROWS if not (row.kind == "Node" and settings.scope.platform))
+    return (*rows, *(CLUSTER_ROWS if settings.cluster_reports.any else ()))
 
 
 def _namespace(row: Row, scope: Scope) -> str:

@@ -17,10 +17,11 @@ from common.kube.session import Api, Session
 from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
 from common.model.image import Inventory
-from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
+from common.model.key import WORKLOAD_KINDS, ClusterKey, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
 from common.ops.match_token import TokenFile, token_file
 from common.ops.version import VERSION
+from common.queue.contract import Claim, Finished
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
@@ -56,6 +57,7 @@ from worker.guard import (
 )
 from worker.judge import Judge
 from worker.project.context import ReportOptions
+from worker.subject.cluster.reconcile import ClusterReconciler
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -204,6 +206,35 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
     )
+
+
+def cluster_reconciler(parts: Parts) -> ClusterReconciler:
+    """Build what works on the cluster's own keys."""
+    settings, store = parts.settings, parts.store
+    rows = RowTable(*store)
+    return ClusterReconciler(
+        rows=rows,
+        settled=SettledTable(*store),
+        claims=WorkQueue(*store),
+        images=ImageTable(*store),
+        writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
+        options=scan_options(settings).digest(),
+        labels=LabelPolicy(
+            additional=dict(settings.reports.additional_labels),
+            report_ttl=settings.cluster_reports.sbom_ttl,
+        ),
+        epoch=parts.generation.number,
+    )
+
+
+def row_reconciler(parts: Parts) -> Callable[[Claim], Finished]:
+    """Build what works on every key that has a row: the pool `reconcile`."""
+    workloads, cluster = workload_reconciler(parts), cluster_reconciler(parts)
+
+    def reconcile(claim: Claim) -> Finished:
+        return cluster(claim) if isinstance(claim.key, ClusterKey) else workloads(claim)
+
+    return reconcile
 
 
 def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageReconciler:

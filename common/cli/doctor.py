@@ -105,6 +105,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
                 targets=targets,
                 lease=_lease(settings),
                 nodes=not settings.scope.platform,
+                cluster=settings.cluster_reports.any,
             )
     except SluiceError as exc:
         yield _unreachable("cluster", exc)

@@ -145,9 +145,9 @@ class ImageState:
 class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one workload names an image: what a worker needs to pull it. Names only, no secrets."""
 
-    workload: str  # wire form of its key
+    workload: str  # wire form of its key, or of a cluster's one that reports the image
     reference: str  # as the user wrote it
-    namespace: str
+    namespace: str  # empty: not a workload's
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
@@ -155,3 +155,8 @@ class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         str, ...
     ] = ()  # of the workload's annotations, which win over the settings; empty: none
     skip_dirs: tuple[str, ...] = ()
+
+    @property
+    def pulls(self) -> bool:
+        """Whether a pod could pull it so; reports about the cluster use an image, and cannot."""
+        return bool(self.namespace)

@@ -20,6 +20,7 @@ RESOURCE_NAME = "trivy-operator.resource.name"  # a label, or an annotation when
 RESOURCE_NAME_HASH = "trivy-operator.resource.name-hash"
 CONTAINER_NAME = "trivy-operator.container.name"
 SPEC_HASH = "resource-spec-hash"
+IMAGE_ID = "resource-image-id"  # of a ClusterSbomReport: its own name
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "trivy-operator"  # ours too: dashboards and scripts select reports by it
 
@@ -47,6 +48,7 @@ OWN_LABELS = frozenset(
         RESOURCE_NAME_HASH,
         CONTAINER_NAME,
         SPEC_HASH,
+        IMAGE_ID,
         MANAGED_BY,
     }
 )
@@ -93,6 +95,19 @@ def report_labels(
         **last,
         **owner_labels(row),
     }
+
+
+def cluster_sbom_labels(name: str, *, additional: Mapping[str, str]) -> dict[str, str]:
+    """Return all labels of the ClusterSbomReport `name`; it has no owner to be named by."""
+    return {MANAGED_BY: MANAGER, **additional, IMAGE_ID: name}
+
+
+def cluster_annotations(body: ReportBody, *, report_ttl: str) -> dict[str, str]:
+    """Return the annotations of a cluster's report, but the stamp's; empty `report_ttl`: none."""
+    annotations = {TTL_ANNOTATION: report_ttl} if report_ttl else {}
+    if body.truncated:
+        annotations[TRUNCATED_ANNOTATION] = ",".join(body.truncated)
+    return annotations
 
 
 def report_annotations(body: ReportBody, row: WorkloadRow, *, report_ttl: str) -> dict[str, str]:

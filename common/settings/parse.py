@@ -18,6 +18,7 @@ from common.settings import images, ours, upstream
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, PREFIX, ROWS
 from common.settings.value import (
+    ClusterReports,
     CredentialSettings,
     Filters,
     KubeSettings,
@@ -93,6 +94,7 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
             sbom=reading.get(upstream.SBOM),
         ),
         reports=_reports(reading),
+        cluster_reports=_cluster_reports(reading),
         trivy=_trivy(reading, data_dir),
         registries=Registries(
             registry_mirrors=reading.get(images.REGISTRY_MIRRORS),
@@ -155,6 +157,24 @@ def _reports(reading: _Reading) -> ReportSettings:
         resource_labels=reading.get(ours.RESOURCE_LABELS),
         additional_labels=reading.get(ours.ADDITIONAL_LABELS),
         ttl="" if ttl_s is None else go_duration(ttl_s),
+    )
+
+
+def _cluster_reports(reading: _Reading) -> ClusterReports:
+    """Return what may be written; Roles in namespaces give no right to anything of the cluster."""
+    sboms, ttl_s = reading.get(upstream.CLUSTER_SBOM_CACHE), reading.get(upstream.CACHE_REPORT_TTL)
+    lacking = ""
+    if reading.get(upstream.TARGET_NAMESPACES):
+        lacking = f"{upstream.TARGET_NAMESPACES.name} narrows the scope to namespaces"
+    elif not reading.get(upstream.SBOM):
+        lacking = f"{upstream.SBOM.name} is false"
+    if sboms and lacking:
+        reading.warnings.append(
+            f"{upstream.CLUSTER_SBOM_CACHE.name} has no effect, for {lacking}: "
+            "no ClusterSbomReports are written"
+        )
+    return ClusterReports(
+        sboms=sboms and not lacking, sbom_ttl="" if ttl_s is None else go_duration(ttl_s)
     )
 
 

@@ -51,6 +51,19 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterReports:
+    """Which reports about the whole cluster are written, as far as the scope allows it."""
+
+    sboms: bool  # one per image name that runs
+    sbom_ttl: str  # Go duration for their annotation; empty: no annotation
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any, so that their kinds must be followed."""
+        return self.sboms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrivySettings:
     """How Trivy is found, fed and bounded."""
 
@@ -182,6 +195,7 @@ class Settings:
     scope: Scope
     scanners: Scanners
     reports: ReportSettings
+    cluster_reports: ClusterReports
     trivy: TrivySettings
     registries: Registries
     credentials: CredentialSettings

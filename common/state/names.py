@@ -68,8 +68,8 @@ TABLE: tuple[Bound, ...] = (
     Bound(
         name="sluice:<c>:rows, :want",
         owner="watcher, fenced",
-        holds="row and fingerprint of a workload",
-        bound="one per workload; deleted when the workload is gone",
+        holds="row and fingerprint of a workload, and of an image name with a report of its own",
+        bound="one per workload and such name; deleted when it is gone",
     ),
     Bound(
         name="sluice:<c>:seen",

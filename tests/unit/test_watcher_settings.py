@@ -9,6 +9,7 @@ import pytest
 
 import worker
 from common.queue.contract import Lane
+from common.reports.naming import image_sbom_name
 from common.settings.parse import parse
 from common.settings.table import ROWS
 from tests import builders as b
@@ -34,6 +35,7 @@ def _changes() -> list[Change]:
         b.upsert(b.replica_set("tool", b.in_namespace("dev")), kind="ReplicaSet"),
         b.upsert(b.report(KIND, "replicaset-tool-app", *dev), kind=KIND),
         b.upsert(b.pod("bare")),
+        b.upsert(b.pod("ran", b.container("app", "ran:1"), b.runs("app", b.digest("a")))),
     ]
 
 
@@ -55,13 +57,14 @@ def _swept(tables: FakeTables, cluster: Cluster, environ: Mapping[str, str]) -> 
 
 # Another value of each setting that rows tell, and what it concerns.
 CONCERNED = {
+    "OPERATOR_CLUSTER_SBOM_CACHE_ENABLED": ("true", {image_sbom_name("ran:1")}),
     "SLUICE_RESOURCE_LABELS": ("team", {"db"}),
     "SLUICE_SKIP_RESOURCE_BY_LABELS": ("team", {"db"}),
     "OPERATOR_TARGET_NAMESPACES": ("shop", {"tool"}),
     "OPERATOR_EXCLUDE_NAMESPACES": ("d*", {"tool"}),
-    "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare"}),
+    "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare", "ran"}),
     "OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS": ("false", {"web-1"}),
-    "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare"}),
+    "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare", "ran"}),
 }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Protocol, overload
 
 import msgspec
 from msgspec.structs import replace
 
 from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
-from common.model.key import WORKLOAD_KINDS, WorkloadKey
+from common.model.key import WORKLOAD_KINDS, RowKey, WorkloadKey
+from common.reports.catalog import CLUSTER_KINDS
 from watcher.fold import read
+from watcher.fold.clusterreports import read_cluster_report
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, Unreadable
 from watcher.fold.facts import Controller, WorkloadFact
 from watcher.fold.nodes import DEFAULT_PLATFORM, Nodes
@@ -39,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
     replaced_labels: frozenset[str] = frozenset()  # keys on reports whose values settings fill
     only_current_revisions: bool = True
+    cluster_sboms: bool = False  # whether every image name that runs has a row of its own
     platform: str = ""  # of all nodes; empty: each tells its own
 
 
@@ -72,6 +75,8 @@ class Tables:
                 self._put_pod(pod, touched)
             case Node() as node:
                 self._move_node(node.metadata.name, read.read_node(node), touched)
+            case PartialObject() as report if kind in CLUSTER_KINDS:
+                return self._put_cluster_report(kind, report)
             case PartialObject() as report:
                 return self._put_report(kind, report, touched)
             case Workload() as owner if kind == "Deployment":
@@ -104,6 +109,9 @@ class Tables:
                     touched.workloads(self.workloads.children("Deployment", namespace, name))
             case _ if kind in WORKLOAD_KINDS:
                 self._remove_workload(kind, namespace, name, touched)
+            case _ if kind in CLUSTER_KINDS:
+                gone = self.reports.remove(kind, "", name)
+                return None if gone is None else ReportGone(report=gone)
             case _:
                 return self._remove_report(kind, change, touched)
         return None
@@ -199,6 +207,27 @@ class Tables:
             if self.reports.has(key) != stored:
                 touched.key(key)  # a row that was idle has something to do now, or the reverse
         return ReportSeen(report=fact, before=before)
+
+    def _put_cluster_report(self, kind: str, report: PartialObject) -> FoldFact | None:
+        """Take in a report about the cluster; no workload's row depends on it."""
+        options = self._options
+        fact = read_cluster_report(kind, report.metadata, replaced=options.replaced_labels)
+        before = self.reports.get(kind, "", fact.name)
+        return ReportSeen(report=fact, before=before) if self.reports.put(fact) else None
+
+    def cluster_reports(self, *, takes_over: bool, but: Container[RowKey]) -> Iterator[RowKey]:
+        """Yield what reports of a scanner are about, but these keys; a key may come twice.
+
+        `takes_over`: not only those of ours, but also trivy-operator's.
+        """
+        for kind in CLUSTER_KINDS:
+            for _, name in list(self.reports.names(kind, "")):
+                report = self.reports.get(kind, "", name)
+                key = report.about if report is not None else None
+                if report is None or key is None or key in but:
+                    continue
+                if report.stamped or (takes_over and report.gist.labelled):
+                    yield key
 
     def _remove_report(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
         gone = self.reports.remove(kind, change.namespace, change.name)
