@@ -69,17 +69,21 @@ class Running:
     readyz: Route
 
 
-def compose(
+def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watched comes beside
     settings: Settings,
     session: Session,
     store: tuple[Client, Names],
     *,
     registry: CollectorRegistry,
     pulse: Pulse,
+    server_version: str = "",
 ) -> Running:
-    """Return a watcher that follows the cluster of `session` and keeps its tables in `store`."""
+    """Return a watcher that follows the cluster of `session` and keeps its tables in `store`.
+
+    `server_version` is the API server's; empty: nobody asked, for nothing needs it.
+    """
     redis, names = store
-    cluster = Cluster(fold_options(settings))
+    cluster = Cluster(fold_options(settings, server_version))
     inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
     fleet = Fleet(session, inbox, StreamMetrics(registry))
     watch_metrics = WatchMetrics(registry)
@@ -191,7 +195,7 @@ def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
     )
 
 
-def fold_options(settings: Settings) -> Options:
+def fold_options(settings: Settings, server_version: str = "") -> Options:
     """Return how the settings want the cluster folded."""
     return Options(
         selection=selection(settings.scope),
@@ -201,6 +205,8 @@ def fold_options(settings: Settings) -> Options:
         ),
         only_current_revisions=settings.scope.only_current_revisions,
         cluster_sboms=settings.cluster_reports.sboms,
+        kbom=settings.cluster_reports.kbom,
+        server_version=server_version,
         platform=settings.scope.platform,
     )
 

@@ -41,6 +41,7 @@ from common.state.troubles import TroubleTable
 from common.state.trusted import TrustTable
 from worker.budget import BudgetedRegistry, BudgetedScanner
 from worker.deliver import KubeAnnouncer
+from worker.evidence.cluster.match import TwirpClusterMatcher
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import Keyring
 from worker.evidence.image.inventory import SocketScanner
@@ -51,13 +52,16 @@ from worker.guard import (
     Guard,
     GuardedApi,
     GuardedBatchMatcher,
+    GuardedClusterMatcher,
     GuardedMatcher,
     GuardedRegistry,
     GuardedScanner,
 )
 from worker.judge import Judge
 from worker.project.context import ReportOptions
+from worker.subject.cluster.kbom import KbomReporter
 from worker.subject.cluster.reconcile import ClusterReconciler
+from worker.subject.cluster.sbom import SbomReporter
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -103,6 +107,15 @@ def scan_options(settings: Settings) -> ScanOptions:
         skip_files=settings.reports.skip_files,
         skip_dirs=settings.reports.skip_dirs,
         sbom=settings.scanners.sbom,
+    )
+
+
+def report_options(settings: Settings) -> ReportOptions:
+    """Return what reports show of findings."""
+    return ReportOptions(
+        severities=frozenset(settings.reports.severities),
+        ignore_unfixed=settings.reports.ignore_unfixed,
+        additional_fields=frozenset(settings.reports.additional_fields),
     )
 
 
@@ -191,11 +204,7 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         troubles=TroubleTable(*store),
         config=WorkloadConfig(
             kinds=report_kinds(settings),
-            options=ReportOptions(
-                severities=frozenset(settings.reports.severities),
-                ignore_unfixed=settings.reports.ignore_unfixed,
-                additional_fields=frozenset(settings.reports.additional_fields),
-            ),
+            options=report_options(settings),
             labels=LabelPolicy(
                 additional=dict(settings.reports.additional_labels),
                 report_ttl=settings.reports.ttl,
@@ -211,17 +220,27 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
 def cluster_reconciler(parts: Parts) -> ClusterReconciler:
     """Build what works on the cluster's own keys."""
     settings, store = parts.settings, parts.store
-    rows = RowTable(*store)
+    rows, images, server_url = RowTable(*store), ImageTable(*store), match_server(settings, store)
+    additional = dict(settings.reports.additional_labels)
     return ClusterReconciler(
         rows=rows,
         settled=SettledTable(*store),
         claims=WorkQueue(*store),
-        images=ImageTable(*store),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
-        options=scan_options(settings).digest(),
-        labels=LabelPolicy(
-            additional=dict(settings.reports.additional_labels),
-            report_ttl=settings.cluster_reports.sbom_ttl,
+        sbom=SbomReporter(
+            images=images,
+            options=scan_options(settings).digest(),
+            labels=LabelPolicy(additional=additional, report_ttl=settings.cluster_reports.sbom_ttl),
+        ),
+        kbom=KbomReporter(
+            waiters=images,
+            matcher=GuardedClusterMatcher(
+                matcher=TwirpClusterMatcher(server_url, token=match_token(settings).read),
+                server_url=server_url,
+                guard=parts.guard,
+            ),
+            options=report_options(settings),
+            labels=LabelPolicy(additional=additional, report_ttl=settings.reports.ttl),
         ),
         epoch=parts.generation.number,
     )

@@ -123,7 +123,13 @@ class Writer:
         _require(mine, shown)
         return self._store.delete(existing)
 
-    def remove_ownerless(self, shown: str, *, mine: Mine) -> bool:
+    def uid_of(self, shown: str) -> str:
+        """Return the uid of a stored report; empty: there is none."""
+        kind, namespace, name = shown.split("/")
+        existing = self._store.get(kind, namespace, name)
+        return existing.uid if existing is not None else ""
+
+    def remove_of_cluster(self, shown: str, *, mine: Mine) -> bool:
         """Delete `Kind//name`, which no garbage collector does; whether it was there.
 
         What neither bears our stamp nor says that a scanner manages it is somebody else's.

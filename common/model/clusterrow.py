@@ -27,10 +27,66 @@ class SbomRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="about", tag=
         return cluster_sbom_key(self.name)
 
 
-ClusterRow: TypeAlias = SbomRow
+class KbomImage(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """The image of one container of a component."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str  # sha256:…
+
+
+class KbomComponent(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One part of the control plane, or an add-on, that Pods run."""
+
+    namespace: str
+    owner: str  # the name of what made the Pods; a static Pod's own
+    name: str  # as the vulnerability database has it: k8s.io/apiserver
+    version: str  # without a leading v; empty: no image tells
+    type: str  # controlPlane | node | what its own label says; empty: nothing
+    images: tuple[KbomImage, ...]
+
+
+class KbomNode(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One node, as its kubelet reports it."""
+
+    name: str
+    role: str  # master | worker
+    kubelet: str  # version without a leading v
+    runtime: str  # containerd://2.1.4
+    os_image: str
+    kernel: str
+    operating_system: str
+    architecture: str
+
+
+class KbomRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="about", tag="cluster"):
+    """The cluster's own software."""
+
+    name: str  # of the ClusterSbomReport
+    version: str  # of the API server: without a leading v, and fit for a tag
+    nodes: tuple[KbomNode, ...]  # sorted
+    components: tuple[KbomComponent, ...]  # distinct, sorted
+
+    @property
+    def key(self) -> ClusterKey:
+        """The work key of this cluster in this version."""
+        return cluster_sbom_key(self.name)
+
+
+class KbomPackage(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One program in one version, as Trivy's scanners of libraries know it."""
+
+    type: str  # kubernetes, a distribution's name, gobinary
+    name: str
+    version: str
+    purl: str
+
+
+ClusterRow: TypeAlias = SbomRow | KbomRow
 Row: TypeAlias = WorkloadRow | ClusterRow
 
-_decoder = msgspec.json.Decoder(ClusterRow)
+_decoder: msgspec.json.Decoder[ClusterRow] = msgspec.json.Decoder(ClusterRow)
 
 
 def decode_cluster_row(data: bytes) -> ClusterRow:

@@ -72,9 +72,17 @@ class ClusterDraft:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]  # the stamp's two left out
 
+    owner_name: str = ""  # of the ClusterSbomReport that it is about; empty: it has no owner
+    owner_uid: str = ""
+
     namespace: str = field(default="", init=False)
-    owner_uid: str = field(default="", init=False)
-    owners: tuple[dict[str, object], ...] = field(default=(), init=False)
+
+    @property
+    def owners(self) -> list[dict[str, object]]:
+        """The ClusterSbomReport as the one owner, or none."""
+        if not self.owner_name:
+            return []
+        return [_reference(API_VERSION, CLUSTER_SBOM_REPORT, self.owner_name, uid=self.owner_uid)]
 
     @property
     def shown(self) -> str:
@@ -107,11 +115,15 @@ def owner_reference(row: WorkloadRow) -> dict[str, object]:
 
     `blockOwnerDeletion` is false: true would need a permission on the owner's finalizers.
     """
+    return _reference(row.api_version, row.kind, row.name, uid=row.uid)
+
+
+def _reference(api_version: str, kind: str, name: str, *, uid: str) -> dict[str, object]:
     return {
-        "apiVersion": row.api_version,
-        "kind": row.kind,
-        "name": row.name,
-        "uid": row.uid,
+        "apiVersion": api_version,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
         "controller": True,
         "blockOwnerDeletion": False,
     }

@@ -152,6 +152,7 @@ CATALOG: tuple[ReportKind, ...] = (
         purpose="Known vulnerabilities of the cluster's own components.",
         columns=_VULNERABILITY_COLUMNS,
         scope="Cluster",
+        produced=True,
     ),
     ReportKind(
         kind="ConfigAuditReport",

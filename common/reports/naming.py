@@ -86,6 +86,17 @@ def cluster_sbom_name(registry: str, repository: str, tag: str) -> str:
     return hash_string(f"{registry}/{repository.removeprefix('library/')}:{tag}")
 
 
+# The cluster's own software as an image that no registry has.
+KBOM_REGISTRY, KBOM_REPOSITORY = "k8s.io", "kubernetes"
+# The container of the scan that trivy-operator makes of the cluster's own bill of materials.
+KBOM_CONTAINER = "k8s-cluster"
+
+
+def kbom_vulnerability_name(sbom: str) -> str:
+    """Return the name of the ClusterVulnerabilityReport about the ClusterSbomReport `sbom`."""
+    return container_report_name("ClusterSbomReport", sbom, KBOM_CONTAINER)
+
+
 def image_sbom_name(reference: str) -> str:
     """Return the name of the ClusterSbomReport about an image; empty: `reference` names none.
 

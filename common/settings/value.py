@@ -56,11 +56,13 @@ class ClusterReports:
 
     sboms: bool  # one per image name that runs
     sbom_ttl: str  # Go duration for their annotation; empty: no annotation
+    kbom: bool  # one of the cluster's own software, and its vulnerabilities
+    lacking: str = ""  # what the settings ask for and the scope does not allow, in a sentence
 
     @property
     def any(self) -> bool:
         """Whether there are any, so that their kinds must be followed."""
-        return self.sboms
+        return self.sboms or self.kbom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -262,7 +262,7 @@ class ImageTable:
         payload = {"workload": str(workload), "keep": [str(key) for key in keep]}
         return int(self._scripts.run("release", payload, repeatable=True))
 
-    def await_settled(self, successor: WorkloadKey, waiter: WorkloadKey) -> SettledRow | None:
+    def await_settled(self, successor: RowKey, waiter: RowKey) -> SettledRow | None:
         """Return what `successor` settled if it converged; else wake `waiter` when its run ends."""
         payload = {"successor": str(successor), "waiter": str(waiter)}
         row = self._scripts.run("await", payload, repeatable=True)

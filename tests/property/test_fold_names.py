@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.model.clusterrow import SbomRow
+from common.model.clusterrow import ClusterRow, SbomRow
 from common.model.key import ClusterKey, cluster_sbom_key
 from common.model.workload import Running, WorkloadRow
 from common.reports.naming import image_sbom_name
@@ -20,7 +20,7 @@ from watcher.stream.change import Change
 ON = {"OPERATOR_CLUSTER_SBOM_CACHE_ENABLED": "true"}
 
 
-def _told(cluster: Cluster) -> dict[ClusterKey, SbomRow]:
+def _told(cluster: Cluster) -> dict[ClusterKey, ClusterRow]:
     """Return what the workloads' rows say, by going through all of them."""
     found: dict[str, set[tuple[str, Running]]] = defaultdict(set)
     for key in cluster.prints:
@@ -40,7 +40,7 @@ def _told(cluster: Cluster) -> dict[ClusterKey, SbomRow]:
     }
 
 
-def _kept(cluster: Cluster) -> dict[ClusterKey, SbomRow | None]:
+def _kept(cluster: Cluster) -> dict[ClusterKey, ClusterRow | None]:
     keys = [key for key in cluster.prints if isinstance(key, ClusterKey)]
     return {key: cluster.row(key) for key in keys}
 

@@ -9,7 +9,7 @@ import pytest
 
 import worker
 from common.queue.contract import Lane
-from common.reports.naming import image_sbom_name
+from common.reports.naming import cluster_sbom_name, image_sbom_name
 from common.settings.parse import parse
 from common.settings.table import ROWS
 from tests import builders as b
@@ -21,6 +21,7 @@ from watcher.stream.change import Change
 from watcher.sweeper import Ports, Sweep
 
 KIND = "VulnerabilityReport"
+KBOM = cluster_sbom_name("k8s.io", "kubernetes", "1.36.3")
 
 
 def _changes() -> list[Change]:
@@ -40,7 +41,7 @@ def _changes() -> list[Change]:
 
 
 def _folded(environ: Mapping[str, str]) -> Cluster:
-    cluster = empty(**environ)
+    cluster = empty("v1.36.3", **environ)
     cluster.load(_changes())
     cluster.settle()
     return cluster
@@ -79,6 +80,21 @@ def test_a_setting_that_rows_tell_brings_back_what_it_concerns_and_nothing_else(
     assert {add.lane for add in tables.waiting.values()} == {Lane.BULK}
 
 
+@pytest.mark.parametrize(
+    "name", ["SLUICE_KBOM_ENABLED", "SLUICE_PLATFORM", "OPERATOR_TARGET_NAMESPACES"]
+)
+def test_what_takes_the_clusters_own_reports_away_has_them_deleted(name: str) -> None:
+    """Where nodes are not read, or only namespaces are, they could not be kept true."""
+    value = {"SLUICE_KBOM_ENABLED": "false"}.get(name, "linux-amd64")
+    tables, before = FakeTables(), _folded({})
+    before.apply([b.upsert(b.node("n1"))])
+    _swept(tables, before, {})
+    tables.work()
+    _swept(tables, _folded({name: value}), {name: value})
+    gone = {key.shown for key, add in tables.waiting.items() if add.cause == "gone"}
+    assert f"ClusterSbomReport/{KBOM}" in gone
+
+
 @pytest.mark.parametrize("name", ["TRIVY_SEVERITY", "OPERATOR_SBOM_GENERATION_ENABLED"])
 def test_a_setting_that_workers_read_brings_everything_back(name: str) -> None:
     """Every workload has, or may have, a report of each kind: the watcher cannot tell which."""
@@ -93,7 +109,10 @@ def test_a_setting_that_workers_read_brings_everything_back(name: str) -> None:
 
 def test_no_setting_that_rows_tell_is_untested_or_in_the_epoch_too() -> None:
     """In the epoch it would bring back everything."""
-    assert {row.name for row in ROWS if row.shapes_rows and row.honoured} == set(CONCERNED)
+    assert {row.name for row in ROWS if row.shapes_rows and row.honoured} == {
+        *CONCERNED,
+        "SLUICE_KBOM_ENABLED",
+    }
     assert not [row.name for row in ROWS if row.shapes_rows and row.shapes_reports]
 
 

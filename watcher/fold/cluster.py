@@ -89,9 +89,7 @@ class Cluster:
 
         Nobody owns them, so no garbage collector takes them away.
         """
-        return self._tables.cluster_reports(
-            takes_over=self._options.cluster_sboms, but=self._prints
-        )
+        return self._tables.cluster_reports(but=self._prints)
 
     def report(self, shown: str) -> ReportFact | None:
         """Return the report `Kind/namespace/name`, or None."""
@@ -137,7 +135,8 @@ class Cluster:
         return self._cluster_row(key)
 
     def _cluster_row(self, key: ClusterKey) -> ClusterRow | None:
-        return self._names.row(cluster_sbom_of(key))
+        name, kbom = cluster_sbom_of(key), self._tables.kbom
+        return kbom.row() if name and name == kbom.name else self._names.row(name)
 
     def _workload_row(self, key: WorkloadKey) -> WorkloadRow | None:
         workloads = self._tables.workloads
@@ -168,10 +167,13 @@ class Cluster:
             facts.append(fact)
             if self._options.cluster_sboms:
                 touched |= self._names.put(key, row)
-        return [*facts, *self._rebuild_names(touched)]
+        if self._tables.kbom_touched:
+            self._tables.kbom_touched = False
+            touched.add(self._tables.kbom.name)
+        return [*facts, *self._rebuild_names(touched - {""})]
 
     def _rebuild_names(self, names: Iterable[str]) -> Iterator[FoldFact]:
-        """Build the rows of image names; return what differs."""
+        """Build the rows of image names, and of the cluster's own; return what differs."""
         for name in sorted(names):
             key = cluster_sbom_key(name)
             fact = self._compare(key, self._cluster_row(key), spread=True)

@@ -25,7 +25,7 @@ labels:
 {{- if .Values.rbac.clusterWide }}
 # About the cluster as a whole; who may work in namespaces alone writes none.
 - apiGroups: [aquasecurity.github.io]
-  resources: [clustersbomreports]
+  resources: [clustersbomreports, clustervulnerabilityreports]
   verbs: [list, watch]
 {{- end }}
 {{- end -}}
@@ -36,7 +36,7 @@ labels:
   verbs: [get, create, update, patch, delete]
 {{- if .Values.rbac.clusterWide }}
 - apiGroups: [aquasecurity.github.io]
-  resources: [clustersbomreports]
+  resources: [clustersbomreports, clustervulnerabilityreports]
   verbs: [get, create, update, patch, delete]
 {{- end }}
 # Failures are told on the workload; the same failure again raises a count.
