@@ -31,7 +31,7 @@ from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable, Generation, generation_digest
+from common.state.epoch import EpochTable, Generation, Published, generation_digest
 from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
@@ -97,6 +97,21 @@ def recent(
         return kept[1]
 
     return get
+
+
+def published(read: Callable[[], Published]) -> Callable[[], Published]:
+    """Return `read` with its last answer kept, once there is one.
+
+    The first rows come right behind the first epoch: who still believes that there is none would
+    settle them under 0, and the next sweep would run them once more.
+    """
+
+    def known() -> Published | None:
+        found = read()
+        return found if found.number else None
+
+    get = recent(known)
+    return lambda: get() or Published(0, "")
 
 
 def scan_options(settings: Settings) -> ScanOptions:
@@ -172,7 +187,7 @@ class Parts:
     def generation(self) -> Generation:
         """Return the generation that this worker belongs to."""
         digest = generation_digest(self.settings.projection_digest(), VERSION)
-        return Generation(recent(EpochTable(*self.store).published), digest)
+        return Generation(published(EpochTable(*self.store).published), digest)
 
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""

@@ -144,7 +144,8 @@ def test_nothing_is_written_that_is_true(alive: Living) -> None:
     alive.product.restart()
     alive.product.await_sweep(sweeps, timeout_s=60)
     at_rest(alive)
-    assert alive.product.work() == work
+    told_ = [(fact.kind, fact.data) for fact in alive.facts(0) if fact.key.startswith("cluster/")]
+    assert alive.product.work() == work, told_
     assert versions(alive) == before
 
 

@@ -25,7 +25,7 @@ def _told(cluster: Cluster) -> dict[ClusterKey, ClusterRow]:
     found: dict[str, set[tuple[str, Running]]] = defaultdict(set)
     for key in cluster.prints:
         row = cluster.row(key)
-        if not isinstance(row, WorkloadRow) or row.skip or not row.current:
+        if not isinstance(row, WorkloadRow):
             continue
         for container in row.containers:
             for running in container.running:

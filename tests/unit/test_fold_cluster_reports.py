@@ -76,6 +76,22 @@ def test_the_row_goes_with_the_last_that_runs() -> None:
     assert cluster.row(KEY) is None
 
 
+def test_a_workload_that_is_not_scanned_tells_nothing_and_an_old_revision_does() -> None:
+    """What a rollout still runs has its reports, and so its entry."""
+    skipped = folded(_pod(), OPERATOR_TARGET_WORKLOADS="job", **ON)
+    assert KEY not in skipped.prints
+    template = (b.controlled_by("Deployment", "web"), b.container("app", IMAGE))
+    old = b.replica_set("web-1", b.revision(1), *template)
+    runs = (b.controlled_by("ReplicaSet", "web-1"), b.container("app", IMAGE), b.runs("app", A))
+    rolling = folded(
+        b.upsert(b.deployment("web", b.revision(2)), kind="Deployment"),
+        b.upsert(old, kind="ReplicaSet"),
+        b.upsert(b.pod("p", *runs)),
+        **ON,
+    )
+    assert KEY in rolling.prints
+
+
 @pytest.mark.parametrize(
     "environ", [{}, {**ON, "OPERATOR_TARGET_NAMESPACES": "shop"}], ids=["off", "in namespaces"]
 )

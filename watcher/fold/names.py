@@ -65,9 +65,7 @@ class ImageNames:
 
 
 def _uses(row: WorkloadRow) -> _Uses:
-    """Return what a workload runs; what is not scanned, and an old revision, needs no entry."""
-    if row.skip or not row.current:
-        return frozenset()
+    """Return what a workload runs, an old revision too; of what is not scanned a row tells none."""
     return frozenset(
         (name, container.image, running)
         for container in row.containers
