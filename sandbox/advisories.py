@@ -31,7 +31,7 @@ class OsAdvisory:
 class LibraryAdvisory:
     """A library with a vulnerability in `ranges`."""
 
-    ecosystem: str  # `pip`, `npm`, `go`, `gostd`
+    ecosystem: str  # `pip`, `npm`, `go`, `gostd`, `k8s`
     package: str
     id: str
     ranges: tuple[str, ...]
@@ -183,5 +183,32 @@ ADVISORIES: tuple[Advisory, ...] = (
         id="CVE-2023-39319",
         ranges=("<1.20.8", ">=1.21.0-0, <1.21.1"),
         vendor_id="GO-2023-2043",
+    ),
+    # Of the cluster itself; nobody has fixed the first three.
+    LibraryAdvisory(
+        ecosystem="k8s", package="k8s.io/kubernetes", id="CVE-2020-8554", ranges=(">=1.0.0",)
+    ),
+    LibraryAdvisory(
+        ecosystem="k8s", package="k8s.io/apiserver", id="CVE-2020-8561", ranges=(">=1.0.0",)
+    ),
+    LibraryAdvisory(
+        ecosystem="k8s",
+        package="k8s.io/kubernetes",
+        id="CVE-2021-25740",
+        ranges=(">=1.0.0",),
+        since=2,
+    ),
+    LibraryAdvisory(
+        ecosystem="k8s",
+        package="k8s.io/kubelet",
+        id="CVE-2023-2431",
+        ranges=("<1.24.14", ">=1.25.0, <1.25.9", ">=1.26.0, <1.26.4", ">=1.27.0, <1.27.1"),
+    ),
+    LibraryAdvisory(
+        ecosystem="go",
+        package="github.com/containerd/containerd",
+        id="CVE-2024-40635",
+        ranges=("<1.6.38", ">=1.7.0-beta.0, <1.7.27"),
+        vendor_id="GHSA-265r-hfxg-fhmg",
     ),
 )

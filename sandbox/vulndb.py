@@ -46,6 +46,11 @@ _SOURCES: Final[Mapping[str, tuple[str, str, str]]] = {
     "pip": ("ghsa", "GitHub Security Advisory pip", f"{_GITHUB}pip"),
     "npm": ("ghsa", "GitHub Security Advisory npm", f"{_GITHUB}npm"),
     "go": ("ghsa", "GitHub Security Advisory Go", f"{_GITHUB}go"),
+    "k8s": (
+        "k8s",
+        "Official Kubernetes CVE Feed",
+        "https://kubernetes.io/docs/reference/issues-security/official-cve-feed/index.json",
+    ),
     "gostd": ("govulndb", "The Go Vulnerability Database", "https://pkg.go.dev/vuln/"),
 }
 
@@ -168,7 +173,7 @@ def _advisory(advisory: Advisory) -> dict[str, object]:
             stated = {"FixedVersion": fixed, "Status": _STATUS.get(status), "Severity": severity}
             return {**vendor, **{name: value for name, value in stated.items() if value}}
         case LibraryAdvisory(ranges=ranges):
-            patched = [each.rpartition("<")[2] for each in ranges]
+            patched = [each.rpartition("<")[2] for each in ranges if "<" in each]
             return {**vendor, "VulnerableVersions": list(ranges), "PatchedVersions": patched}
 
 

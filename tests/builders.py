@@ -19,7 +19,7 @@ from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
 from common.model.key import WorkloadKey
 from common.reports import labels as report_names
 from common.reports.stamp import Stamp, StampArtifact, render
-from watcher.stream.catalog import ROWS
+from watcher.stream.catalog import BY_RESOURCE
 from watcher.stream.change import Change, Decoded, Op
 
 Body: TypeAlias = dict[str, Any]
@@ -32,7 +32,7 @@ NAMESPACE = "shop"
 
 _GROUPS = {"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1"}
 _GROUPS |= {"Deployment": "apps/v1", "Job": "batch/v1", "CronJob": "batch/v1"}
-_RESOURCES = {row.kind: row.resource for row in ROWS}
+_RESOURCES = {row.kind: row.resource for row in BY_RESOURCE.values()}
 
 
 def digest(seed: str) -> str:
@@ -80,12 +80,14 @@ def cron_job(name: str, *modifiers: Modifier) -> CronJob:
     return _decoded(_body("CronJob", name, spec=spec), modifiers, CronJob)
 
 
-def node(name: str, architecture: str = "amd64", operating_system: str = "linux") -> Node:
+def node(
+    name: str, architecture: str = "amd64", operating_system: str = "linux", *modifiers: Modifier
+) -> Node:
     """Return a Node that reports its platform."""
     info = {"operatingSystem": operating_system, "architecture": architecture}
     body = _body("Node", name, status={"nodeInfo": info})
     del body["metadata"]["namespace"]
-    return _decoded(body, (), Node)
+    return _decoded(body, modifiers, Node)
 
 
 def report(kind: str, name: str, *modifiers: Modifier) -> PartialObject:
@@ -212,6 +214,11 @@ def runs(container_name: str, image_digest: str, *, image_id: str | None = None)
 def waits(container_name: str, reason: str) -> Modifier:
     """Let a container wait for a reason."""
     return _status({"name": container_name, "state": {"waiting": {"reason": reason}}})
+
+
+def node_info(**told: str) -> Modifier:
+    """Add to what a kubelet reports of its node, by the API's names."""
+    return lambda body: body["status"]["nodeInfo"].update(told)
 
 
 def noise(number: int) -> Modifier:

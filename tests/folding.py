@@ -9,9 +9,12 @@ from watcher.fold.cluster import Cluster
 from watcher.stream.change import Change
 
 
-def empty(**environ: str) -> Cluster:
-    """Return a fold of nothing, with the settings that the environment variables make."""
-    return Cluster(fold_options(parse(environ)))
+def empty(server_version: str = "", **environ: str) -> Cluster:
+    """Return a fold of nothing, with the settings that the environment variables make.
+
+    Without the API server's version nothing is told of the cluster's own software.
+    """
+    return Cluster(fold_options(parse(environ), server_version))
 
 
 def folded(*changes: Change, **environ: str) -> Cluster:
@@ -26,7 +29,7 @@ def only_row(cluster: Cluster) -> WorkloadRow:
     """Return the one row that there is."""
     (found,) = cluster.prints
     row = cluster.row(found)
-    assert row is not None
+    assert isinstance(row, WorkloadRow)
     return row
 
 

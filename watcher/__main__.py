@@ -28,12 +28,11 @@ from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.ledger import Ledger
 from common.state.names import Names
-from watcher.compose import Running, compose, overview_of
+from watcher.compose import Running, compose, overview_of, rows_of
 from watcher.electing import place_of
 from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
-from watcher.stream.catalog import ROWS
 
 _log = structlog.get_logger()
 
@@ -48,13 +47,16 @@ def main() -> int:
 def _watch(stopping: threading.Event) -> int:
     settings = load(os.environ)
     begin_logs(settings.ops, component="watcher", warnings=settings.warnings)
+    if settings.cluster_reports.lacking:
+        _log.info(settings.cluster_reports.lacking)
     if told := told_by_settings(settings.scope, cluster=settings.redis.cluster):
         _log.info("not read from the cluster, but taken from settings", what=told)
     client = client_for(settings.redis, required_address(settings.redis), name="watcher")
     session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
-    cluster = patiently(lambda: _arranged(session, settings), stopping)
-    if cluster is None:
+    arranged = patiently(lambda: _arranged(session, settings), stopping)
+    if arranged is None:
         return DONE
+    cluster, server_version = arranged
     names = Names(cluster)
     running = compose(
         settings,
@@ -62,6 +64,7 @@ def _watch(stopping: threading.Event) -> int:
         (client, names),
         registry=metrics.new_registry(component="watcher", version=VERSION),
         pulse=Pulse(monotonic=time.monotonic, draw=random.random),
+        server_version=server_version,
     )
     address = required_address(settings.redis)
     if not examined(client, names, address, stopping):
@@ -73,17 +76,20 @@ def _watch(stopping: threading.Event) -> int:
     return DONE
 
 
-def _arranged(session: Session, settings: Settings) -> str:
-    """Return the name of the key space once the cluster is fit to be watched.
+def _arranged(session: Session, settings: Settings) -> tuple[str, str]:
+    """Return the name of the key space, and the API server's version where it is needed.
+
+    Returns once the cluster is fit to be watched.
 
     Raises PreconditionError where somebody must arrange something first.
     """
     api = Cluster(session)
     targets = settings.scope.target_namespaces
     check_peers(api.trivy_operators(targets))
-    check_definitions(session, ROWS, namespace=next(iter(targets), None))
+    check_definitions(session, rows_of(settings), namespace=next(iter(targets), None))
     check_lease(api, place_of(settings))
-    return settings.redis.cluster or key_space_of_account(api)
+    version = api.server_version() if settings.cluster_reports.kbom else ""
+    return settings.redis.cluster or key_space_of_account(api), version
 
 
 def _serve(

@@ -44,7 +44,7 @@ from watcher.rounds import RoundPorts, Rounds
 from watcher.shown import OfTheLeader, loading, loop_fault, metrics_page, show_streams, show_watcher
 from watcher.statuspage import PARKED_ROWS
 from watcher.stream.ask import Scope
-from watcher.stream.catalog import ROWS, Row
+from watcher.stream.catalog import CLUSTER_ROWS, ROWS, Row
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
 from watcher.sweeper import Ports
@@ -69,17 +69,21 @@ class Running:
     readyz: Route
 
 
-def compose(
+def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watched comes beside
     settings: Settings,
     session: Session,
     store: tuple[Client, Names],
     *,
     registry: CollectorRegistry,
     pulse: Pulse,
+    server_version: str = "",
 ) -> Running:
-    """Return a watcher that follows the cluster of `session` and keeps its tables in `store`."""
+    """Return a watcher that follows the cluster of `session` and keeps its tables in `store`.
+
+    `server_version` is the API server's; empty: nobody asked, for nothing needs it.
+    """
     redis, names = store
-    cluster = Cluster(fold_options(settings))
+    cluster = Cluster(fold_options(settings, server_version))
     inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
     fleet = Fleet(session, inbox, StreamMetrics(registry))
     watch_metrics = WatchMetrics(registry)
@@ -191,7 +195,7 @@ def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
     )
 
 
-def fold_options(settings: Settings) -> Options:
+def fold_options(settings: Settings, server_version: str = "") -> Options:
     """Return how the settings want the cluster folded."""
     return Options(
         selection=selection(settings.scope),
@@ -201,6 +205,9 @@ def fold_options(settings: Settings) -> Options:
             [*settings.reports.resource_labels, *dict(settings.reports.additional_labels)]
         ),
         only_current_revisions=settings.scope.only_current_revisions,
+        cluster_sboms=settings.cluster_reports.sboms,
+        kbom=settings.cluster_reports.kbom,
+        server_version=server_version,
         platform=settings.scope.platform,
     )
 
@@ -218,11 +225,18 @@ def streams_of(settings: Settings) -> tuple[tuple[Row, Scope], ...]:
         plain = (name for name in settings.scope.exclude_namespaces if is_namespace(name))
         excluded = ",".join(f"metadata.namespace!={name}" for name in plain)
         scopes = (Scope(field_selector=excluded),)
-    # Nodes are read for their platform alone.
-    rows = [row for row in ROWS if not (row.kind == "Node" and settings.scope.platform)]
     return tuple(
-        (row, scope) for row in rows for scope in (scopes if row.namespaced else (Scope(),))
+        (row, scope)
+        for row in rows_of(settings)
+        for scope in (scopes if row.namespaced else (Scope(),))
     )
+
+
+def rows_of(settings: Settings) -> tuple[Row, ...]:
+    """Return every resource that must be followed."""
+    # Nodes are read for their platform alone.
+    rows = (row for row in ROWS if not (row.kind == "Node" and settings.scope.platform))
+    return (*rows, *(CLUSTER_ROWS if settings.cluster_reports.any else ()))
 
 
 def _namespace(row: Row, scope: Scope) -> str:

@@ -16,12 +16,12 @@ from typing import Protocol
 
 import structlog
 
+from common.model.clusterrow import Row
 from common.model.errors import TransientError
-from common.model.key import WorkloadKey
-from common.model.workload import WorkloadRow
+from common.model.key import RowKey
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide.affected import Forget, Living, Want, Wish
-from watcher.fold.bykey import ByKey
+from watcher.fold.byrowkey import ByRowKey
 
 _log = structlog.get_logger()
 
@@ -39,15 +39,15 @@ class Queue(Protocol):
     def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
         """Queue keys and store the rows that come with them."""
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[RowKey], *, fence: int) -> None:
         """Delete rows; queue the keys, so that a worker cleans up."""
 
 
 class Rows(Living, Protocol):
     """Rows as they are now."""
 
-    def row(self, key: WorkloadKey) -> WorkloadRow | None:
-        """Return the row of a workload; None: there is none."""
+    def row(self, key: RowKey) -> Row | None:
+        """Return the row of a key; None: there is none."""
 
 
 class Tally(Protocol):
@@ -89,8 +89,8 @@ class Feed:
         self._rows = rows
         self._tally = tally
         self._fence = fence
-        self._pending: dict[WorkloadKey, Wish] = {}
-        self._sent: ByKey[str] = ByKey()  # fingerprint of the last row sent
+        self._pending: dict[RowKey, Wish] = {}
+        self._sent: ByRowKey[str] = ByRowKey()  # fingerprint of the last row sent
         self._outage = _Outage()
 
     @property
@@ -159,14 +159,14 @@ class Feed:
         lane = wish.lane if isinstance(wish, Want) else Lane.FRESH
         return Add(key=key, lane=lane, row=self._rows.row(key), cause=cause)
 
-    def _lives(self, key: WorkloadKey) -> bool:
+    def _lives(self, key: RowKey) -> bool:
         return key in self._rows.prints
 
-    def _known(self, key: WorkloadKey) -> bool:
+    def _known(self, key: RowKey) -> bool:
         sent = self._sent.get(key)
         return sent is not None and sent == self._rows.prints.get(key)
 
-    def _remember(self, key: WorkloadKey) -> None:
+    def _remember(self, key: RowKey) -> None:
         print_ = self._rows.prints.get(key)
         if print_ is None:
             self._sent.pop(key, None)

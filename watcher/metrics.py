@@ -13,13 +13,13 @@ from common.ops import metrics
 from common.ops.refusals import arranged_first, is_refusal
 from common.queue.contract import AddResult
 from watcher.image_ages import ImageAges
-from watcher.stream.catalog import ROWS
+from watcher.stream.catalog import BY_RESOURCE
 from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
 
 _log = structlog.get_logger()
 
-_RESOURCES = tuple(row.resource for row in ROWS)
+_RESOURCES = tuple(BY_RESOURCE)
 # What a setting can say in place of a resource that only rights in the whole cluster show.
 _INSTEAD = {"nodes": "; or set SLUICE_PLATFORM to what all nodes are, such as linux-amd64"}
 _RESULTS = ("new", "duplicate", "dirty", "promoted", "revived", "repaired")

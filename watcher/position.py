@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from common.model.key import WorkloadKey
+from common.model.key import RowKey
 from common.queue.contract import Add, AddResult
 from watcher.stream.change import Change, Op
 
@@ -80,7 +80,7 @@ class Queue(Protocol):
     def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
         """Queue keys and store the rows that come with them."""
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[RowKey], *, fence: int) -> None:
         """Delete rows; queue the keys, so that a worker cleans up."""
 
 
@@ -113,7 +113,7 @@ class Announced:
         self._announce()
         return self._queue.add(adds, fence=fence)
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int) -> None:
+    def forget(self, keys: Sequence[RowKey], *, fence: int) -> None:
         """Delete rows; queue the keys."""
         self._announce()
         self._queue.forget(keys, fence=fence)

@@ -83,7 +83,7 @@ def show_watcher(metrics: WatchMetrics, watcher: Watcher, cluster: Cluster) -> N
         lambda: float(watcher.ready),
     )
     metrics.show(
-        "sluice_watcher_workloads", "Workloads that have a row.", lambda: len(cluster.prints)
+        "sluice_watcher_workloads", "Workloads that have a row.", lambda: cluster.workloads
     )
     metrics.show("sluice_watcher_reports", "Reports seen.", lambda: len(cluster.reports))
     metrics.show_each(

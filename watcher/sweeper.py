@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from common.model.key import ImageKey, WorkKey, WorkloadKey
-from common.model.workload import WorkloadRow
+from common.model.clusterrow import Row
+from common.model.key import ImageKey, RowKey, WorkKey, has_row
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide import sweep
 from watcher.decide.sweep import Disagreement, Instant, Settlement
@@ -36,10 +36,10 @@ class Queue(Protocol):
     def add(self, adds: Sequence[Add], *, fence: int | None = None) -> AddResult:
         """Queue keys and store the rows that come with them."""
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
+    def forget(self, keys: Sequence[RowKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
         """Delete rows; queue the keys, so that a worker cleans up."""
 
-    def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
+    def store_rows(self, rows: Sequence[Row], *, fence: int) -> None:
         """Store rows without queueing their keys."""
 
     def members(self, keys: Sequence[WorkKey]) -> list[bool]:
@@ -49,17 +49,17 @@ class Queue(Protocol):
 class Rows(Protocol):
     """The table of rows; raises TransientError."""
 
-    def fingerprints(self, keys: Sequence[WorkloadKey]) -> Mapping[WorkloadKey, str]:
+    def fingerprints(self, keys: Sequence[RowKey]) -> Mapping[RowKey, str]:
         """Return the stored fingerprints of the keys that have one."""
 
-    def keys(self) -> Iterator[WorkloadKey]:
+    def every(self) -> Iterator[RowKey]:
         """Yield every key that has a row."""
 
 
 class Settled(Protocol):
     """The table of settled runs; raises TransientError."""
 
-    def get_many(self, keys: Sequence[WorkloadKey]) -> Mapping[WorkloadKey, Settlement]:
+    def get_many(self, keys: Sequence[RowKey]) -> Mapping[RowKey, Settlement]:
         """Return the rows of those keys that have one."""
 
     def all(self) -> Iterator[tuple[WorkKey, Settlement]]:
@@ -69,11 +69,14 @@ class Settled(Protocol):
 class Known(sweep.Known, Protocol):
     """What the folds know, and the rows that they build."""
 
-    def walk(self) -> Iterator[WorkloadKey]:
+    def walk(self) -> Iterator[RowKey]:
         """Yield the key of every row, while changes are folded between two of them."""
 
-    def row(self, key: WorkloadKey) -> WorkloadRow | None:
-        """Return the row of a workload; None: there is none."""
+    def left_over(self) -> Iterator[RowKey]:
+        """Yield the keys of reports that have neither a row nor an owner."""
+
+    def row(self, key: RowKey) -> Row | None:
+        """Return the row of a key; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +132,9 @@ class Sweep:
         """Yield True after each slice: what exists, what Redis has beyond that, and images."""
         ports = self._ports
         yield from self._all_of(ports.known.walk(), self._judge)
-        yield from self._all_of(ports.rows.keys(), self._forget_stored)
+        yield from self._all_of(ports.rows.every(), self._forget_stored)
         yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
+        yield from self._all_of(ports.known.left_over(), self._forget_reports)
         yield from self._all_of(ports.images.table.walk(SLICE_KEYS), self._verify)
 
     def _all_of(
@@ -146,7 +150,7 @@ class Sweep:
             self.held = bool(held)
             yield True
 
-    def _judge(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+    def _judge(self, keys: Sequence[RowKey]) -> Sequence[RowKey]:
         ports, instant = self._ports, self._instant
         stored, settled = ports.rows.fingerprints(keys), ports.settled.get_many(keys)
         verdict = sweep.judge(keys, ports.known, settled=settled, stored=stored, instant=instant)
@@ -160,7 +164,7 @@ class Sweep:
         return held
 
     def _confirmed(
-        self, disagreeing: Sequence[Disagreement], stored: Mapping[WorkloadKey, str]
+        self, disagreeing: Sequence[Disagreement], stored: Mapping[RowKey, str]
     ) -> Sequence[Disagreement]:
         """Judge again what does not wait: its run may have ended between the two reads."""
         keys = [one.key for one in disagreeing]
@@ -190,28 +194,34 @@ class Sweep:
         for one in found:
             self.tally.causes[one.cause] = self.tally.causes.get(one.cause, 0) + 1
 
-    def _store(self, keys: Sequence[WorkloadKey]) -> None:
+    def _store(self, keys: Sequence[RowKey]) -> None:
         rows = [row for key in keys if (row := self._ports.known.row(key)) is not None]
         if rows:
             self._ports.queue.store_rows(rows, fence=self._fence)
             self.tally.stored += len(rows)
 
-    def _forget_stored(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+    def _forget_stored(self, keys: Sequence[RowKey]) -> Sequence[RowKey]:
         """Forget rows without a workload, unless a live change did since their keys were read."""
         gone = sweep.gone(keys, self._ports.known)
         return self._forget(list(self._ports.rows.fingerprints(gone))) if gone else ()
 
-    def _forget_settled(self, keys: Sequence[WorkKey]) -> Sequence[WorkloadKey]:
+    def _forget_settled(self, keys: Sequence[WorkKey]) -> Sequence[RowKey]:
         """Forget what settled and vanished while nobody watched; its clean-up may wait already.
 
         Or have ended between the two reads: then nothing of it is settled any more.
         """
-        gone = sweep.gone([key for key in keys if isinstance(key, WorkloadKey)], self._ports.known)
+        gone = sweep.gone([key for key in keys if has_row(key)], self._ports.known)
         waiting = self._waiting(gone)
         lost = [key for key in gone if key not in waiting]
         return self._forget(list(self._ports.settled.get_many(lost))) if lost else ()
 
-    def _forget(self, gone: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+    def _forget_reports(self, keys: Sequence[RowKey]) -> Sequence[RowKey]:
+        """Have reports deleted that nothing needs and no garbage collector takes away."""
+        gone = list(dict.fromkeys(sweep.gone(keys, self._ports.known)))
+        waiting = self._waiting(gone)
+        return self._forget([key for key in gone if key not in waiting])
+
+    def _forget(self, gone: Sequence[RowKey]) -> Sequence[RowKey]:
         """Forget keys; return those that exceed the allowance, for each queues a clean-up."""
         now, held = gone[: self._allowed], gone[self._allowed :]
         if now:
@@ -232,6 +242,6 @@ class Sweep:
                 self.tally.causes[one.cause] = self.tally.causes.get(one.cause, 0) + 1
         return [one.image for one in held]
 
-    def _waiting(self, keys: Sequence[WorkloadKey]) -> frozenset[WorkloadKey]:
+    def _waiting(self, keys: Sequence[RowKey]) -> frozenset[RowKey]:
         held = self._ports.queue.members(keys) if keys else []
         return frozenset(key for key, is_member in zip(keys, held, strict=True) if is_member)

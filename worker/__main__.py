@@ -35,7 +35,7 @@ from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.trusted import TrustTable
 from worker import matcher
-from worker.compose import Parts, image_reconciler, rematch_reconciler, workload_reconciler
+from worker.compose import Parts, image_reconciler, rematch_reconciler, row_reconciler
 from worker.counted import counted
 from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, Requeue, follow_requests
@@ -119,7 +119,7 @@ def _crews(parts: Parts, counters: WorkerMetrics) -> list[Crew]:
     crews = []
     pools = queue_pools(settings.pipeline.pools)
     if "reconcile" in pools:
-        run = counted(workload_reconciler(parts), counters)
+        run = counted(row_reconciler(parts), counters)
         crews.append(Crew(pool="reconcile", loops=1, reconcile=run))
     if "scan" in pools:
         socket = Path(settings.trivy.scanner_socket)

@@ -17,11 +17,12 @@ from common.kube.session import Api, Session
 from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
 from common.model.image import Inventory
-from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
+from common.model.key import WORKLOAD_KINDS, ClusterKey, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
 from common.model.workload import WorkloadRow
 from common.ops.match_token import TokenFile, token_file
 from common.ops.trivy_program import require_trivy
+from common.queue.contract import Claim, Finished
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
@@ -31,7 +32,7 @@ from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
-from common.state.epoch import EpochTable, Generation, digest_at
+from common.state.epoch import EpochTable, Generation, Published, digest_at
 from common.state.hidden import HiddenTable
 from common.state.images import ImageTable
 from common.state.names import Names
@@ -42,6 +43,7 @@ from common.state.troubles import TroubleTable
 from common.state.trusted import TrustTable
 from worker.budget import BudgetedRegistry, BudgetedScanner
 from worker.deliver import KubeAnnouncer
+from worker.evidence.cluster.match import TwirpClusterMatcher
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import Keyring
 from worker.evidence.image.inventory import SocketScanner
@@ -54,12 +56,16 @@ from worker.guard import (
     Guard,
     GuardedApi,
     GuardedBatchMatcher,
+    GuardedClusterMatcher,
     GuardedMatcher,
     GuardedRegistry,
     GuardedScanner,
 )
 from worker.judge import Judge
 from worker.policies import NoPolicies, Policies
+from worker.subject.cluster.kbom import KbomReporter
+from worker.subject.cluster.reconcile import ClusterReconciler
+from worker.subject.cluster.sbom import SbomReporter
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -95,6 +101,21 @@ def recent(
         return kept[1]
 
     return get
+
+
+def published(read: Callable[[], Published]) -> Callable[[], Published]:
+    """Return `read` with its last answer kept, once there is one.
+
+    The first rows come right behind the first epoch: who still believes that there is none would
+    settle them under 0, and the next sweep would run them once more.
+    """
+
+    def known() -> Published | None:
+        found = read()
+        return found if found.number else None
+
+    get = recent(known)
+    return lambda: get() or Published(0, "")
 
 
 def scan_options(settings: Settings) -> ScanOptions:
@@ -174,7 +195,7 @@ class Parts:
     def generation(self) -> Generation:
         """Return the generation that this worker belongs to."""
         digest = digest_at(self.settings, RedisClock(*self.store))
-        return Generation(recent(EpochTable(*self.store).published), recent(digest))
+        return Generation(published(EpochTable(*self.store).published), recent(digest))
 
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
@@ -232,6 +253,46 @@ def ignore_policies(parts: Parts) -> IgnorePolicies:
         answers=HiddenTable(*parts.store),
         version=trivy.version,
     )
+
+
+def cluster_reconciler(parts: Parts) -> ClusterReconciler:
+    """Build what works on the cluster's own keys."""
+    settings, store = parts.settings, parts.store
+    rows, images, server_url = RowTable(*store), ImageTable(*store), match_server(settings, store)
+    additional = dict(settings.reports.additional_labels)
+    filtering, now_s = Filtering(settings), RedisClock(*store).now_s
+    return ClusterReconciler(
+        rows=rows,
+        settled=SettledTable(*store),
+        claims=WorkQueue(*store),
+        writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
+        sbom=SbomReporter(
+            images=images,
+            options=scan_options(settings).digest(),
+            labels=LabelPolicy(additional=additional, report_ttl=settings.cluster_reports.sbom_ttl),
+        ),
+        kbom=KbomReporter(
+            waiters=images,
+            matcher=GuardedClusterMatcher(
+                matcher=TwirpClusterMatcher(server_url, token=match_token(settings).read),
+                server_url=server_url,
+                guard=parts.guard,
+            ),
+            options=lambda: filtering.at(now_s()),
+            labels=LabelPolicy(additional=additional, report_ttl=settings.reports.ttl),
+        ),
+        epoch=parts.generation.number,
+    )
+
+
+def row_reconciler(parts: Parts) -> Callable[[Claim], Finished]:
+    """Build what works on every key that has a row: the pool `reconcile`."""
+    workloads, cluster = workload_reconciler(parts), cluster_reconciler(parts)
+
+    def reconcile(claim: Claim) -> Finished:
+        return cluster(claim) if isinstance(claim.key, ClusterKey) else workloads(claim)
+
+    return reconcile
 
 
 def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageReconciler:

@@ -7,13 +7,14 @@ decided later, where the key is known (`worker.judge`).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from common.kube.errors import ApiError
 from common.kube.session import Api, Reply
+from common.model.clusterrow import KbomPackage
 from common.model.errors import (
     CircuitOpenError,
     ConflictError,
@@ -29,6 +30,7 @@ from common.model.errors import (
 from common.model.image import Inventory, Layers, Match
 from common.model.refs import ImageDigest, ImageReference
 from common.state.circuits import Passage, Probe, Refusal
+from worker.evidence.cluster.match import ClusterMatch, ClusterMatcher
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.match import BatchMatcher, Matcher
@@ -242,6 +244,20 @@ class GuardedBatchMatcher:
         for fault in faults:
             fault.source = fault.source or source
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedClusterMatcher:
+    """A `ClusterMatcher` under the match server's circuit."""
+
+    matcher: ClusterMatcher
+    server_url: Callable[[], str]
+    guard: Guard
+
+    def match(self, target: str, packages: Iterable[KbomPackage]) -> ClusterMatch:
+        """See `ClusterMatcher.match`."""
+        with self.guard.asking(match_server_of(self.server_url())):
+            return self.matcher.match(target, packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,9 @@ import msgspec
 
 from common.kube.resources import ReportMeta
 from common.model.errors import ConflictError, TooLargeError
-from common.model.workload import WorkloadRow
-from common.reports.assemble import Draft, assemble, metadata_patch
+from common.reports.assemble import AnyDraft, assemble, metadata_patch
 from common.reports.fit import REPORT_LIMIT_BYTES, fit, size_bytes
-from common.reports.labels import OWN_ANNOTATIONS, TRUNCATED_ANNOTATION
+from common.reports.labels import MANAGED_BY, MANAGER, OWN_ANNOTATIONS, TRUNCATED_ANNOTATION
 from common.reports.stamp import CONTENT_HASH_ANNOTATION, STAMP_ANNOTATION, Stamp, parse
 from worker.difference import Create, Keep, Replace, Restamp, Sidestep, Step, Stored, Target, choose
 
@@ -87,7 +86,7 @@ class Writer:
         self._lives = lives
         self._now = now  # RFC 3339, UTC, whole seconds
 
-    def apply(self, draft: Draft, stamp: Stamp, *, mine: Mine, expect_absent: bool) -> Written:
+    def apply(self, draft: AnyDraft, stamp: Stamp, *, mine: Mine, expect_absent: bool) -> Written:
         """Make the report true.
 
         `expect_absent` saves the read before the first write of a new workload. Raises what the
@@ -96,7 +95,7 @@ class Writer:
         """
         existing = None if expect_absent else self._read(draft)
         for _ in range(_TRIES):
-            step = choose(self._stored(existing, draft.row), _target(draft, stamp))
+            step = choose(self._stored(existing, draft), _target(draft, stamp))
             if isinstance(step, Sidestep):
                 draft = draft.sidestep()
                 existing = self._read(draft)
@@ -124,25 +123,48 @@ class Writer:
         _require(mine, shown)
         return self._store.delete(existing)
 
-    def _read(self, draft: Draft) -> ReportMeta | None:
-        return self._store.get(draft.body.kind, draft.row.namespace, draft.name)
+    def uid_of(self, shown: str) -> str:
+        """Return the uid of a stored report; empty: there is none."""
+        kind, namespace, name = shown.split("/")
+        existing = self._store.get(kind, namespace, name)
+        return existing.uid if existing is not None else ""
 
-    def _stored(self, existing: ReportMeta | None, row: WorkloadRow) -> Stored | None:
+    def remove_of_cluster(self, shown: str, *, mine: Mine) -> bool:
+        """Delete `Kind//name`, which no garbage collector does; whether it was there.
+
+        What neither bears our stamp nor says that a scanner manages it is somebody else's.
+        Raises ConflictError as `remove` does.
+        """
+        kind, namespace, name = shown.split("/")
+        existing = self._store.get(kind, namespace, name)
+        if existing is None:
+            return False
+        if parse(existing.annotations) is None and existing.labels.get(MANAGED_BY) != MANAGER:
+            return False
+        _require(mine, shown)
+        return self._store.delete(existing)
+
+    def _read(self, draft: AnyDraft) -> ReportMeta | None:
+        return self._store.get(draft.body.kind, draft.namespace, draft.name)
+
+    def _stored(self, existing: ReportMeta | None, draft: AnyDraft) -> Stored | None:
         if existing is None:
             return None
         owner = existing.owner
         return Stored(
             owner_uid=owner.uid if owner else "",
             owner_lives=owner is not None
-            and owner.uid != row.uid
-            and self._lives(owner.kind, row.namespace, owner.name, owner.uid),
+            and owner.uid != draft.owner_uid
+            and self._lives(owner.kind, draft.namespace, owner.name, owner.uid),
             generation=existing.generation,
             labels=existing.labels,
             annotations=existing.annotations,
             stamp=parse(existing.annotations),
         )
 
-    def _take(self, step: Step, draft: Draft, stamp: Stamp, existing: ReportMeta | None) -> Written:
+    def _take(
+        self, step: Step, draft: AnyDraft, stamp: Stamp, existing: ReportMeta | None
+    ) -> Written:
         """Perform one step; the body is sent only where the step says so."""
         match step:
             case Keep(why=why):
@@ -161,7 +183,7 @@ class Writer:
             case _:
                 assert_never(step)
 
-    def _send(self, draft: Draft, stamp: Stamp, existing: ReportMeta | None) -> Written:
+    def _send(self, draft: AnyDraft, stamp: Stamp, existing: ReportMeta | None) -> Written:
         """Send the body, smaller when it is refused; correct the stamp if the prediction failed."""
         body = fit(draft.body)
         try:
@@ -179,12 +201,12 @@ class Writer:
             truncated=body.truncated,
         )
 
-    def _put(self, draft: Draft, stamp: Stamp, existing: ReportMeta | None) -> ReportMeta:
+    def _put(self, draft: AnyDraft, stamp: Stamp, existing: ReportMeta | None) -> ReportMeta:
         marked = _marked(draft, ",".join(draft.body.truncated))
         wanted = assemble(marked, stamp, now=self._now(), existing=existing)
         return self._store.create(wanted) if existing is None else self._store.replace(wanted)
 
-    def _restamp(self, draft: Draft, stamp: Stamp, existing: ReportMeta) -> None:
+    def _restamp(self, draft: AnyDraft, stamp: Stamp, existing: ReportMeta) -> None:
         """Patch metadata; the mark of what was left out of the stored body stays with it."""
         mark = existing.annotations.get(TRUNCATED_ANNOTATION, "")
         patch = metadata_patch(_marked(draft, mark), stamp, existing=existing)
@@ -197,7 +219,7 @@ def _require(mine: Mine, shown: str) -> None:
         raise ConflictError(f"{shown}: not written, for another run has its key by now")
 
 
-def _marked(draft: Draft, left_out: str) -> Draft:
+def _marked(draft: AnyDraft, left_out: str) -> AnyDraft:
     """Say on the report what was left out of it; empty: nothing was."""
     if not left_out:
         return draft
@@ -209,9 +231,9 @@ def _predicting(stamp: Stamp, generation: int) -> Stamp:
     return msgspec.structs.replace(stamp, generation=generation)
 
 
-def _target(draft: Draft, stamp: Stamp) -> Target:
+def _target(draft: AnyDraft, stamp: Stamp) -> Target:
     return Target(
-        owner_uid=draft.row.uid,
+        owner_uid=draft.owner_uid,
         content_hash=draft.content_hash,
         epoch=stamp.epoch,
         labels=draft.labels,

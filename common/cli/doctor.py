@@ -30,7 +30,7 @@ from common.kube.errors import DeniedError
 from common.kube.lease import LeasePlace, lease_place
 from common.kube.session import Session
 from common.model.errors import SluiceError
-from common.model.finding import Fault, Finding, Good, as_json, line
+from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.ops.exit_status import DONE, FAILED
 from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
@@ -105,7 +105,10 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
                 targets=targets,
                 lease=_lease(settings),
                 nodes=not settings.scope.platform,
+                cluster=settings.cluster_reports.any,
             )
+            if settings.cluster_reports.lacking:
+                yield Notice(topic="cluster reports", said=settings.cluster_reports.lacking)
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
 

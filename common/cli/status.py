@@ -45,6 +45,7 @@ def _numbers(document: Document) -> str:
     lines = [
         ("true reports", shares),
         *([("lacking", f"{number(document)}: {lacking}")] if lacking else []),
+        *_cluster_reports_shown(document),
         ("database", _database_shown(database)),
         ("verified", verified.shown(document["verified"])),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
@@ -53,6 +54,14 @@ def _numbers(document: Document) -> str:
         ("generation", generation.shown(document["generation"])),
     ]
     return f"{columns(lines)}\n\n{_pools(document)}"
+
+
+def _cluster_reports_shown(document: Document) -> list[tuple[str, str]]:
+    """Say how many reports about the cluster are true, where any are wanted."""
+    found = document.get("cluster_reports", {"wanted": 0})
+    if not found["wanted"]:
+        return []
+    return [("of the cluster", f"{found['true']} of {found['wanted']} subjects have true reports")]
 
 
 def _workers_shown(document: Document) -> str:

@@ -1,5 +1,7 @@
 """What a user means by OBJECT: `Kind/namespace/name`, an image, or a key as the ledger writes it.
 
+A ClusterSbomReport has no namespace: `ClusterSbomReport/name`.
+
 A Deployment, or any other controller that owns workloads, means the workloads that are current.
 """
 
@@ -12,7 +14,14 @@ from typing import Protocol, TypeAlias
 
 from common.model.errors import BadReferenceError
 from common.model.image import ImageUse
-from common.model.key import WORKLOAD_KINDS, ImageKey, WorkKey, WorkloadKey, try_key
+from common.model.key import (
+    WORKLOAD_KINDS,
+    ImageKey,
+    WorkKey,
+    WorkloadKey,
+    cluster_sbom_key,
+    try_key,
+)
 from common.model.refs import parse_reference
 from common.model.workload import Fingerprint, WorkloadRow
 
@@ -91,10 +100,17 @@ def read_wish(text: str) -> Wish:
     if key is not None:
         return Exactly(key=key)
     match text.split("/"):
+        case [kind, name] if name and (sbom := _sbom_meant(kind.lower(), name)):
+            return Exactly(key=cluster_sbom_key(sbom))
         case [kind, namespace, name] if namespace and name and _is_kind(kind):
             return Named(kind=kind_of(kind), namespace=namespace, name=name)
         case _:
             return Image(text=text)
+
+
+def _sbom_meant(kind: str, name: str) -> str:
+    """Return the ClusterSbomReport that is meant, by itself or by the report about it."""
+    return name if kind.partition(".")[0].removesuffix("s") == "clustersbomreport" else ""
 
 
 def _is_kind(text: str) -> bool:

@@ -165,14 +165,18 @@ class Pod(Wire, frozen=True):
 
 
 class NodeInfo(Wire, frozen=True):
-    """The platform of a node."""
+    """What a kubelet reports of its node."""
 
     operating_system: str = ""
     architecture: str = ""
+    kernel_version: str = ""
+    os_image: str = msgspec.field(name="osImage", default="")
+    container_runtime_version: str = ""
+    kubelet_version: str = ""
 
 
 class NodeStatus(Wire, frozen=True):
-    """The part of a node's status that names its platform."""
+    """The part of a node's status that names its platform and its programs."""
 
     node_info: NodeInfo = NodeInfo()
 

@@ -151,12 +151,17 @@ class ImageState:
 class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one workload names an image: what a worker needs to pull it. Names only, no secrets."""
 
-    workload: str  # wire form of its key
+    workload: str  # wire form of its key, or of a cluster's one that reports the image
     reference: str  # as the user wrote it
-    namespace: str
+    namespace: str  # empty: not a workload's
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
     # Of the workload's annotations; None: what the settings say.
     skip_files: tuple[str, ...] | None = None
     skip_dirs: tuple[str, ...] | None = None
+
+    @property
+    def pulls(self) -> bool:
+        """Whether a pod could pull it so; reports about the cluster use an image, and cannot."""
+        return bool(self.namespace)

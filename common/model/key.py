@@ -1,15 +1,16 @@
 """Names of work: what to look at, never what happened.
 
 Wire format v1, one line of ASCII: `workload/<Kind>/<namespace>/<name>`,
-`image/<digest>/<os-arch[-variant]>/<options hash>`, `match/<the same three>`, `cluster/<what>`.
-Names only: no uid and no content hash, so that any key can be dropped and derived again. Pure.
+`image/<digest>/<os-arch[-variant]>/<options hash>`, `match/<the same three>`, `cluster/<what>`,
+where <what> may have parts (`sbom/<name>`). Names only: no uid and no content hash, so that any key
+can be dropped and derived again. Pure.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 # The seven kinds that own reports. Deployments never do: their current ReplicaSet does.
 WORKLOAD_KINDS = (
@@ -87,7 +88,7 @@ class MatchKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ClusterKey:
-    """Something that exists once in a cluster."""
+    """Something that exists once in a cluster; `what` may have parts, by slashes."""
 
     what: str
 
@@ -95,12 +96,39 @@ class ClusterKey:
         return f"cluster/{self.what}"
 
     @property
+    def name(self) -> str:
+        """What it is called among its like."""
+        return self.what
+
+    @property
     def shown(self) -> str:
-        """The same as the wire form."""
-        return str(self)
+        """`ClusterSbomReport/name`; of others the same as the wire form."""
+        name = cluster_sbom_of(self)
+        return f"ClusterSbomReport/{name}" if name else str(self)
 
 
 WorkKey: TypeAlias = WorkloadKey | ImageKey | MatchKey | ClusterKey
+# Keys for which the watcher keeps a row: workloads, and the cluster's own subjects.
+RowKey: TypeAlias = WorkloadKey | ClusterKey
+
+_SBOM = "sbom/"
+
+
+def cluster_sbom_key(name: str) -> ClusterKey:
+    """Return the key of the ClusterSbomReport `name` and of what hangs on it."""
+    return ClusterKey(what=_SBOM + name)
+
+
+def cluster_sbom_of(key: WorkKey) -> str:
+    """Return the name of the ClusterSbomReport that the key is about; empty: about none."""
+    if isinstance(key, ClusterKey) and key.what.startswith(_SBOM):
+        return key.what.removeprefix(_SBOM)
+    return ""
+
+
+def has_row(key: WorkKey) -> TypeGuard[RowKey]:
+    """Whether the watcher keeps rows for keys of this form."""
+    return isinstance(key, WorkloadKey) or bool(cluster_sbom_of(key))
 
 
 def parse_key(text: str) -> WorkKey:
@@ -116,8 +144,8 @@ def parse_key(text: str) -> WorkKey:
         ):
             image = ImageKey(digest=digest, platform=platform, options=options)
             return image if what == "image" else match_key(image)
-        case ["cluster", what] if what:
-            return ClusterKey(what=what)
+        case ["cluster", *parts] if parts and all(parts):
+            return ClusterKey(what="/".join(parts))
         case _:
             raise ValueError(f"not a work key: {text[:256]!r}")
 

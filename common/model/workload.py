@@ -79,8 +79,8 @@ class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
         return any(container.running for container in self.containers)
 
 
-def encode_row(row: WorkloadRow) -> bytes:
-    """Return the row as JSON."""
+def encode_row(row: msgspec.Struct) -> bytes:
+    """Return a row, of a workload or of the cluster, as JSON."""
     return msgspec.json.encode(row)
 
 
@@ -95,11 +95,11 @@ def decode_row(data: bytes) -> WorkloadRow:
     return _decoder.decode(data)
 
 
-def fingerprint(row: WorkloadRow) -> Fingerprint:
-    """Hash everything in the row that matters to its reports.
+def fingerprint(row: msgspec.Struct) -> Fingerprint:
+    """Hash everything in a row that matters to its reports.
 
     All of it does but the hint `stored`: what does not matter must not enter the row.
     """
     fields = msgspec.to_builtins(row)
-    del fields["stored"]
+    fields.pop("stored", None)
     return Fingerprint(content_hash(fields))

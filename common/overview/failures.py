@@ -45,7 +45,9 @@ def failures(
 
 def _uses(entry: Entry, images: Uses) -> list[ImageUse]:
     image = image_of(entry.key)
-    return images.uses(image) if image is not None else []
+    if image is None:
+        return []
+    return [use for use in images.uses(image) if use.pulls]
 
 
 def _failure(entry: Entry, uses: Sequence[ImageUse], now_s: float) -> dict[str, Any]:

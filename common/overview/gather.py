@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.model.facts import Fact
-from common.model.key import WorkKey
+from common.model.key import ClusterKey, WorkKey
 from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
@@ -69,6 +69,7 @@ def _numbers(
             "true": measured.true,
             "share": round(measured.share, 4),
         },
+        "cluster_reports": _of_cluster(tables),
         "lacking": grouped(measured.lacking),
         "failing": measured.failing,
         "queue": _queue(tables),
@@ -98,6 +99,21 @@ def _measure(tables: Tables) -> Coverage:
         waits = tables.standings.waiters(list(dict.fromkeys([*stands, *found.lacking])))
         found = found.explained(waits)
     return _looked_again(found, tables, epoch=epoch)
+
+
+def _of_cluster(tables: Tables) -> dict[str, int]:
+    """Return how many subjects of the cluster should have reports, and how many have true ones.
+
+    What fails of them stands among the failures.
+    """
+    keys = [key for key in tables.rows.every() if isinstance(key, ClusterKey)]
+    wanted, settled = tables.rows.fingerprints(keys), tables.settled.get_many(keys)
+    true = sum(
+        settled[key].outcome == "Converged" and settled[key].fingerprint == print_
+        for key, print_ in wanted.items()
+        if key in settled
+    )
+    return {"wanted": len(wanted), "true": true}
 
 
 def _looked_again(found: Coverage, tables: Tables, *, epoch: int) -> Coverage:

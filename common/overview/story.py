@@ -205,7 +205,8 @@ def _written(data: Data) -> str:
         "deleted": "deleted",
     }.get(str(data.get("how")), str(data.get("how")))
     size = f" ({data['bytes']} bytes)" if data.get("bytes") else ""
-    return f"{data.get('report', 'A report')} {how}{size}."
+    report = str(data.get("report", "A report")).replace("//", "/")  # a cluster's has no namespace
+    return f"{report} {how}{size}."
 
 
 def _refused(data: Data) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from common.model.clusterrow import Row
 from common.model.errors import SluiceError
 from common.model.facts import Fact
 from common.model.image import Failure, Inventory, Match
 from common.model.key import WorkKey
-from common.model.workload import WorkloadRow
 
 # Bulk gets at least every eighth claim, so that neither lane starves the other.
 BULK_EVERY = 8
@@ -53,7 +53,7 @@ class Add:
     key: WorkKey
     lane: Lane = Lane.FRESH
     delay_s: float = 0.0
-    row: WorkloadRow | None = None  # None: the table keeps what it has
+    row: Row | None = None  # None: the table keeps what it has
     cause: str = ""
 
 

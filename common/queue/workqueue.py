@@ -11,10 +11,11 @@ from typing import TypeVar
 
 import msgspec
 
+from common.model.clusterrow import Row
 from common.model.errors import StaleFenceError
 from common.model.facts import Fact
-from common.model.key import WorkKey, WorkloadKey
-from common.model.workload import WorkloadRow, encode_row, fingerprint
+from common.model.key import RowKey, WorkKey
+from common.model.workload import encode_row, fingerprint
 from common.queue.contract import (
     BULK_EVERY,
     CRASH_PROBE_S,
@@ -76,13 +77,13 @@ class WorkQueue(Desk):
             result += self._add(part, rows=rows, fence=fence)
         return result
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
-        """Delete the rows of workloads that are gone; queue them, so that a worker cleans up."""
+    def forget(self, keys: Sequence[RowKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
+        """Delete the rows of what is gone; queue them, so that a worker cleans up."""
         for part in chunked(keys, _CHUNK):
             adds = [Add(key=key, lane=lane, cause="gone") for key in part]
             self._add(adds, gone=part, fence=fence)
 
-    def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
+    def store_rows(self, rows: Sequence[Row], *, fence: int) -> None:
         """Store rows without queueing their keys."""
         for part in chunked(rows, _CHUNK):
             self._add((), rows=part, fence=fence)
@@ -91,8 +92,8 @@ class WorkQueue(Desk):
         self,
         adds: Sequence[Add],
         *,
-        rows: Sequence[WorkloadRow] = (),
-        gone: Sequence[WorkloadKey] = (),
+        rows: Sequence[Row] = (),
+        gone: Sequence[RowKey] = (),
         fence: int | None,
     ) -> AddResult:
         payload = {

@@ -16,6 +16,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 VULNERABILITY_REPORT = "VulnerabilityReport"
 EXPOSED_SECRET_REPORT = "ExposedSecretReport"  # noqa: S105 # a report kind, not a password
 SBOM_REPORT = "SbomReport"
+CLUSTER_SBOM_REPORT = "ClusterSbomReport"
+CLUSTER_VULNERABILITY_REPORT = "ClusterVulnerabilityReport"
 
 Scope: TypeAlias = Literal["Namespaced", "Cluster"]
 
@@ -136,19 +138,21 @@ CATALOG: tuple[ReportKind, ...] = (
         scope="Cluster",
     ),
     ReportKind(
-        kind="ClusterSbomReport",
+        kind=CLUSTER_SBOM_REPORT,
         short_names=("clustersbom",),
         purpose="The software bill of materials of one image, or of the cluster itself.",
         columns=_BOM_COLUMNS,
         scope="Cluster",
         keeps_unknown=False,
+        produced=True,
     ),
     ReportKind(
-        kind="ClusterVulnerabilityReport",
+        kind=CLUSTER_VULNERABILITY_REPORT,
         short_names=("clustervuln",),
         purpose="Known vulnerabilities of the cluster's own components.",
         columns=_VULNERABILITY_COLUMNS,
         scope="Cluster",
+        produced=True,
     ),
     ReportKind(
         kind="ConfigAuditReport",
@@ -196,4 +200,6 @@ CATALOG: tuple[ReportKind, ...] = (
 )
 
 BY_KIND = {row.kind: row for row in CATALOG}
-PRODUCED_KINDS = tuple(row.kind for row in CATALOG if row.produced)
+# Written in the workloads' namespaces, and for the cluster as a whole.
+PRODUCED_KINDS = tuple(row.kind for row in CATALOG if row.produced and row.scope == "Namespaced")
+CLUSTER_KINDS = tuple(row.kind for row in CATALOG if row.produced and row.scope == "Cluster")

@@ -15,7 +15,13 @@ from typing import TypeAlias
 
 from common.model.canonical import canonical_json
 from common.reports.body import ReportBody
-from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
+from common.reports.catalog import (
+    CLUSTER_SBOM_REPORT,
+    CLUSTER_VULNERABILITY_REPORT,
+    EXPOSED_SECRET_REPORT,
+    SBOM_REPORT,
+    VULNERABILITY_REPORT,
+)
 
 # etcd refuses requests over 1.5 MiB (--max-request-bytes, 1572864); the object is stored with its
 # metadata and managedFields, for which 128 KiB are kept: labels and annotations of ours are below
@@ -127,26 +133,30 @@ def _plain_bom(names: Iterable[str]) -> Callable[[_Report], _Report]:
 
 _FINDINGS = "vulnerabilities"
 _SECRETS = "secrets"
+_FINDING_STEPS: tuple[_Step, ...] = (
+    ("text", _each(_FINDINGS, _plain_finding)),
+    ("UNKNOWN", _less(_FINDINGS, "UNKNOWN")),
+    ("LOW", _less(_FINDINGS, "LOW")),
+    ("MEDIUM", _less(_FINDINGS, "MEDIUM")),
+    ("HIGH", _less(_FINDINGS, "HIGH")),
+    ("details", _empty(_FINDINGS)),
+)
+_BOM_STEPS: tuple[_Step, ...] = (
+    ("properties", _plain_bom(("properties",))),
+    ("text", _plain_bom(("hashes", "licenses", "supplier"))),
+    ("dependencies", _in_bom(_empty("dependencies"))),
+    ("details", _in_bom(_empty("components"))),
+)
 _STEPS: dict[str, tuple[_Step, ...]] = {
-    VULNERABILITY_REPORT: (
-        ("text", _each(_FINDINGS, _plain_finding)),
-        ("UNKNOWN", _less(_FINDINGS, "UNKNOWN")),
-        ("LOW", _less(_FINDINGS, "LOW")),
-        ("MEDIUM", _less(_FINDINGS, "MEDIUM")),
-        ("HIGH", _less(_FINDINGS, "HIGH")),
-        ("details", _empty(_FINDINGS)),
-    ),
+    CLUSTER_SBOM_REPORT: _BOM_STEPS,
+    CLUSTER_VULNERABILITY_REPORT: _FINDING_STEPS,
+    VULNERABILITY_REPORT: _FINDING_STEPS,
+    SBOM_REPORT: _BOM_STEPS,
     EXPOSED_SECRET_REPORT: (
         ("text", _each(_SECRETS, _plain_secret)),
         ("LOW", _less(_SECRETS, "LOW")),
         ("MEDIUM", _less(_SECRETS, "MEDIUM")),
         ("HIGH", _less(_SECRETS, "HIGH")),
         ("details", _empty(_SECRETS)),
-    ),
-    SBOM_REPORT: (
-        ("properties", _plain_bom(("properties",))),
-        ("text", _plain_bom(("hashes", "licenses", "supplier"))),
-        ("dependencies", _in_bom(_empty("dependencies"))),
-        ("details", _in_bom(_empty("components"))),
     ),
 }

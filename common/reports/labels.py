@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from common.model.canonical import content_hash
 from common.model.workload import WorkloadRow
 from common.reports.body import ReportBody
-from common.reports.catalog import VULNERABILITY_REPORT
-from common.reports.naming import hash_string, is_label_value
+from common.reports.catalog import CLUSTER_SBOM_REPORT, VULNERABILITY_REPORT
+from common.reports.naming import KBOM_CONTAINER, hash_string, is_label_value
 from common.reports.stamp import CONTENT_HASH_ANNOTATION, STAMP_ANNOTATION
 
 RESOURCE_KIND = "trivy-operator.resource.kind"
@@ -20,6 +20,9 @@ RESOURCE_NAME = "trivy-operator.resource.name"  # a label, or an annotation when
 RESOURCE_NAME_HASH = "trivy-operator.resource.name-hash"
 CONTAINER_NAME = "trivy-operator.container.name"
 SPEC_HASH = "resource-spec-hash"
+SBOM_TYPE = "trivy-operator.aquasecurity.github.io/sbom-type"
+KBOM = "kbom"  # its one value: the bill of materials of the cluster itself
+IMAGE_ID = "resource-image-id"  # of a ClusterSbomReport: its own name
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "trivy-operator"  # ours too: dashboards and scripts select reports by it
 
@@ -47,6 +50,8 @@ OWN_LABELS = frozenset(
         RESOURCE_NAME_HASH,
         CONTAINER_NAME,
         SPEC_HASH,
+        SBOM_TYPE,
+        IMAGE_ID,
         MANAGED_BY,
     }
 )
@@ -93,6 +98,40 @@ def report_labels(
         **last,
         **owner_labels(row),
     }
+
+
+def cluster_sbom_labels(name: str, *, additional: Mapping[str, str]) -> dict[str, str]:
+    """Return all labels of the ClusterSbomReport `name`; it has no owner to be named by."""
+    return {MANAGED_BY: MANAGER, **additional, IMAGE_ID: name}
+
+
+def kbom_labels(name: str) -> dict[str, str]:
+    """Return all labels of the ClusterSbomReport of the cluster itself."""
+    return cluster_sbom_labels(name, additional={SBOM_TYPE: KBOM})
+
+
+def kbom_vulnerability_labels(
+    name: str, *, spec: str, additional: Mapping[str, str]
+) -> dict[str, str]:
+    """Return all labels of the ClusterVulnerabilityReport about the ClusterSbomReport `name`.
+
+    `spec` hashes what it is about; a valid label value, opaque to readers.
+    """
+    return {
+        CONTAINER_NAME: KBOM_CONTAINER,
+        MANAGED_BY: MANAGER,
+        SPEC_HASH: spec,
+        **additional,
+        **naming_labels(CLUSTER_SBOM_REPORT, "", name),
+    }
+
+
+def cluster_annotations(body: ReportBody, *, report_ttl: str) -> dict[str, str]:
+    """Return the annotations of a cluster's report, but the stamp's; empty `report_ttl`: none."""
+    annotations = {TTL_ANNOTATION: report_ttl} if report_ttl else {}
+    if body.truncated:
+        annotations[TRUNCATED_ANNOTATION] = ",".join(body.truncated)
+    return annotations
 
 
 def report_annotations(body: ReportBody, row: WorkloadRow, *, report_ttl: str) -> dict[str, str]:

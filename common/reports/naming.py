@@ -12,6 +12,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from common.model.errors import BadReferenceError
+from common.model.refs import parse_reference
+
 _FNV_OFFSET = 0x811C9DC5  # FNV-1a, 32 bit
 _FNV_PRIME = 0x01000193
 _SAFE_DIGITS = str.maketrans("0123456789", "456789bcdf")  # k8s.io/apimachinery SafeEncodeString
@@ -81,6 +84,31 @@ def infra_report_name(kind: str, name: str) -> str:
 def cluster_sbom_name(registry: str, repository: str, tag: str) -> str:
     """Return the name of the ClusterSbomReport of an image: always a hash."""
     return hash_string(f"{registry}/{repository.removeprefix('library/')}:{tag}")
+
+
+# The cluster's own software as an image that no registry has.
+KBOM_REGISTRY, KBOM_REPOSITORY = "k8s.io", "kubernetes"
+# The container of the scan that trivy-operator makes of the cluster's own bill of materials.
+KBOM_CONTAINER = "k8s-cluster"
+
+
+def kbom_vulnerability_name(sbom: str) -> str:
+    """Return the name of the ClusterVulnerabilityReport about the ClusterSbomReport `sbom`."""
+    return container_report_name("ClusterSbomReport", sbom, KBOM_CONTAINER)
+
+
+def image_sbom_name(reference: str) -> str:
+    """Return the name of the ClusterSbomReport about an image; empty: `reference` names none.
+
+    A digest stands in the tag's place, as where trivy-operator looks an entry up. It stores one
+    under what is left of the tag: there it never finds it, and there all images of a repository
+    that are named by digest alone meet.
+    """
+    try:
+        parsed = parse_reference(reference)
+    except BadReferenceError:
+        return ""
+    return cluster_sbom_name(parsed.registry, parsed.repository, parsed.digest or parsed.tag)
 
 
 def collision_name(kind: str, owner_uid: str, container: str) -> str:

@@ -118,6 +118,16 @@ DATA_DIR = Setting(
     meaning="Where databases, layer caches, sockets and the embedded Valkey live; "
     "empty: `sluice` in `XDG_STATE_HOME`, else in `~/.local/state`, else in `/var/lib`.",
 )
+KBOM = Setting(
+    name="SLUICE_KBOM_ENABLED",
+    format=formats.FLAG,
+    default="true",
+    group="Scanners",
+    meaning="Whether the cluster's own software (control plane, add-ons, nodes) has a "
+    "ClusterSbomReport and a ClusterVulnerabilityReport, as trivy-operator always writes them. "
+    "Needs SbomReports, VulnerabilityReports, and all namespaces and nodes in scope.",
+    shapes_rows=True,
+)
 PLATFORM = Setting(
     name="SLUICE_PLATFORM",
     format=formats.PLATFORM,

@@ -18,6 +18,7 @@ from common.settings import images, ours, upstream
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, PREFIX, ROWS
 from common.settings.value import (
+    ClusterReports,
     CredentialSettings,
     Filters,
     KubeSettings,
@@ -93,6 +94,7 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
             sbom=reading.get(upstream.SBOM),
         ),
         reports=_reports(reading),
+        cluster_reports=_cluster_reports(reading),
         trivy=_trivy(reading, data_dir),
         registries=Registries(
             registry_mirrors=reading.get(images.REGISTRY_MIRRORS),
@@ -155,6 +157,36 @@ def _reports(reading: _Reading) -> ReportSettings:
         resource_labels=reading.get(ours.RESOURCE_LABELS),
         additional_labels=reading.get(ours.ADDITIONAL_LABELS),
         ttl="" if ttl_s is None else go_duration(ttl_s),
+    )
+
+
+def _cluster_reports(reading: _Reading) -> ClusterReports:
+    """Return what may be written; Roles in namespaces give no right to anything of the cluster.
+
+    What is on by default is left out without a warning: `lacking` tells of it.
+    """
+    sboms, ttl_s = reading.get(upstream.CLUSTER_SBOM_CACHE), reading.get(upstream.CACHE_REPORT_TTL)
+    confined = bool(reading.get(upstream.TARGET_NAMESPACES))
+    why = f"{upstream.TARGET_NAMESPACES.name} narrows the scope to namespaces" if confined else ""
+    if sboms and (confined or not reading.get(upstream.SBOM)):
+        reading.warnings.append(
+            f"{upstream.CLUSTER_SBOM_CACHE.name} has no effect, for "
+            f"{why or f'{upstream.SBOM.name} is false'}: no ClusterSbomReports are written"
+        )
+    if not why and reading.get(ours.PLATFORM):
+        why = f"{ours.PLATFORM.name} is set, so that nodes are not read"
+    kbom = (
+        reading.get(ours.KBOM)
+        and reading.get(upstream.SBOM)
+        and reading.get(upstream.VULNERABILITY)
+    )
+    return ClusterReports(
+        sboms=sboms and not confined and reading.get(upstream.SBOM),
+        sbom_ttl="" if ttl_s is None else go_duration(ttl_s),
+        kbom=kbom and not why,
+        lacking=f"no report about the cluster's own software is written, for {why}"
+        if kbom and why
+        else "",
     )
 
 

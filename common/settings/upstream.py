@@ -74,6 +74,26 @@ SBOM = Setting(
     upstream=True,
     shapes_reports=True,
 )
+CLUSTER_SBOM_CACHE = Setting(
+    name="OPERATOR_CLUSTER_SBOM_CACHE_ENABLED",
+    format=formats.FLAG,
+    default="false",
+    group="Scanners",
+    meaning="Whether a ClusterSbomReport is written for every image name that runs, for readers: "
+    "inventories are shared by digest in any case. Off by default, as in trivy-operator's chart. "
+    "Needs SbomReports, and all namespaces in scope.",
+    upstream=True,
+    shapes_rows=True,
+)
+CACHE_REPORT_TTL = Setting(
+    name="OPERATOR_CACHE_REPORT_TTL",
+    format=formats.OPTIONAL_DURATION,
+    default="120h",
+    group="Reports",
+    meaning="The `report-ttl` annotation on new ClusterSbomReports of images. "
+    "They are kept true while their image runs, and deleted when it does not, whatever their age.",
+    upstream=True,
+)
 SCAN_JOB_TIMEOUT = Setting(
     name="OPERATOR_SCAN_JOB_TIMEOUT",
     format=formats.DURATION,

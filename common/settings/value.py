@@ -53,6 +53,21 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterReports:
+    """Which reports about the whole cluster are written, as far as the scope allows it."""
+
+    sboms: bool  # one per image name that runs
+    sbom_ttl: str  # Go duration for their annotation; empty: no annotation
+    kbom: bool  # one of the cluster's own software, and its vulnerabilities
+    lacking: str = ""  # what the settings ask for and the scope does not allow, in a sentence
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any, so that their kinds must be followed."""
+        return self.sboms or self.kbom
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrivySettings:
     """How Trivy is found, fed and bounded."""
 
@@ -182,6 +197,7 @@ class Settings:
     scope: Scope
     scanners: Scanners
     reports: ReportSettings
+    cluster_reports: ClusterReports
     trivy: TrivySettings
     registries: Registries
     credentials: CredentialSettings

@@ -27,7 +27,7 @@ from common.model.image import (
     Layers,
     Match,
 )
-from common.model.key import ImageKey, WorkloadKey
+from common.model.key import ImageKey, RowKey, WorkloadKey
 from common.state.names import Names
 from common.state.readable import UNREADABLE, key_of, text_of
 from common.state.scripts import Scripts
@@ -123,6 +123,18 @@ class ImageTable:
 
         Raises ValueError when the uses are of several workloads.
         """
+        return self._lookup(uses, quiet=False)
+
+    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+        """Look up images and be woken when they land or change, without asking for any of them.
+
+        For who cannot pull: the workloads that run an image do, and they ask for it.
+        """
+        return self._lookup(uses, quiet=True)
+
+    def _lookup(
+        self, uses: Sequence[tuple[ImageUse, ImageKey]], *, quiet: bool
+    ) -> list[ImageRecord]:
         if not uses:
             return []
         workloads = {use.workload for use, _ in uses}
@@ -132,6 +144,7 @@ class ImageTable:
             "workload": workloads.pop(),
             "keys": [str(key) for _, key in uses],
             "uses": [msgspec.json.encode(use).decode() for use, _ in uses],
+            "quiet": quiet,
         }
         found = self._scripts.run("lookup", payload, repeatable=True)
         records = [unpack_record(*parts) for parts in found]
@@ -244,12 +257,12 @@ class ImageTable:
                 if used:
                     yield _time(at or b"")
 
-    def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
+    def release(self, workload: RowKey, keep: Collection[ImageKey] = ()) -> int:
         """End the workload's uses of all other images; return how many there were."""
         payload = {"workload": str(workload), "keep": [str(key) for key in keep]}
         return int(self._scripts.run("release", payload, repeatable=True))
 
-    def await_settled(self, successor: WorkloadKey, waiter: WorkloadKey) -> SettledRow | None:
+    def await_settled(self, successor: RowKey, waiter: RowKey) -> SettledRow | None:
         """Return what `successor` settled if it converged; else wake `waiter` when its run ends."""
         payload = {"successor": str(successor), "waiter": str(waiter)}
         row = self._scripts.run("await", payload, repeatable=True)

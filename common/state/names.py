@@ -70,8 +70,8 @@ TABLE: tuple[Bound, ...] = (
     Bound(
         name="sluice:<c>:rows, :want",
         owner="watcher, fenced",
-        holds="row and fingerprint of a workload",
-        bound="one per workload; deleted when the workload is gone",
+        holds="row and fingerprint of a workload, and of what has a report of the cluster's",
+        bound="one per workload, image name that runs (if wanted) and cluster; deleted when gone",
     ),
     Bound(
         name="sluice:<c>:seen",

@@ -9,7 +9,7 @@ import pytest
 
 from common.cli.checks.access import RULES
 from common.kube.lease import lease_place
-from common.reports.catalog import GROUP
+from common.reports.catalog import BY_KIND, CLUSTER_KINDS, GROUP
 from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, render
 
 # group, resource, verb, and the object's name where only one is allowed
@@ -21,6 +21,7 @@ CONFINED: dict[str, Any] = {
     "rbac": {"clusterWide": False},
     "settings": {"OPERATOR_TARGET_NAMESPACES": "shop, cart", "SLUICE_PLATFORM": "linux-amd64"},
 }
+OF_THE_CLUSTER = {"nodes", *(BY_KIND[kind].plural for kind in CLUSTER_KINDS)}
 IDENTITY: Right = ("", "namespaces", "get", "kube-system")
 
 
@@ -173,10 +174,10 @@ def test_rights_may_be_made_by_somebody_else() -> None:
 
 @pytest.mark.parametrize("component", ["watcher", "worker"])
 def test_without_rights_in_the_cluster_each_target_grants_the_same(component: str) -> None:
-    """An installation that a namespace's owner can make: Roles only, nodes aside."""
+    """An installation that a namespace's owner can make: Roles only, nothing of the cluster."""
     chart = render(CONFINED)
     assert not of_kind(chart, "ClusterRole") + of_kind(chart, "ClusterRoleBinding")
-    wanted = {right for right in asked(component) if right[1] != "nodes"}
+    wanted = {right for right in asked(component) if right[1] not in OF_THE_CLUSTER}
     for namespace in ("shop", "cart"):
         assert rights(chart, component, namespace) == wanted
     assert rights(chart, "matcher", "shop") == set()

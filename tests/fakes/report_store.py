@@ -116,7 +116,7 @@ class FakeReportStore:
 
 
 def _key(body: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+    return (body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"])
 
 
 def _meta(stored: Mapping[str, Any]) -> ReportMeta:
@@ -125,7 +125,7 @@ def _meta(stored: Mapping[str, Any]) -> ReportMeta:
     owner = owners[0] if owners else None
     return ReportMeta(
         kind=stored["kind"],
-        namespace=metadata["namespace"],
+        namespace=metadata.get("namespace", ""),
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],

@@ -13,7 +13,7 @@ from typing import Any
 from common.kube.events import Event
 from common.model.errors import SluiceError
 from common.model.image import ImageRecord, ImageUse
-from common.model.key import ImageKey, WorkloadKey
+from common.model.key import ImageKey, RowKey, WorkloadKey
 from common.model.refs import ImageReference
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.queue.contract import Finished, Settled
@@ -79,7 +79,10 @@ class FakeImages:
             self.users.setdefault(key, {})[use.workload] = use
         return [self.records.get(key, ImageRecord()) for _, key in uses]
 
-    def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
+    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+        return self.lookup_uses(uses)
+
+    def release(self, workload: RowKey, keep: Collection[ImageKey] = ()) -> int:
         gone = [key for key, users in self.users.items() if key not in keep]
         return sum(self.users[key].pop(str(workload), None) is not None for key in gone)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from common.model.clusterrow import Row
 from common.model.errors import SourceUnavailableError, StaleFenceError, TransientError
 from common.model.facts import Fact
 from common.model.image import ImageState
-from common.model.key import ImageKey, WorkKey, WorkloadKey, match_key
+from common.model.key import ImageKey, RowKey, WorkKey, WorkloadKey, has_row, match_key
 from common.model.workload import WorkloadRow, fingerprint
 from common.queue.contract import Add, AddResult, Lane
 from common.state.database import DatabaseRow
@@ -39,7 +40,7 @@ class FakeTables:
     """All tables of one cluster."""
 
     waiting: dict[WorkKey, Add] = field(default_factory=dict)
-    stored: dict[WorkloadKey, WorkloadRow] = field(default_factory=dict)
+    stored: dict[RowKey, Row] = field(default_factory=dict)
     settled_rows: dict[WorkKey, SettledRow] = field(default_factory=dict)
     fence: int = 0
     epoch: int = 0
@@ -94,14 +95,14 @@ class FakeTables:
         self._reply()
         return AddResult(new=new, duplicate=len(adds) - new)
 
-    def forget(self, keys: Sequence[WorkloadKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
+    def forget(self, keys: Sequence[RowKey], *, fence: int, lane: Lane = Lane.FRESH) -> None:
         self._call(fence)
         for key in keys:
             self.stored.pop(key, None)
             self.waiting[key] = Add(key=key, lane=lane, cause="gone")
         self._reply()
 
-    def store_rows(self, rows: Sequence[WorkloadRow], *, fence: int) -> None:
+    def store_rows(self, rows: Sequence[Row], *, fence: int) -> None:
         self._call(fence)
         self.stored.update({row.key: row for row in rows})
         self._reply()
@@ -110,17 +111,22 @@ class FakeTables:
         self._call()
         return [key in self.waiting for key in keys]
 
+    def workload(self, key: WorkloadKey) -> WorkloadRow:
+        row = self.stored[key]
+        assert isinstance(row, WorkloadRow)
+        return row
+
     # --- tables ---------------------------------------------------------------------------------
 
-    def fingerprints(self, keys: Sequence[WorkloadKey]) -> Mapping[WorkloadKey, str]:
+    def fingerprints(self, keys: Sequence[RowKey]) -> Mapping[RowKey, str]:
         self._call()
         return {key: fingerprint(self.stored[key]) for key in keys if key in self.stored}
 
-    def keys(self) -> Iterator[WorkloadKey]:
+    def every(self) -> Iterator[RowKey]:
         self._call()
         yield from list(self.stored)
 
-    def get_many(self, keys: Sequence[WorkloadKey]) -> Mapping[WorkloadKey, SettledRow]:
+    def get_many(self, keys: Sequence[RowKey]) -> Mapping[RowKey, SettledRow]:
         self._call()
         return {key: self.settled_rows[key] for key in keys if key in self.settled_rows}
 
@@ -179,12 +185,12 @@ class FakeTables:
 
     # --- what a test arranges -------------------------------------------------------------------
 
-    def work(self, reports: Mapping[WorkloadKey, Mapping[str, str]] | None = None) -> int:
+    def work(self, reports: Mapping[RowKey, Mapping[str, str]] | None = None) -> int:
         """Do what workers do: settle every key that waits; return how many there were."""
         done = len(self.waiting)
         for key in list(self.waiting):
             del self.waiting[key]
-            row = self.stored.get(key) if isinstance(key, WorkloadKey) else None
+            row = self.stored.get(key) if has_row(key) else None
             if row is None:
                 self.settled_rows.pop(key, None)
                 continue

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from common.model.image import ImageUse
-from common.model.key import ImageKey, WorkKey, match_key
+from common.model.key import ImageKey, WorkKey, cluster_sbom_key, match_key
 from common.queue.contract import Add, Claim, ImageUpdate, Lane, Outcome, Park, Settled
 from common.queue.workqueue import WorkQueue
 from common.state.database import DatabaseRow, DatabaseTable
@@ -98,6 +98,22 @@ def test_registration_is_atomic_with_the_lookup(images: Images) -> None:
     assert claim.key == KEY
     images.queue.complete("w1", [(claim, landed())])
     assert images.woken() == {WEB: Lane.FRESH}
+
+
+def test_who_follows_an_image_is_woken_and_asks_for_nothing(images: Images) -> None:
+    """Reports about the cluster can pull nothing; the workloads that run an image ask for it."""
+    follower = cluster_sbom_key("bcdf")
+    used = ImageUse(workload=str(follower), reference="app:1", namespace="")
+    (record,) = images.table.follow([(used, KEY)])
+    assert record.inventory is None
+    assert images.claim() == []
+    images.table.lookup(use(WEB), [KEY])
+    (scan,) = images.claim()
+    images.queue.complete("w1", [(scan, landed())])
+    assert images.woken() == {WEB: Lane.FRESH, follower: Lane.FRESH}
+    assert images.table.uses(KEY) == [used, use(WEB)]
+    assert images.table.release(follower) == 1
+    assert images.table.uses(KEY) == [use(WEB)]
 
 
 def test_a_workload_that_still_runs_when_its_image_lands_runs_once_more(images: Images) -> None:

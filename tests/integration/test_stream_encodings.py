@@ -20,6 +20,7 @@ from common.kube.resources import Reports
 from common.kube.session import Query, Session
 from common.kube.stream import Stream
 from common.kube.wire import Status
+from common.model.workload import WorkloadRow
 from common.reports.crds import definitions
 from sandbox.controlplane import ControlPlane
 from tests import builders as b
@@ -236,7 +237,8 @@ def test_everything_folds_to_the_same_state_by_either_encoding(
 
         def is_settled() -> bool:
             rows = [one.cluster.row(key) for key in one.cluster.prints]
-            kinds = {row.kind for row in rows if row is not None and row.containers[1].running}
+            found = [row for row in rows if isinstance(row, WorkloadRow)]
+            kinds = {row.kind for row in found if row.containers[1].running}
             wanted = {BY_RESOURCE[name].kind for name, count in PODS_OF.items() if count}
             settled = kinds >= wanted - {"Deployment"} | {"ReplicaSet"}
             return settled and whole_state(one.cluster) == whole_state(other.cluster)

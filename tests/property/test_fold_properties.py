@@ -108,7 +108,7 @@ changes = st.lists(st.one_of(pods(), owners(), reports(), nodes()), max_size=40)
 
 def _rows(cluster: Cluster) -> dict[str, WorkloadRow]:
     found = {key.shown: cluster.row(key) for key in cluster.prints}
-    return {shown: row for shown, row in found.items() if row is not None}
+    return {shown: row for shown, row in found.items() if isinstance(row, WorkloadRow)}
 
 
 def _folded(sequence: list[Change]) -> Cluster:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from common.model.key import WorkloadKey
+from common.model.key import RowKey
 from common.reports import labels as names
 from common.reports.stamp import CONTENT_HASH_ANNOTATION
 from common.state.settled import SettledRow
@@ -21,7 +21,7 @@ NAME = "replicaset-web-app"
 SHOWN = f"{KIND}/{b.NAMESPACE}/{NAME}"
 HASH = "ab" * 16
 EPOCH = 4
-WEB = b.key("ReplicaSet", "web")
+WEB: RowKey = b.key("ReplicaSet", "web")
 NOW_S = 1_000.0
 INSTANT = Instant(epoch=EPOCH, settled_before_s=NOW_S)
 
@@ -42,7 +42,7 @@ def _settled(
     at_s: float = NOW_S - 1,
     fingerprint: str | None = None,
     reports: Mapping[str, str] | None = None,
-) -> dict[WorkloadKey, SettledRow]:
+) -> dict[RowKey, SettledRow]:
     row = SettledRow(
         fingerprint=cluster.prints[WEB] if fingerprint is None else fingerprint,
         epoch=epoch,
@@ -53,7 +53,7 @@ def _settled(
     return {WEB: row}
 
 
-def _judge(cluster: Cluster, settled: Mapping[WorkloadKey, SettledRow]) -> Verdict:
+def _judge(cluster: Cluster, settled: Mapping[RowKey, SettledRow]) -> Verdict:
     return judge(
         [WEB], cluster, settled=settled, stored={WEB: cluster.prints[WEB]}, instant=INSTANT
     )
@@ -99,7 +99,7 @@ def test_a_key_that_waits_with_its_row_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("stored", [{WEB: "old"}, {}])
-def test_a_key_that_waits_with_another_row_is_added_again(stored: dict[WorkloadKey, str]) -> None:
+def test_a_key_that_waits_with_another_row_is_added_again(stored: dict[RowKey, str]) -> None:
     """A running one must be marked dirty: it read the old row."""
     cluster = _cluster()
     verdict = judge([WEB], cluster, settled={}, stored=stored, instant=INSTANT)

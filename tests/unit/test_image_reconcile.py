@@ -270,6 +270,15 @@ def test_a_spent_budget_is_a_delay_and_no_failure(world: World) -> None:
     assert kinds(finished) == []
 
 
+def test_an_image_that_reports_alone_use_is_not_pulled(world: World) -> None:
+    """They name no namespace, so there is nobody whose credentials could be tried."""
+    alone = ImageUse(workload="cluster/sbom/bcdf", reference="app:1", namespace="")
+    outcome = world.run(alone).outcome
+    assert isinstance(outcome, Settled)
+    assert outcome.outcome == "Rest:Unused"
+    assert world.scanner.jobs == []
+
+
 def test_lost_layers_are_analysed_again_at_once(world: World) -> None:
     """The match server's volume was lost: the inventory's keys mean nothing to it."""
     world.matcher.faults = [LayerCacheMissingError("layer cache missing")]

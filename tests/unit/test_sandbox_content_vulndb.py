@@ -36,7 +36,12 @@ def test_the_later_database_adds_and_changes_nothing() -> None:
     before, after = _flat(vulndb.tree(1)), _flat(vulndb.tree(2))
     assert before.items() <= after.items()
     added = {path[0] for path in after.keys() - before.keys()}
-    assert added == {"vulnerability", "alpine 3.18", "pip::GitHub Security Advisory pip"}
+    assert added == {
+        "vulnerability",
+        "alpine 3.18",
+        "pip::GitHub Security Advisory pip",
+        "k8s::Official Kubernetes CVE Feed",
+    }
 
 
 def test_every_bucket_names_its_source() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.model.key import WorkKey, WorkloadKey
+from common.model.key import RowKey, WorkKey
 from common.queue.contract import Add, Lane
 from tests import builders as b
 from tests.fakes.watch_tables import FakeTables
@@ -84,7 +84,7 @@ class _Measured(FakeTables):
     largest = 0
     read_keys = 0
 
-    def fingerprints(self, keys: Sequence[WorkloadKey]) -> dict[WorkloadKey, str]:
+    def fingerprints(self, keys: Sequence[RowKey]) -> dict[RowKey, str]:
         self.largest = max(self.largest, len(keys))
         self.read_keys += len(keys)
         return dict(super().fingerprints(keys))

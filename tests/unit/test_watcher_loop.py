@@ -72,7 +72,7 @@ def test_a_change_is_not_lost_when_redis_is_away_while_it_comes() -> None:
         stage.later(10),
         *[rest] * 3,
     )
-    assert stage.tables.stored[WEB].containers[0].image == "app:2"
+    assert stage.tables.workload(WEB).containers[0].image == "app:2"
 
 
 @pytest.mark.parametrize("flushed", [True, False])

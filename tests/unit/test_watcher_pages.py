@@ -14,6 +14,7 @@ from common.kube.session import Reply
 from common.kube.wire import Status
 from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.ops.version import VERSION
+from common.reports.catalog import CLUSTER_KINDS
 from common.reports.stamp import StampArtifact
 from common.settings.parse import parse
 from common.state.epoch import generation_digest
@@ -214,7 +215,8 @@ def test_nodes_are_not_followed_where_a_setting_says_their_platform() -> None:
     """They belong to the whole cluster, which an account with Roles only may not read."""
     watched = {row.kind for row, _ in streams_of(parse({}))}
     confined = {row.kind for row, _ in streams_of(parse({"SLUICE_PLATFORM": "linux-arm64"}))}
-    assert watched - confined == {"Node"}
+    # Nor is there a bill of the cluster without its nodes.
+    assert watched - confined == {"Node", *CLUSTER_KINDS}
     assert fold_options(parse({"SLUICE_PLATFORM": "linux-arm64"})).platform == "linux-arm64"
 
 
@@ -224,7 +226,7 @@ def test_excluded_namespaces_are_left_out_by_the_server_where_they_are_no_globs(
     scopes = {row.resource: scope for row, scope in streams}
     assert scopes["pods"].field_selector == "metadata.namespace!=dev,metadata.namespace!=test"
     assert scopes["nodes"].field_selector == ""
-    assert len(streams) == len(ROWS)
+    assert len(streams) == len(ROWS) + len(CLUSTER_KINDS)
 
 
 @pytest.mark.parametrize("name", ["a=b", "Dev", "a b", "a/b", "-a", "a" * 64])

@@ -10,6 +10,7 @@ import pytest
 import worker
 from common.ops.version import VERSION
 from common.queue.contract import Lane
+from common.reports.naming import cluster_sbom_name, image_sbom_name
 from common.settings.parse import parse
 from common.settings.table import ROWS
 from common.state.epoch import generation_digest
@@ -21,6 +22,7 @@ from watcher.stream.change import Change
 from watcher.sweeper import Ports, Sweep
 
 KIND = "VulnerabilityReport"
+KBOM = cluster_sbom_name("k8s.io", "kubernetes", "1.36.3")
 
 
 def _changes() -> list[Change]:
@@ -38,11 +40,12 @@ def _changes() -> list[Change]:
         ),
         b.upsert(b.report(KIND, "replicaset-tool-app", *dev), kind=KIND),
         b.upsert(b.pod("bare", b.container("first", "first:1", role="init"))),
+        b.upsert(b.pod("ran", b.container("app", "ran:1"), b.runs("app", b.digest("a")))),
     ]
 
 
 def _folded(environ: Mapping[str, str]) -> Cluster:
-    cluster = empty(**environ)
+    cluster = empty("v1.36.3", **environ)
     cluster.load(_changes())
     cluster.settle()
     return cluster
@@ -59,15 +62,16 @@ def _swept(tables: FakeTables, cluster: Cluster, environ: Mapping[str, str]) -> 
 
 # Another value of each setting that rows tell, and what it concerns.
 CONCERNED = {
+    "OPERATOR_CLUSTER_SBOM_CACHE_ENABLED": ("true", {image_sbom_name("ran:1")}),
     "SLUICE_RESOURCE_LABELS": ("team", {"db"}),
     "SLUICE_SKIP_RESOURCE_BY_LABELS": ("team", {"db"}),
     "OPERATOR_TARGET_NAMESPACES": ("shop", {"tool"}),
     "OPERATOR_EXCLUDE_NAMESPACES": ("d*", {"tool"}),
-    "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare"}),
+    "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare", "ran"}),
     "OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS": ("false", {"web-1"}),
     "SLUICE_EXCLUDE_IMAGES": ("tool*", {"tool"}),
-    "SLUICE_SKIP_INIT_CONTAINERS": ("true", {"bare"}),
-    "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare"}),
+    "SLUICE_SKIP_INIT_CONTAINERS": ("true", {"bare", "ran"}),
+    "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare", "ran"}),
 }
 
 
@@ -80,6 +84,21 @@ def test_a_setting_that_rows_tell_brings_back_what_it_concerns_and_nothing_else(
     _swept(tables, _folded({name: value}), {name: value})
     assert {key.shown.rpartition("/")[2] for key in tables.waiting} == concerned
     assert {add.lane for add in tables.waiting.values()} == {Lane.BULK}
+
+
+@pytest.mark.parametrize(
+    "name", ["SLUICE_KBOM_ENABLED", "SLUICE_PLATFORM", "OPERATOR_TARGET_NAMESPACES"]
+)
+def test_what_takes_the_clusters_own_reports_away_has_them_deleted(name: str) -> None:
+    """Where nodes are not read, or only namespaces are, they could not be kept true."""
+    value = {"SLUICE_KBOM_ENABLED": "false"}.get(name, "linux-amd64")
+    tables, before = FakeTables(), _folded({})
+    before.apply([b.upsert(b.node("n1"))])
+    _swept(tables, before, {})
+    tables.work()
+    _swept(tables, _folded({name: value}), {name: value})
+    gone = {key.shown for key, add in tables.waiting.items() if add.cause == "gone"}
+    assert f"ClusterSbomReport/{KBOM}" in gone
 
 
 @pytest.mark.parametrize("name", ["TRIVY_SEVERITY", "OPERATOR_SBOM_GENERATION_ENABLED"])
@@ -96,7 +115,10 @@ def test_a_setting_that_workers_read_brings_everything_back(name: str) -> None:
 
 def test_no_setting_that_rows_tell_is_untested_or_in_the_epoch_too() -> None:
     """In the epoch it would bring back everything."""
-    assert {row.name for row in ROWS if row.shapes_rows and row.honoured} == set(CONCERNED)
+    assert {row.name for row in ROWS if row.shapes_rows and row.honoured} == {
+        *CONCERNED,
+        "SLUICE_KBOM_ENABLED",
+    }
     assert not [row.name for row in ROWS if row.shapes_rows and row.shapes_reports]
 
 

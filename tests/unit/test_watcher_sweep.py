@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.model.errors import SourceUnavailableError
-from common.model.key import ClusterKey, WorkKey, WorkloadKey
+from common.model.key import ClusterKey, RowKey, WorkKey
 from common.queue.contract import Add, Lane
 from common.state.settled import SettledRow
 from tests import builders as b
@@ -203,7 +203,7 @@ def test_a_deleted_report_is_found_by_the_next_sweep() -> None:
     cluster = folded(b.upsert(b.replica_set("web"), kind="ReplicaSet"), b.upsert(report, kind=KIND))
     tables = FakeTables(epoch=1)
     _sweep(tables, cluster)
-    made: Mapping[WorkloadKey, Mapping[str, str]] = {WEB: {f"{KIND}/{b.NAMESPACE}/{NAME}": HASH}}
+    made: Mapping[RowKey, Mapping[str, str]] = {WEB: {f"{KIND}/{b.NAMESPACE}/{NAME}": HASH}}
     tables.work(made)
     tables.now += 60
     assert _sweep(tables, cluster).tally.enqueued == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from common.model.errors import SourceUnavailableError
+from common.state.epoch import Published
 from tests.fakes.clock import FakeClock
-from worker.compose import recent
+from worker.compose import published, recent
 
 
 class Table:
@@ -104,3 +105,10 @@ def test_an_answer_is_as_old_as_its_question(clock: FakeClock) -> None:
     clock.advance(0.3)
     table.value = "two"
     assert get() == "two"
+
+
+def test_that_no_epoch_is_published_is_not_remembered() -> None:
+    """Rows come right behind the first one: a run that settles under 0 would be run again."""
+    answers = [Published(0, ""), Published(1, "d"), Published(2, "d")]
+    get = published(lambda: answers.pop(0))
+    assert [get().number for _ in range(3)] == [0, 1, 1]

@@ -8,7 +8,7 @@
     object that cannot be decoded     the workload that it most likely touches
 
 What it misses: a report whose workload has no row. Kubernetes' garbage collector takes it away
-together with its owner.
+together with its owner; what has no owner, the sweep finds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
 
-from common.model.key import WorkloadKey
+from common.model.key import RowKey
 from common.queue.contract import Lane
 from watcher.decide.judge import fault, restamped
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, RowChanged, RowGone, Unreadable
@@ -28,7 +28,7 @@ from watcher.fold.reports import ReportFact
 class Want:
     """A key must be looked at."""
 
-    key: WorkloadKey
+    key: RowKey
     lane: Lane
     cause: str  # stable CamelCase: stands in facts
 
@@ -42,7 +42,7 @@ class Want:
 class Forget:
     """A key's row is gone."""
 
-    key: WorkloadKey
+    key: RowKey
 
 
 Wish: TypeAlias = Want | Forget
@@ -54,10 +54,10 @@ class Living(Protocol):
     """What must be known of workloads."""
 
     @property
-    def prints(self) -> Mapping[WorkloadKey, str]:
+    def prints(self) -> Mapping[RowKey, str]:
         """The fingerprint of every row."""
 
-    def uid_of(self, key: WorkloadKey) -> str:
+    def uid_of(self, key: RowKey) -> str:
         """Return the uid of the living workload; empty: there is none."""
 
 
@@ -75,7 +75,7 @@ def _wishes(fact: FoldFact, living: Living, epoch: int) -> Iterator[Wish]:
         case ReportSeen(report=report, before=before):
             yield from _of_report(report, before, living, epoch=epoch)
         case ReportGone(report=report):
-            yield from _about((report.workload, report.claimed), living, cause="ReportDeleted")
+            yield from _about((report.about, report.claimed), living, cause="ReportDeleted")
         case Unreadable(key=key):
             if key is not None:
                 yield Want(key=key, lane=Lane.FRESH, cause="Undecodable")
@@ -91,20 +91,20 @@ def _of_report(
     A report that has another owner now is missing to the workload that it belonged to, and to the
     one that its labels still name: no later event of it needs to lead there.
     """
-    key = report.workload
+    key = report.about
     if key is not None:
         problem = fault(report, owner_uid=living.uid_of(key), epoch=epoch)
         if not problem and before is not None and restamped(report, before):
             problem = "Changed"
         if problem:
             yield from _about((key,), living, cause=f"Report{problem}")
-    losers = (before.workload if before is not None else None, report.claimed)
+    losers = (before.about if before is not None else None, report.claimed)
     yield from _about(
         (loser for loser in losers if loser != key), living, cause="ReportForeignOwner"
     )
 
 
-def _about(keys: Iterable[WorkloadKey | None], living: Living, *, cause: str) -> Iterator[Want]:
+def _about(keys: Iterable[RowKey | None], living: Living, *, cause: str) -> Iterator[Want]:
     """Want workloads that a report is about, by name: its uid may be a dead one's."""
     for key in dict.fromkeys(keys):
         if key is not None and key in living.prints:

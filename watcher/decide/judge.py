@@ -16,7 +16,7 @@ def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:
         return "NoStamp"
     if report.edited:
         return "Edited"
-    if report.owner is None or report.owner.uid != owner_uid:
+    if report.owner is None or report.owner.uid != owner_uid:  # both empty: it needs none
         return "ForeignOwner"
     if is_newer(report.gist.epoch, epoch):
         return "NewerEpoch"

@@ -9,7 +9,8 @@ or parked) is accepted too, unless its row changed: adding it again marks a runn
 Pure: chunks of keys in, decisions out; O(reports of the chunk).
 
 What it misses: a report of ours that no settled run names (left by a removed container, after a
-flush of Redis). It is collected with its owner.
+flush of Redis). It is collected with its owner. Reports about the cluster have none: those that
+nothing needs are forgotten like rows without a workload, and a worker deletes them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from common.model.key import WorkloadKey
+from common.model.key import RowKey, WorkloadKey
 from watcher.decide.affected import ROW_CHANGED
 from watcher.decide.judge import fault
 from watcher.fold.reports import ReportFact
@@ -54,14 +55,14 @@ class Known(Protocol):
     """What the folds know."""
 
     @property
-    def prints(self) -> Mapping[WorkloadKey, str]:
+    def prints(self) -> Mapping[RowKey, str]:
         """The fingerprint of every row."""
 
     @property
     def unreadable(self) -> Collection[WorkloadKey]:
         """Workloads that may exist although no row can be built."""
 
-    def uid_of(self, key: WorkloadKey) -> str:
+    def uid_of(self, key: RowKey) -> str:
         """Return the uid of the living workload; empty: there is none."""
 
     def report(self, shown: str) -> ReportFact | None:
@@ -82,7 +83,7 @@ class Instant:
 class Disagreement:
     """A key that must be looked at, and why."""
 
-    key: WorkloadKey
+    key: RowKey
     cause: str
 
 
@@ -91,15 +92,15 @@ class Verdict:
     """What to do about one chunk of keys."""
 
     add: tuple[Disagreement, ...]  # with the row, unless they wait already
-    store: tuple[WorkloadKey, ...]  # the row alone: nothing is to be done for it
+    store: tuple[RowKey, ...]  # the row alone: nothing is to be done for it
 
 
 def judge(
-    keys: Iterable[WorkloadKey],
+    keys: Iterable[RowKey],
     known: Known,
     *,
-    settled: Mapping[WorkloadKey, Settlement],
-    stored: Mapping[WorkloadKey, str],
+    settled: Mapping[RowKey, Settlement],
+    stored: Mapping[RowKey, str],
     instant: Instant,
 ) -> Verdict:
     """Join the rows of `keys` with what Redis knows of them.
@@ -107,7 +108,7 @@ def judge(
     `stored` are the fingerprints in Redis' table of rows.
     """
     add: list[Disagreement] = []
-    store: list[WorkloadKey] = []
+    store: list[RowKey] = []
     for key in keys:
         wanted = known.prints.get(key)
         if wanted is None:
@@ -124,8 +125,8 @@ def not_waiting(
     verdict: Verdict,
     known: Known,
     *,
-    stored: Mapping[WorkloadKey, str],
-    waiting: Collection[WorkloadKey],
+    stored: Mapping[RowKey, str],
+    waiting: Collection[RowKey],
 ) -> tuple[Disagreement, ...]:
     """Return the adds that the queue does not hold already with the row as it is now."""
     return tuple(
@@ -136,8 +137,8 @@ def not_waiting(
 
 
 def gone(
-    keys: Iterable[WorkloadKey], known: Known, *, waiting: Collection[WorkloadKey] = ()
-) -> tuple[WorkloadKey, ...]:
+    keys: Iterable[RowKey], known: Known, *, waiting: Collection[RowKey] = ()
+) -> tuple[RowKey, ...]:
     """Return the keys that Redis knows and the cluster does not.
 
     A workload that cannot be decoded is not gone. `waiting` are keys whose clean-up waits already.
@@ -149,7 +150,7 @@ def gone(
 
 
 def _disagreement(
-    key: WorkloadKey,
+    key: RowKey,
     wanted: str,
     known: Known,
     settled: Settlement | None,

@@ -10,12 +10,21 @@ depends on, ends here. No I/O, no clock, no locks: one thread folds, others may 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import overload
 
-from common.model.key import WorkloadKey
+from common.model.clusterrow import ClusterRow, Row
+from common.model.key import (
+    ClusterKey,
+    RowKey,
+    WorkloadKey,
+    cluster_sbom_key,
+    cluster_sbom_of,
+)
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
-from watcher.fold.bykey import ByKey
+from watcher.fold.byrowkey import ByRowKey
 from watcher.fold.delta import FoldFact, RowChanged, RowGone
 from watcher.fold.facts import PodFact, WorkloadFact
+from watcher.fold.names import ImageNames
 from watcher.fold.pods import Seen, see
 from watcher.fold.reports import ReportFact, Reports
 from watcher.fold.rows import Standing, build_row, is_idle
@@ -34,10 +43,11 @@ class Cluster:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._tables = Tables(options)
-        self._prints: ByKey[Fingerprint] = ByKey()
+        self._prints: ByRowKey[Fingerprint] = ByRowKey()
+        self._names = ImageNames()  # stays empty unless the settings want their reports
 
     @property
-    def prints(self) -> Mapping[WorkloadKey, Fingerprint]:
+    def prints(self) -> Mapping[RowKey, Fingerprint]:
         """The fingerprint of every row; for reading only."""
         return self._prints
 
@@ -55,14 +65,31 @@ class Cluster:
         """Return how many objects of a resource are known; any thread may ask."""
         return count(self._tables, resource)
 
-    def walk(self) -> Iterator[WorkloadKey]:
+    def walk(self) -> Iterator[RowKey]:
         """Yield the key of every row while changes are applied; see `ByKey.walk`."""
         return self._prints.walk()
 
-    def uid_of(self, key: WorkloadKey) -> str:
-        """Return the uid of the living workload of that name; empty: there is none."""
+    @property
+    def workloads(self) -> int:
+        """How many workloads have a row."""
+        return len(self._prints.workloads)
+
+    def uid_of(self, key: RowKey) -> str:
+        """Return the uid of the living workload of that name; empty: there is none.
+
+        Reports about the cluster have no owner that a row could name.
+        """
+        if not isinstance(key, WorkloadKey):
+            return ""
         fact = self._tables.workloads.get(key)
         return fact.uid if fact is not None else ""
+
+    def left_over(self) -> Iterator[RowKey]:
+        """Yield what reports about the cluster are about and a scanner made, where no row is.
+
+        Nobody owns them, so no garbage collector takes them away.
+        """
+        return self._tables.cluster_reports(but=self._prints)
 
     def report(self, shown: str) -> ReportFact | None:
         """Return the report `Kind/namespace/name`, or None."""
@@ -76,7 +103,8 @@ class Cluster:
 
     def settle(self) -> list[FoldFact]:
         """Build every row, once everything that exists is loaded; return what differs."""
-        return self._rebuild(dict.fromkeys([*self._tables.workloads, *self._prints], False))
+        keys = [*self._tables.workloads, *self._prints.workloads]
+        return self._rebuild(dict.fromkeys(keys, False))
 
     def apply(self, changes: Iterable[Change]) -> list[FoldFact]:
         """Take changes in, in order; return what changed for somebody, each row at most once."""
@@ -94,8 +122,23 @@ class Cluster:
             else:
                 yield from unseen(self._tables, change)
 
-    def row(self, key: WorkloadKey) -> WorkloadRow | None:
-        """Return the row of a workload; None: no such workload, or nothing to do for it ever."""
+    @overload
+    def row(self, key: WorkloadKey) -> WorkloadRow | None: ...
+    @overload
+    def row(self, key: ClusterKey) -> ClusterRow | None: ...
+    @overload
+    def row(self, key: RowKey) -> Row | None: ...
+    def row(self, key: RowKey) -> Row | None:
+        """Return the row of a key; None: no such thing, or nothing to do for it ever."""
+        if isinstance(key, WorkloadKey):
+            return self._workload_row(key)
+        return self._cluster_row(key)
+
+    def _cluster_row(self, key: ClusterKey) -> ClusterRow | None:
+        name, kbom = cluster_sbom_of(key), self._tables.kbom
+        return kbom.row() if name and name == kbom.name else self._names.row(name)
+
+    def _workload_row(self, key: WorkloadKey) -> WorkloadRow | None:
         workloads = self._tables.workloads
         fact = workloads.get(key)
         if fact is None or workloads.cron_job_of(fact) is not None:
@@ -115,24 +158,47 @@ class Cluster:
     def _rebuild(self, keys: Mapping[WorkloadKey, bool]) -> list[FoldFact]:
         """Build the rows of `keys` (value: whether the change is spread); return what differs."""
         facts: list[FoldFact] = []
+        touched: set[str] = set()
         for key, spread in keys.items():
-            row = self.row(key)
-            if row is None:
-                if self._prints.pop(key, None) is not None:
-                    facts.append(RowGone(key=key))
+            row = self._workload_row(key)
+            fact = self._compare(key, row, spread=spread)
+            if fact is None:
                 continue
-            now = fingerprint(row)
-            if self._prints.get(key) != now:
-                self._remember(key, now)
-                facts.append(RowChanged(key=key, spread=spread))
-        return facts
+            facts.append(fact)
+            if self._options.cluster_sboms:
+                touched |= self._names.put(key, row)
+        if self._tables.kbom_touched:
+            self._tables.kbom_touched = False
+            touched.add(self._tables.kbom.name)
+        return [*facts, *self._rebuild_names(touched - {""})]
 
-    def _remember(self, key: WorkloadKey, now: Fingerprint) -> None:
-        """Keep a row's fingerprint under the name that its fact holds."""
+    def _rebuild_names(self, names: Iterable[str]) -> Iterator[FoldFact]:
+        """Build the rows of image names, and of the cluster's own; return what differs."""
+        for name in sorted(names):
+            key = cluster_sbom_key(name)
+            fact = self._compare(key, self._cluster_row(key), spread=True)
+            if fact is not None:
+                yield fact
+
+    def _compare(self, key: RowKey, row: Row | None, *, spread: bool) -> FoldFact | None:
+        """Remember a row's fingerprint; return what differs, None: nothing does."""
+        if row is None:
+            return RowGone(key=key) if self._prints.pop(key, None) is not None else None
+        now = fingerprint(row)
+        if self._prints.get(key) == now:
+            return None
+        self._remember(key, now)
+        return RowChanged(key=key, spread=spread)
+
+    def _remember(self, key: RowKey, now: Fingerprint) -> None:
+        """Keep a row's fingerprint, a workload's under the name that its fact holds."""
+        if not isinstance(key, WorkloadKey):
+            self._prints[key] = now
+            return
         fact = self._tables.workloads.get(key)
         name = key.name if fact is None else fact.name
         self._prints.pop(key, None)
-        self._prints.put(key.kind, key.namespace, name, now)
+        self._prints.workloads.put(key.kind, key.namespace, name, now)
 
     def _see(self, fact: WorkloadFact) -> Seen:
         return see(

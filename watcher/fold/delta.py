@@ -6,21 +6,21 @@ from typing import TypeAlias
 
 import msgspec
 
-from common.model.key import WorkloadKey
+from common.model.key import RowKey, WorkloadKey
 from watcher.fold.reports import ReportFact
 
 
 class RowChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A workload's row is new, or differs from before in something that matters."""
+    """A row is new, or differs from before in something that matters."""
 
-    key: WorkloadKey
+    key: RowKey
     spread: bool = False  # True: a node's doing, so many rows may change at once
 
 
 class RowGone(msgspec.Struct, frozen=True, kw_only=True):
     """There is nothing any more that reports could be about."""
 
-    key: WorkloadKey
+    key: RowKey
 
 
 class ReportSeen(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,9 +15,10 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from common.kube.wire import ObjectMeta
-from common.model.key import WorkloadKey
+from common.model.key import RowKey, WorkloadKey, cluster_sbom_key
 from common.reports import labels as names
 from common.reports import stamp
+from common.reports.catalog import CLUSTER_KINDS
 from common.reports.stamp import Stamp, StampArtifact
 from watcher.fold.bykey import ByKey
 from watcher.fold.facts import Controller, Fact
@@ -86,8 +87,15 @@ class ReportFact(Fact, frozen=True):
         """The key of another workload that the labels name; None: they name no other."""
         return self._key(self.gist.named)
 
+    @property
+    def about(self) -> RowKey | None:
+        """The key of what it is about: a workload, or something of the whole cluster."""
+        if self.kind in CLUSTER_KINDS:
+            return None if self.owner is None else cluster_sbom_key(self.owner.name)
+        return self.workload
+
     def _key(self, owner: Controller | None) -> WorkloadKey | None:
-        if owner is None:
+        if owner is None or self.kind in CLUSTER_KINDS:
             return None
         return WorkloadKey(kind=owner.kind, namespace=self.namespace, name=owner.name)
 
@@ -113,7 +121,7 @@ def read_report(
         epoch=known.epoch if known else 0,
         stamped_generation=known.generation if known else 0,
         artifact=known.artifact if known else _NOTHING,
-        counts=_counts(known) if known else (),
+        counts=severity_counts(known) if known else (),
         labels=tuple(sorted((key, labels[key]) for key in copied if key in labels)),
     )
     return ReportFact(
@@ -323,7 +331,7 @@ def _kind_of(gist: ReportGist) -> str:
 _NOTHING = StampArtifact()
 
 
-def _counts(known: Stamp) -> tuple[int, ...]:
+def severity_counts(known: Stamp) -> tuple[int, ...]:
     """Return the summary by severity; empty for kinds whose summary counts something else."""
     summary = known.summary
     if "criticalCount" not in summary:

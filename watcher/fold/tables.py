@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Protocol, overload
 
 import msgspec
 from msgspec.structs import replace
 
 from common.kube.wire import CronJob, Node, PartialObject, Pod, Workload
-from common.model.key import WORKLOAD_KINDS, WorkloadKey
+from common.model.key import WORKLOAD_KINDS, RowKey, WorkloadKey
+from common.reports.catalog import CLUSTER_KINDS
 from watcher.fold import read
+from watcher.fold.clusterreports import read_cluster_report
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, Unreadable
 from watcher.fold.facts import Controller, WorkloadFact
+from watcher.fold.kbom import Kbom
 from watcher.fold.nodes import DEFAULT_PLATFORM, Nodes
 from watcher.fold.pods import Pods
 from watcher.fold.reports import Reports, read_report
@@ -45,6 +48,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     copied_labels: tuple[str, ...] = ()  # label keys that go onto reports and metrics
     replaced_labels: frozenset[str] = frozenset()  # keys on reports whose values settings fill
     only_current_revisions: bool = True
+    cluster_sboms: bool = False  # whether every image name that runs has a row of its own
+    kbom: bool = False  # whether the cluster's own software has one
+    server_version: str = ""  # of the API server; empty: not known
     platform: str = ""  # of all nodes; empty: each tells its own
 
 
@@ -57,6 +63,8 @@ class Tables:
         self.pods = Pods()
         self.workloads = Workloads()
         self.reports = Reports()
+        self.kbom = Kbom(options.server_version if options.kbom else "")
+        self.kbom_touched = False  # since it was built last
         # By resource and name: what it most likely touches, and at which version it was told.
         self.unreadable: dict[tuple[str, str], tuple[WorkloadKey | None, int]] = {}
 
@@ -77,7 +85,10 @@ class Tables:
             case Pod() as pod:
                 self._put_pod(pod, touched)
             case Node() as node:
+                self._touch_kbom(self.kbom.put_node(node))
                 self._move_node(node.metadata.name, read.read_node(node), touched)
+            case PartialObject() as report if kind in CLUSTER_KINDS:
+                return self._put_cluster_report(kind, report)
             case PartialObject() as report:
                 return self._put_report(kind, report, touched)
             case Workload() as owner if kind == "Deployment":
@@ -99,17 +110,22 @@ class Tables:
         namespace, name = change.namespace, change.name
         match kind:
             case "Pod":
+                self._touch_kbom(self.kbom.remove_pod(namespace, name))
                 pod = self.pods.remove(namespace, name)
                 if pod is not None:
                     touched.pod(pod)
                 self._remove_workload("Pod", namespace, name, touched)
             case "Node":
+                self._touch_kbom(self.kbom.remove_node(name))
                 self._move_node(name, None, touched)
             case "Deployment":
                 if self.workloads.remove_deployment(namespace, name):
                     touched.workloads(self.workloads.children("Deployment", namespace, name))
             case _ if kind in WORKLOAD_KINDS:
                 self._remove_workload(kind, namespace, name, touched)
+            case _ if kind in CLUSTER_KINDS:
+                gone = self.reports.remove(kind, "", name)
+                return None if gone is None else ReportGone(report=gone)
             case _:
                 return self._remove_report(kind, change, touched)
         return None
@@ -118,6 +134,8 @@ class Tables:
         meta = pod.metadata
         if not self._options.selection.covers(meta.namespace):
             return
+        if self.kbom.name:
+            self._touch_kbom(self.kbom.put_pod(pod))
         read_fact = read.read_pod(pod)
         fact = replace(read_fact, controller=self._shared(read_fact.controller, meta.namespace))
         before = self.pods.put(fact)
@@ -211,6 +229,32 @@ class Tables:
             if self.reports.has(key) != stored:
                 touched.key(key)  # a row that was idle has something to do now, or the reverse
         return ReportSeen(report=fact, before=before)
+
+    def _touch_kbom(self, changed: bool) -> None:  # noqa: FBT001 # the one thing that there is to say
+        self.kbom_touched = self.kbom_touched or changed
+
+    def _put_cluster_report(self, kind: str, report: PartialObject) -> FoldFact | None:
+        """Take in a report about the cluster; no workload's row depends on it."""
+        options = self._options
+        fact = read_cluster_report(kind, report.metadata, replaced=options.replaced_labels)
+        before = self.reports.get(kind, "", fact.name)
+        return ReportSeen(report=fact, before=before) if self.reports.put(fact) else None
+
+    def cluster_reports(self, *, but: Container[RowKey]) -> Iterator[RowKey]:
+        """Yield what reports of a scanner are about, but these keys; a key may come twice.
+
+        Those of ours always, trivy-operator's where the settings want such reports.
+        """
+        options = self._options
+        for kind in CLUSTER_KINDS:
+            for _, name in list(self.reports.names(kind, "")):
+                report = self.reports.get(kind, "", name)
+                key = report.about if report is not None else None
+                if report is None or key is None or key in but:
+                    continue
+                wanted = options.kbom if report.gist.container else options.cluster_sboms
+                if report.stamped or (wanted and report.gist.labelled):
+                    yield key
 
     def _remove_report(self, kind: str, change: Change, touched: Touched) -> FoldFact | None:
         gone = self.reports.remove(kind, change.namespace, change.name)

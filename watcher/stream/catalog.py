@@ -47,6 +47,7 @@ def _report(kind: str) -> Row:
         kind=kind,
         root=REPORTS,
         type=PartialObject,
+        namespaced=catalog.BY_KIND[kind].scope == "Namespaced",
         metadata_only=True,
     )
 
@@ -68,5 +69,7 @@ ROWS: tuple[Row, ...] = (
     Row(resource="pods", kind="Pod", root="/api/v1", type=Pod),
     *(_report(kind) for kind in catalog.PRODUCED_KINDS),
 )
+# Reports about the whole cluster; followed where the settings want any of them.
+CLUSTER_ROWS: tuple[Row, ...] = tuple(_report(kind) for kind in catalog.CLUSTER_KINDS)
 
-BY_RESOURCE = {row.resource: row for row in ROWS}
+BY_RESOURCE = {row.resource: row for row in (*ROWS, *CLUSTER_ROWS)}

@@ -99,7 +99,7 @@ def write(bom: Bom, *, tool_version: str) -> dict[str, object]:
         "components": _plain(bom.components),
         "dependencies": _plain(bom.dependencies),
     }
-    return {**document, "serialNumber": f"urn:uuid:{_uuid(document)}"}
+    return {**document, "serialNumber": f"urn:uuid:{identifier(document)}"}
 
 
 def _plain(value: object) -> object:
@@ -116,7 +116,7 @@ def steady(bom: Bom) -> Bom:
     needs = {one.ref: one.depends_on for one in bom.dependencies}
     drawn = sorted(
         (
-            _uuid(msgspec.to_builtins(msgspec.structs.replace(component, ref=""))),
+            identifier(msgspec.to_builtins(msgspec.structs.replace(component, ref=""))),
             sorted(ref for ref in needs.get(component.ref, ()) if not _UUID.fullmatch(ref)),
             component.ref,
         )
@@ -126,7 +126,7 @@ def steady(bom: Bom) -> Bom:
     met: Counter[str] = Counter()
     renamed: dict[str, str] = {}
     for content, _, ref in drawn:
-        renamed[ref] = _uuid([content, met[content]])
+        renamed[ref] = identifier([content, met[content]])
         met[content] += 1
     return rename(bom, renamed)
 
@@ -167,7 +167,7 @@ def called(bom: Bom, *, text: str, reference: ImageReference | None, digest: str
         properties=tuple(sorted((*content, *known))),
     )
     old = bom.root.ref
-    new = old if _UUID.fullmatch(old) else purl or _uuid(text)
+    new = old if _UUID.fullmatch(old) else purl or identifier(text)
     return rename(msgspec.structs.replace(bom, root=root), {old: new})
 
 
@@ -227,6 +227,6 @@ def _purl(purl: str, reference: ImageReference | None) -> str:
     return f"pkg:oci/{name}{found['version'] or ''}?{'&'.join(qualifiers)}"
 
 
-def _uuid(value: object) -> str:
+def identifier(value: object) -> str:
     """Return an identifier that follows from `value`, marked as name-based (version 5)."""
     return str(UUID(hex=content_hash(value), version=5))

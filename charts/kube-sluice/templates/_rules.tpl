@@ -22,12 +22,23 @@ labels:
 - apiGroups: [aquasecurity.github.io]
   resources: [vulnerabilityreports, exposedsecretreports, sbomreports]
   verbs: [list, watch]
+{{- if .Values.rbac.clusterWide }}
+# About the cluster as a whole; who may work in namespaces alone writes none.
+- apiGroups: [aquasecurity.github.io]
+  resources: [clustersbomreports, clustervulnerabilityreports]
+  verbs: [list, watch]
+{{- end }}
 {{- end -}}
 
 {{- define "kube-sluice.rules.worker" -}}
 - apiGroups: [aquasecurity.github.io]
   resources: [vulnerabilityreports, exposedsecretreports, sbomreports]
   verbs: [get, create, update, patch, delete]
+{{- if .Values.rbac.clusterWide }}
+- apiGroups: [aquasecurity.github.io]
+  resources: [clustersbomreports, clustervulnerabilityreports]
+  verbs: [get, create, update, patch, delete]
+{{- end }}
 # Failures are told on the workload; the same failure again raises a count.
 - apiGroups: [""]
   resources: [events]

@@ -9,9 +9,11 @@ from typing import Protocol
 from common.kube.lease import GROUP as COORDINATION
 from common.kube.lease import LEASE_VERBS, LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice
-from common.reports.catalog import BY_KIND, GROUP, PRODUCED_KINDS
+from common.reports.catalog import BY_KIND, CLUSTER_KINDS, GROUP, PRODUCED_KINDS
 
 _REPORTS = tuple(BY_KIND[kind].plural for kind in PRODUCED_KINDS)
+_CLUSTER_REPORTS = tuple(BY_KIND[kind].plural for kind in CLUSTER_KINDS)
+_WRITE = ("get", "create", "update", "patch", "delete")
 _FOLLOW = ("list", "watch")
 
 
@@ -24,6 +26,7 @@ class Rule:
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
     everywhere: bool = False  # True: in all namespaces, or not namespaced; else where targets are
+    of_cluster: bool = False  # True: on reports about the cluster, where any are written
     elects: bool = False  # True: on the one Lease, and only where there is an election
     optional: str = ""  # what is lost without it; empty: it is needed
     instead: str = ""  # what spares it; empty: nothing does
@@ -52,6 +55,14 @@ RULES: tuple[Rule, ...] = (
     Rule(component="watcher", group=GROUP, resources=_REPORTS, verbs=_FOLLOW),
     Rule(
         component="watcher",
+        group=GROUP,
+        resources=_CLUSTER_REPORTS,
+        verbs=_FOLLOW,
+        everywhere=True,
+        of_cluster=True,
+    ),
+    Rule(
+        component="watcher",
         group=COORDINATION,
         resources=("leases",),
         verbs=LEASE_VERBS,
@@ -61,11 +72,14 @@ RULES: tuple[Rule, ...] = (
             " SLUICE_LEADER_ELECTION=false for a single watcher"
         ),
     ),
+    Rule(component="worker", group=GROUP, resources=_REPORTS, verbs=_WRITE),
     Rule(
         component="worker",
         group=GROUP,
-        resources=_REPORTS,
-        verbs=("get", "create", "update", "patch", "delete"),
+        resources=_CLUSTER_REPORTS,
+        verbs=_WRITE,
+        everywhere=True,
+        of_cluster=True,
     ),
     Rule(
         component="worker",
@@ -94,19 +108,25 @@ class CanI(Protocol):
 
 
 def check_access(
-    can_i: CanI, *, targets: Sequence[str], lease: LeasePlace | None, nodes: bool = True
+    can_i: CanI,
+    *,
+    targets: Sequence[str],
+    lease: LeasePlace | None,
+    nodes: bool = True,
+    cluster: bool = True,
 ) -> Iterator[Finding]:
     """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all.
 
     `lease` is the one that the watcher stands for; None: there is no election. Without `nodes` a
-    setting says their platform, and nobody reads them.
+    setting says their platform, and nobody reads them. Without `cluster` nobody writes reports
+    about the cluster.
     """
     for rule in RULES:
         if rule.elects:
             if lease is not None:
                 yield _finding(rule, list(_missing(rule, can_i, [lease.namespace], lease.name)))
             continue
-        if rule.resources == ("nodes",) and not nodes:
+        if (rule.resources == ("nodes",) and not nodes) or (rule.of_cluster and not cluster):
             continue
         namespaces = targets if targets and not rule.everywhere else ("",)
         yield _finding(rule, list(_missing(rule, can_i, namespaces)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from common.kube.cluster import Operator
 from common.model.finding import Fault, Finding, Good, Notice
-from common.reports.catalog import CATALOG, PRODUCED_KINDS
+from common.reports.catalog import CATALOG, CLUSTER_KINDS, PRODUCED_KINDS
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OURS = "kube-sluice"
@@ -18,7 +18,7 @@ INSTALL_BY_ANOTHER = (
 
 def judge_definitions(found: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     """Yield what is to say about the CRDs; `found` holds the labels of each one there is."""
-    needed = [row for row in CATALOG if row.kind in PRODUCED_KINDS]
+    needed = [row for row in CATALOG if row.kind in (*PRODUCED_KINDS, *CLUSTER_KINDS)]
     missing = [row.crd_name for row in needed if row.crd_name not in found]
     if missing:
         yield Fault(

@@ -227,7 +227,14 @@ class _WatchedPods:
 def _node(found: Parsed) -> Node:
     info = found.status.nodeInfo
     status = NodeStatus(
-        node_info=NodeInfo(operating_system=info.operatingSystem, architecture=info.architecture)
+        node_info=NodeInfo(
+            operating_system=info.operatingSystem,
+            architecture=info.architecture,
+            kernel_version=info.kernelVersion,
+            os_image=info.osImage,
+            container_runtime_version=info.containerRuntimeVersion,
+            kubelet_version=info.kubeletVersion,
+        )
     )
     return Node(metadata=_meta(found.metadata), status=status)
 

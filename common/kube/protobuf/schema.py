@@ -127,6 +127,10 @@ _CORE: Mapping[str, Fields] = {
     "Node": {"metadata": Field(1, "ObjectMeta"), "status": Field(3, "NodeStatus")},
     "NodeStatus": {"nodeInfo": Field(7, "NodeSystemInfo")},
     "NodeSystemInfo": {
+        "kernelVersion": Field(4, "string"),
+        "osImage": Field(5, "string"),
+        "containerRuntimeVersion": Field(6, "string"),
+        "kubeletVersion": Field(7, "string"),
         "operatingSystem": Field(9, "string"),
         "architecture": Field(10, "string"),
     },

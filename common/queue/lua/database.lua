@@ -30,6 +30,7 @@ for _, text in ipairs(call('ZRANGE', K.images, 0, -1)) do
 end
 wake(fresh, 0, 'database ' .. P.version)
 wake(bulk, 1, 'database ' .. P.version)
+wake_waiters('cluster/database', 'database ' .. P.version)
 finish()
 -- Last of all: after an error on the way the same call comes again, and must wake them still.
 bump(P.key, 'count', 1)

@@ -1,6 +1,7 @@
 -- LOOKUP: return image records, or register to be woken when they land; one step, so nothing slips by.
 -- Needs    adding.lua
--- ARGV[2]  {workload, keys, uses (JSON of the use, one per key)}
+-- ARGV[2]  {workload, keys, uses (JSON of the use, one per key), quiet}
+--            quiet  queue no image: others, who can pull it, ask for it
 -- Result   list of {inventory, match, failure, time of the last match}; an absent part is ''
 local out = {}
 for i, text in ipairs(P.keys) do
@@ -25,7 +26,7 @@ for i, text in ipairs(P.keys) do
     local job = fields(id, 'status', 's_token', 'worker_name')
     local sooner = fresh and h[3]
     local runs = job[2] and claimed(id, job[3] or '', job[2])
-    if sooner or not runs then
+    if not P.quiet and (sooner or not runs) then
       local lane = (sooner or fresh and job[1] ~= 'scheduled') and 0 or 1
       add(text, lane, nil, 'used by ' .. P.workload)
     end

@@ -13,7 +13,7 @@ from worker.evidence.image.findings import findings_of
 from worker.evidence.image.twirp import UNAVAILABLE, Token, TrivyServerClient
 
 # What Trivy's command line sends for an image, but for licences, which matching does not read.
-_OPTIONS = {
+OPTIONS = {
     "scanners": ["vuln"],
     "pkg_types": ["os", "library"],
     "pkg_relationships": ["unknown", "root", "workspace", "direct", "indirect"],
@@ -114,5 +114,5 @@ def request_of(image: Layers) -> dict[str, object]:
         "target": image.target,
         "artifact_id": image.artifact_id,
         "blob_ids": image.blob_ids,
-        "options": _OPTIONS,
+        "options": OPTIONS,
     }

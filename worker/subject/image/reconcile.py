@@ -91,7 +91,7 @@ class ImageReconciler:
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
     def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
-        uses = self.records.uses(key)
+        uses = [use for use in self.records.uses(key) if use.pulls]
         alone = needs_room(record)
         due = record.inventory is not None and self.is_due(key, record.inventory)
         chosen = plan(record, uses, due=due)
