@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -144,7 +145,8 @@ def test_a_part_of_an_image_that_cannot_be_read_is_made_anew(
         (claim,) = queue.claim("scan", "w1", limit=1, lease_s=LEASE_S)
         queue.complete("w1", [(claim, landed("CVE-1"))])
         assert claimed(queue) == [WEB], "it waited for that"
-    assert table.lookup(use(WEB), [image()]) == [whole]
+    (again,) = table.lookup(use(WEB), [image()])
+    assert msgspec.structs.replace(again, verified_at=whole.verified_at) == whole
 
 
 def failing_image(queue: WorkQueue, client: Any, names: Names, *, used: bool) -> None:

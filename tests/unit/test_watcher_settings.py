@@ -70,7 +70,7 @@ CONCERNED = {
     "OPERATOR_TARGET_WORKLOADS": ("replicaset", {"bare", "ran"}),
     "OPERATOR_VULNERABILITY_SCANNER_SCAN_ONLY_CURRENT_REVISIONS": ("false", {"web-1"}),
     "SLUICE_EXCLUDE_IMAGES": ("tool*", {"tool"}),
-    "SLUICE_SKIP_INIT_CONTAINERS": ("true", {"bare", "ran"}),
+    "SLUICE_SKIP_INIT_CONTAINERS": ("true", {"bare"}),
     "SLUICE_PLATFORM": ("linux-arm64", {"web-2", "db", "tool", "bare", "ran"}),
 }
 
