@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
+from pathlib import Path
+
+_LOWEST = 20_000  # below are well-known ones
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_TRIES = 100
 
 
 def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
-    """Return ports that nobody listens on now; another process may still be faster."""
-    with_ports = [socket.socket() for _ in range(count)]
+    """Return ports that nobody listens on now; another process may still be faster.
+
+    Not of those from which the system takes the ports of outgoing connections, where it can be
+    helped: any connection of anybody could get one before its owner listens, and keep it for hours.
+    """
+    held: list[socket.socket] = []
     try:
-        for held in with_ports:
-            held.bind((host, 0))
-        return [held.getsockname()[1] for held in with_ports]
+        while len(held) < count:
+            held.append(_held(host))
+        return [one.getsockname()[1] for one in held]
     finally:
-        for held in with_ports:
-            held.close()
+        for one in held:
+            one.close()
+
+
+def _held(host: str) -> socket.socket:
+    """Return a socket that holds a port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    first = _first_outgoing()
+    for _ in range(_TRIES if first > _LOWEST else 0):
+        one = socket.socket(family)
+        with contextlib.suppress(OSError):
+            one.bind((host, random.randrange(_LOWEST, first)))  # noqa: S311 # no secret
+            return one
+        one.close()
+    one = socket.socket(family)
+    one.bind((host, 0))
+    return one
+
+
+def _first_outgoing() -> int:
+    """Return the lowest port that the system gives to outgoing connections; 0: nobody knows."""
+    try:
+        return int(_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def is_free(host: str, port: int) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.model.errors import PreconditionError
+from common.ops import ports as ops_ports
 from common.ops.data_folder import hold
 from common.ops.ports import free_ports, is_free, unix_answers
 from common.ops.socket_paths import LIMIT_BYTES, short_enough
@@ -106,6 +107,22 @@ def test_a_socket_answers_only_while_somebody_listens(tmp_path: Path) -> None:
 
 
 # --- ports
+
+
+def test_free_ports_are_none_that_an_outgoing_connection_may_get() -> None:
+    """A connection of anybody could take it before its owner listens, and keep it for hours."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert not any(low <= port <= high for port in free_ports(50))
+
+
+@pytest.mark.parametrize("text", ["", "none", "1024 60999"])
+def test_where_all_ports_may_go_out_some_are_found_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A kernel that says nothing, or leaves no others."""
+    (tmp_path / "range").write_text(text)
+    monkeypatch.setattr(ops_ports, "_RANGE", tmp_path / "range")
+    assert len(set(free_ports(8))) == 8
 
 
 def test_free_ports_are_free_and_differ() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import structlog
 
 from common.model.errors import PreconditionError
 from common.ops.match_token import TokenFile
+from common.ops.ports import free_ports
 from common.ops.process import Child, ChildSpec, Forward, status_text
 from common.ops.trivy_program import Trivy
 from worker.evidence.image.trivy_cli import child_environment, server_argv
@@ -130,11 +130,7 @@ def free_port(host: str, port: int) -> int:
 
     The server keeps the number over swaps, so that its address never changes.
     """
-    if port:
-        return port
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    return port or free_ports(1, host=host)[0]
 
 
 def _server_line(_name: str, text: str) -> None:
