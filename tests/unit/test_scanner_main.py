@@ -18,16 +18,15 @@ from worker.scanner import __main__ as scanner
 class Signalled:
     """A service that is told to stop in the moment in which its socket appears."""
 
-    stopped = False
-
     def __init__(self, *_: object) -> None:
+        self.stopped = threading.Event()
         os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
-        type(self).stopped = True
+        self.stopped.set()
 
     def serve(self) -> None:
-        assert self.stopped, "it would serve on"
+        assert self.stopped.wait(10), "it would serve on"
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -29,16 +30,42 @@ def main() -> int:
 
 
 def _scan() -> int:
-    # The socket is the sign of being ready, and who sees it may stop us in that moment.
-    stopping = threading.Event()
-    stop_on_signals(stopping.set)
+    stopping = _Stopping()
+    stop_on_signals(stopping.stop)
     settings = parse(os.environ)
     begin_logs(settings.ops, component="scanner", warnings=settings.warnings)
     _serve(settings, stopping)
     return DONE
 
 
-def _serve(settings: Settings, stopping: threading.Event) -> None:
+class _Stopping:
+    """Ends whatever is at work, also what begins after the word came.
+
+    The socket is the sign of being ready, and who sees it may stop us in that moment. The word
+    comes on a thread of its own, so one handler serves for the whole life: of two, the first one's
+    word could come after the second one looked for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told = False
+        self._act: Callable[[], None] = lambda: None
+
+    def stop(self) -> None:
+        """End it."""
+        with self._lock:
+            self._told, act = True, self._act
+        act()
+
+    def ends(self, act: Callable[[], None]) -> None:
+        """Let `act` end it, now if the word came already. `act` may be called twice."""
+        with self._lock:
+            self._act, told = act, self._told
+        if told:
+            act()
+
+
+def _serve(settings: Settings, stopping: _Stopping) -> None:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     socket_path = Path(settings.trivy.scanner_socket)
     bench = Bench(
@@ -61,9 +88,7 @@ def _serve(settings: Settings, stopping: threading.Event) -> None:
         jobs=settings.trivy.scanner_jobs,
     )
     with ScannerService(bench, socket_path) as service:
-        stop_on_signals(service.stop)
-        if stopping.is_set():
-            service.stop()
+        stopping.ends(service.stop)
         _log.info("scanner listens", socket=str(socket_path), trivy=trivy.version, jobs=bench.jobs)
         service.serve()
 
