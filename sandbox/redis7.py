@@ -22,6 +22,7 @@ from sandbox.valkey import new_enough
 
 # The server is in the tools' package; slim images lack the libraries. Others come with apt itself.
 _PACKAGES = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
+_UNPACKED = "unpacked"  # the packages' files, beside the launcher
 _APT_S = 120.0  # 14 MB of package lists and 1.4 MB of packages: 3 s
 REMEDY = (
     "put a redis-server 7 or newer that is built with TLS in PATH (macOS: brew install redis), or "
@@ -82,7 +83,7 @@ def _fetch(folder: Path) -> None:
         made.mkdir()
         _download(apt, Path(scratch))
         for package in sorted(Path(scratch).glob("*.deb")):
-            _run([dpkg, "--extract", str(package), str(made / "root")], Path(scratch))
+            _run([dpkg, "--extract", str(package), str(made / _UNPACKED)], Path(scratch))
         _write_launcher(made)
         try:
             made.replace(folder)
@@ -114,7 +115,7 @@ def _write_launcher(made: Path) -> None:
     launcher.parent.mkdir()
     launcher.write_text(
         '#!/bin/sh\nhere=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
-        f'LD_LIBRARY_PATH="{search}" exec "$here/root/usr/bin/redis-server" "$@"\n',
+        f'LD_LIBRARY_PATH="{search}" exec "$here/{_UNPACKED}/usr/bin/redis-server" "$@"\n',
         encoding="utf-8",
     )
     launcher.chmod(0o755)

@@ -29,9 +29,8 @@ class Batch:
         self.facts: list[Fact] = []
         self.since_s = 0.0  # when the first of them began
         self.resent = False  # a report of them may have arrived: its reply was lost
-        self._later: list[
-            tuple[Claim, Finished]
-        ] = []  # ended after that: for a report of their own
+        # Ended after that: for a report of their own.
+        self._later: list[tuple[Claim, Finished]] = []
         self.owed = False  # what was not begun may still be on record for us
         self.refused = False  # an end was not valid: Redis lost our claims, or gave them away
         self.marked = False  # Redis names the next key as running: the mark must move when it ends

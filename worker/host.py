@@ -15,8 +15,8 @@ from common.queue.registration import Registration, worker_name
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
 from worker.lease import Lease
-from worker.loop import Ahead, Loop, LoopSettings, Reconcile, nothing
-from worker.ports import Ports
+from worker.loop import Loop, LoopSettings, Reconcile
+from worker.ports import Ahead, Ports, nothing
 
 # Kubernetes gives 30 s between SIGTERM and SIGKILL by default.
 GRACE_S = 25.0

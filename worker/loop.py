@@ -21,11 +21,10 @@ from common.queue.policy import unknown
 from worker.batch import Batch, batch_for
 from worker.lease import Lease
 from worker.outage import Outage
-from worker.ports import Ports, Queue, described
+from worker.ports import Ahead, Ports, Queue, described, nothing
 
 Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
 # Told what a loop has claimed, in the thread that will run it.
-Ahead: TypeAlias = Callable[[Sequence[Claim]], None]
 
 # Completions of runs shorter than this travel together; a longer run is reported at once, and the
 # key after it is marked as running, so that a crash has a name. 5 ms is far below what a waiter
@@ -40,10 +39,6 @@ class LoopSettings:
     worker: str  # unique among all loops of all processes
     batch: int = 64  # claims at a time, at most (`batch_for`); the scan pool takes one
     idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
-
-
-def nothing(_claims: Sequence[Claim]) -> None:
-    """Have no use for knowing what comes next."""
 
 
 class Loop:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from common.model.errors import SluiceError
 from common.model.facts import Fact
 from common.queue.contract import Claim, Failed, Outcome
+
+Ahead: TypeAlias = Callable[[Sequence[Claim]], None]
+
+
+def nothing(_claims: Sequence[Claim]) -> None:
+    """Have no use for knowing what comes next."""
 
 
 class Queue(Protocol):
