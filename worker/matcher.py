@@ -20,7 +20,6 @@ import structlog
 from common.model.errors import SluiceError, SourceUnavailableError
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
-from worker.evidence.image.access import Accesses
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.vulnerability_database import (
@@ -282,9 +281,7 @@ def build(
         home=root / "home",
     )
     folders = DatabaseFolders(root / "db", root / "layers")
-    source = DatabaseSource.parse(
-        settings.trivy.db_repository, HttpRegistry(), Accesses.of_settings(settings)
-    )
+    source = DatabaseSource.of_settings(settings, HttpRegistry())
     return MatchServer(
         config,
         folders,

@@ -49,8 +49,6 @@ DB_REPOSITORY_INSECURE = Setting(
     group="Trivy",
     meaning="Whether the databases' registry may use plain HTTP or a certificate that nobody "
     "vouches for (trivy-operator's `trivy.dbRepositoryInsecure`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 
 # Credentials; none of these holds one itself.
@@ -58,10 +56,9 @@ DB_REPOSITORY_USERNAME_FILE = Setting(
     name="SLUICE_DB_REPOSITORY_USERNAME_FILE",
     format=formats.PATH,
     group="Trivy",
-    meaning="A file with the user name for the databases' registry "
+    meaning="A file with the user name for the registry of the (first) vulnerability database; it "
+    "serves the Java database there too "
     "(trivy-operator's `trivy.dbRepositoryUsername`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 DB_REPOSITORY_PASSWORD_FILE = Setting(
     name="SLUICE_DB_REPOSITORY_PASSWORD_FILE",
@@ -69,8 +66,6 @@ DB_REPOSITORY_PASSWORD_FILE = Setting(
     group="Trivy",
     meaning="A file with the password for the databases' registry "
     "(trivy-operator's `trivy.dbRepositoryPassword`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 PRIVATE_REGISTRY_SECRETS = Setting(
     name="OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
