@@ -68,8 +68,6 @@ WAITING = {
     "exclude_images": "SLUICE_EXCLUDE_IMAGES",
     "skip_init_containers": "SLUICE_SKIP_INIT_CONTAINERS",
     "token_file": "SLUICE_TRIVY_TOKEN_FILE",
-    "provider_config": "SLUICE_CREDENTIAL_PROVIDER_CONFIG",
-    "provider_bin_dir": "SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
     "ignore_file": "TRIVY_IGNOREFILE",
     "ignore_rules": "SLUICE_IGNORE_RULES",
     "ignore_policy": "TRIVY_IGNORE_POLICY",

@@ -92,7 +92,13 @@ def _serve(
         and tell_start(Ledger(client, names), "worker", stopping)
     ):
         return DONE
-    parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
+    parts = Parts(
+        settings=settings,
+        store=(client, names),
+        session=session,
+        draw=random.random,
+        environ=os.environ,
+    )
     crews = _crews(parts, counters)
     threads = []
     if "match" in settings.pipeline.pools:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,12 @@ from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.access import Accesses
-from worker.evidence.image.credentials import Keyring, KeyringConfig
+from worker.evidence.image.credentials import (
+    Keyring,
+    KeyringConfig,
+    NoProviders,
+    Providers,
+)
 from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
@@ -109,6 +114,7 @@ class Parts:
     store: Store
     session: Session
     draw: Callable[[], float]  # in [0, 1)
+    environ: Mapping[str, str] = field(default_factory=dict)  # for programs that give credentials
 
     @cached_property
     def circuits(self) -> CircuitTable:
@@ -158,7 +164,23 @@ class Parts:
                 operator_namespace=own_namespace(self.settings.scope.operator_namespace),
                 workload_secrets=chosen.workload_secrets,
             ),
+            self.providers,
         )
+
+    @cached_property
+    def providers(self) -> Providers:
+        """Return the programs that give credentials; raises SettingsError."""
+        chosen = self.settings.credentials
+        if not chosen.provider_config:
+            return NoProviders()
+        # Imported here: who has none, the most, need not load a YAML parser for it.
+        from worker.evidence.image.credential_provider import (  # noqa: PLC0415
+            ExecProviders,
+            load,
+        )
+
+        found = load(chosen.provider_config, chosen.provider_bin_dir)
+        return ExecProviders(found, self.environ)
 
 
 def workload_reconciler(parts: Parts) -> WorkloadReconciler:

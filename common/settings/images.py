@@ -90,16 +90,12 @@ CREDENTIAL_PROVIDER_CONFIG = Setting(
     format=formats.PATH,
     group="Trivy",
     meaning="A kubelet's CredentialProviderConfig: programs that give credentials for images.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 CREDENTIAL_PROVIDER_BIN_DIR = Setting(
     name="SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
     format=formats.PATH,
     group="Trivy",
     meaning="The folder of those programs, as a kubelet's `--image-credential-provider-bin-dir`.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 TRIVY_TOKEN_FILE = Setting(
     name="SLUICE_TRIVY_TOKEN_FILE",

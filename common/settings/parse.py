@@ -298,6 +298,11 @@ def _contradictions(settings: Settings) -> list[str]:
             "SLUICE_DB_REPOSITORY_USERNAME_FILE and SLUICE_DB_REPOSITORY_PASSWORD_FILE belong "
             "together; set both"
         )
+    if bool(settings.credentials.provider_config) != bool(settings.credentials.provider_bin_dir):
+        found.append(
+            "SLUICE_CREDENTIAL_PROVIDER_CONFIG and SLUICE_CREDENTIAL_PROVIDER_BIN_DIR belong "
+            "together; set both"
+        )
     return found
 
 
