@@ -29,6 +29,7 @@ from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable, Generation, generation_digest
+from common.state.identities import IdentityTable
 from common.state.images import ImageTable
 from common.state.layers import LayerTable
 from common.state.names import Names
@@ -269,6 +270,7 @@ def _pull_once(parts: Parts) -> PullOnce | None:
         return None
     return PullOnce(
         manifests=GuardedManifests(registry=HttpRegistry(), guard=parts.guard),
+        identities=IdentityTable(*parts.store),
         layers=LayerTable(*parts.store),
     )
 

@@ -125,6 +125,7 @@ class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
+    digest: str = ""  # the image's in this workload's repository; empty: that of the image's key
     skip_files: tuple[
         str, ...
     ] = ()  # of the workload's annotations, which win over the settings; empty: none

@@ -29,6 +29,8 @@ RESOLUTION_TTL_S = 86_400
 # While a layer counts as known, nobody analyses it, however often images with it come and go. The
 # match server keeps it for longer: it forgets nothing.
 LAYER_TTL_S = 30 * 86_400
+# Renewed by every look-up. After it an image may get a second record, which costs a pull.
+IDENTITY_TTL_S = 30 * 86_400
 # Longer than images wait for one another, or for a registry to recover.
 DOCUMENTS_TTL_S = 3600
 # Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
@@ -146,6 +148,12 @@ TABLE: tuple[Bound, ...] = (
         owner="layer and reap scripts",
         holds="images to wake when the run of an image ends that holds layers of theirs",
         bound="one member per waiter; emptied by every end; TTL 1 day",
+    ),
+    Bound(
+        name="sluice:<c>:same:<key>",
+        owner="identity script",
+        holds="under which of its digests an image has its record",
+        bound="one per digest in use, and one per manifest; 30 days after it was last looked up",
     ),
     Bound(
         name="sluice:<c>:documents:<key>",

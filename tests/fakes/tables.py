@@ -17,6 +17,7 @@ from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.queue.contract import Finished, Settled
+from common.state.images import Looked
 from common.state.settled import SettledRow
 from worker.evidence.image.access import Access
 
@@ -73,11 +74,15 @@ class FakeImages:
 
     records: dict[ImageKey, ImageRecord] = field(default_factory=dict)
     users: dict[ImageKey, dict[str, ImageUse]] = field(default_factory=dict)
+    homes: dict[ImageKey, ImageKey] = field(default_factory=dict)  # of other names of an image
 
-    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
-        for use, key in uses:
+    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
+        found = []
+        for use, asked in uses:
+            key = self.homes.get(asked, asked)
             self.users.setdefault(key, {})[use.workload] = use
-        return [self.records.get(key, ImageRecord()) for _, key in uses]
+            found.append(Looked(record=self.records.get(key, ImageRecord()), key=key))
+        return found
 
     def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
         gone = [key for key, users in self.users.items() if key not in keep]

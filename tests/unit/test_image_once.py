@@ -16,7 +16,7 @@ from worker.evidence.image import manifest
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.evidence.image.manifest import ManifestSeen
-from worker.subject.image.once import PullOnce, Run
+from worker.subject.image.once import Elsewhere, PullOnce, Run
 
 KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options="o1")
 LAYERS = tuple(f"sha256:{digit * 64}" for digit in "12")
@@ -57,6 +57,7 @@ class World:
 
     lease_answer: Lease = field(default_factory=lambda: Leased(contents={LAYERS[0]: CONTENTS[0]}))
     kept: tuple[bytes, ...] = ()
+    home: ImageKey = KEY
     faults: Mapping[str, SluiceError] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     jobs: list[InventoryJob] = field(default_factory=list)
@@ -74,6 +75,10 @@ class World:
         assert known == (b"index", MANIFEST)
         self.say("configuration")
         return SEEN
+
+    def settle(self, key: ImageKey, digest: str) -> ImageKey:
+        assert digest == manifest.digest_of(MANIFEST)
+        return self.home
 
     def lease(
         self, key: ImageKey, token: int, digests: Sequence[str], *, lost: bool = False
@@ -101,8 +106,8 @@ class World:
         self.say("scan")
         return InventoryResult(inventory=INVENTORY, seconds=1.0)
 
-    def take(self, run: Run | None = None) -> InventoryResult | Held:
-        once = PullOnce(manifests=self, layers=self)
+    def take(self, run: Run | None = None) -> InventoryResult | Held | Elsewhere:
+        once = PullOnce(manifests=self, identities=self, layers=self)
         return once.inventory(self, run or Run(key=KEY, token=5), JOB)
 
 
@@ -150,3 +155,11 @@ def test_lost_layers_are_said_to_be_lost() -> None:
     world = World()
     world.take(Run(key=KEY, token=5, lost=True))
     assert world.log[1] == "lease lost"
+
+
+def test_an_image_that_has_a_record_under_another_digest_is_not_pulled() -> None:
+    """An index and its manifest are one image: the documents tell, and no layer is asked for."""
+    home = replace(KEY, digest="sha256:" + "e" * 64)
+    world = World(home=home)
+    assert world.take() == Elsewhere(home=home)
+    assert world.log == ["outline"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -158,13 +158,30 @@ def test_a_known_image_is_only_matched(world: World) -> None:
 def test_a_run_that_another_holds_up_comes_back(world: World, *, known: bool) -> None:
     """It has not failed, and nothing is charged; the end of the other one wakes it."""
     layers = once.World(lease_answer=Held(by="image/other"))
-    world.once = PullOnce(manifests=layers, layers=layers)
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
     world.matcher.faults = [LayerCacheMissingError("lost")] if known else []
     finished = world.run(use(), record=ImageRecord(inventory=INVENTORY) if known else None)
     assert isinstance(finished.outcome, After)
     assert finished.outcome.reason == "LayersLeased"
     assert world.scanner.jobs == []
     assert layers.log == ["outline", "lease lost" if known else "lease"]
+
+
+def test_an_image_that_has_its_record_elsewhere_needs_nothing(world: World) -> None:
+    """Its end wakes who waits, and they are led to the other key."""
+    layers = once.World(home=replace(KEY, digest="sha256:" + "e" * 64))
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
+    finished = world.run(use())
+    assert isinstance(finished.outcome, Settled)
+    assert (finished.outcome.outcome, finished.outcome.image) == ("Rest:SameImage", None)
+    assert (world.scanner.jobs, world.matcher.calls) == ([], 0)
+
+
+def test_a_use_that_has_the_image_by_another_digest_pulls_that(world: World) -> None:
+    """Its repository may hold the manifest alone, and not the index of the record's key."""
+    other = "sha256:" + "b" * 64
+    world.run(use(digest=other))
+    assert world.scanner.jobs[0].reference == f"r.example/web@{other}"
 
 
 def test_an_image_that_nobody_uses_is_not_pulled(world: World) -> None:

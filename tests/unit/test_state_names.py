@@ -20,6 +20,7 @@ PARTS = (
     "claiming",
     "claims",
     "fencing",
+    "same",
     "tidy",
 )  # what scripts may need besides the prologue
 SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.stem not in ("lib", *PARTS))

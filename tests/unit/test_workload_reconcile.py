@@ -520,3 +520,32 @@ def test_the_first_image_id_changes_the_fingerprint() -> None:
 def test_a_moved_tag_changes_the_fingerprint() -> None:
     """Trap 4. `:latest` runs another digest although the ReplicaSet did not change."""
     assert fingerprint(replica_set(container())) != fingerprint(replica_set(container(digest=B)))
+
+
+def test_two_digests_of_one_image_are_one(world: World) -> None:
+    """One node says index, one manifest: one record, and the report says what runs."""
+    world.images.records[image(A)] = record()
+    world.images.homes = {image(B): image(A)}
+    both = (
+        Running(digest=B, platform="linux-amd64"),
+        Running(digest=A, platform="linux-amd64"),
+    )
+    row = replica_set(msgspec.structs.replace(container(), running=both))
+    world.rows.put(row)
+    finished = world.run(row.key)
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.outcome == "Converged"
+    (report,) = [
+        one for (kind, *_), one in world.store.objects.items() if kind == "VulnerabilityReport"
+    ]
+    assert report["report"]["artifact"]["digest"] == B
+    assert len(report["report"]["vulnerabilities"]) == 1
+    assert [key for key, users in world.images.users.items() if users] == [image(A)]
+
+
+def test_a_record_that_is_on_its_way_elsewhere_is_waited_for_there(world: World) -> None:
+    """The end of the home's run wakes the workload."""
+    world.images.homes = {image(B): image(A)}
+    row = replica_set(container(digest=B))
+    world.rows.put(row)
+    assert world.run(row.key).outcome == Waiting(on=str(image(A)))

@@ -1,8 +1,8 @@
 """Takes an inventory so that nothing is pulled twice in the cluster: no document, no layer.
 
-Manifest first: it names the layers. Those that nobody has analysed are leased; where another run
-holds one, this one ends, and comes back when that one has ended. Then the configuration, and the
-layers that the match server lacks.
+Manifest first: it tells whether the image has a record under another digest, and names the layers.
+Those that nobody has analysed are leased; where another run holds one, this one ends, and comes
+back when that one has ended. Then the configuration, and the layers that the match server lacks.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Protocol
 
 from common.model.errors import SluiceError
 from common.model.key import ImageKey
+from common.model.refs import ImageDigest
 from common.state.layers import Held, Lease
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
-from worker.evidence.image.manifest import ManifestSeen, layers_of
+from worker.evidence.image.manifest import ManifestSeen, digest_of, layers_of
 from worker.evidence.image.parts import parts_of
 
 
@@ -28,6 +29,13 @@ class Manifests(Protocol):
 
     def manifest(self, job: InventoryJob, known: Sequence[bytes]) -> ManifestSeen:
         """Return manifest and configuration; what is `known` is not asked for."""
+
+
+class Identities(Protocol):
+    """Which digests name one image."""
+
+    def settle(self, key: ImageKey, manifest: ImageDigest) -> ImageKey:
+        """Return the key under which the image with that manifest has its record."""
 
 
 class Layers(Protocol):
@@ -62,15 +70,28 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """The image has its record under another key, to which every look-up is led by now."""
+
+    home: ImageKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullOnce:
     """Takes inventories. Thread-safe as far as its ports are."""
 
     manifests: Manifests
+    identities: Identities
     layers: Layers
 
-    def inventory(self, scanner: Scanner, run: Run, job: InventoryJob) -> InventoryResult | Held:
+    def inventory(
+        self, scanner: Scanner, run: Run, job: InventoryJob
+    ) -> InventoryResult | Held | Elsewhere:
         """Return the inventory, or which image's run must end first; that end wakes the key."""
         documents = self._documents(run.key, job)
+        home = self.identities.settle(run.key, digest_of(documents[-1]))
+        if home != run.key:
+            return Elsewhere(home=home)
         digests = layers_of(documents[-1])
         lease = self.layers.lease(run.key, run.token, digests, lost=run.lost)
         if isinstance(lease, Held):

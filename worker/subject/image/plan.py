@@ -84,7 +84,13 @@ def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple
     """
     distinct: dict[tuple[str, ...], ImageUse] = {}
     for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
-        visible = (use.reference, use.namespace, use.service_account, *use.pull_secrets)
+        visible = (
+            use.reference,
+            use.digest,
+            use.namespace,
+            use.service_account,
+            *use.pull_secrets,
+        )
         distinct.setdefault(visible, use)
     ordered = tuple(distinct.values())
     if after is None or after.reason not in _REFUSED or len(ordered) <= _STEP:

@@ -18,7 +18,7 @@ from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.options import ScanOptions
-from worker.subject.image.once import PullOnce, Run
+from worker.subject.image.once import Elsewhere, PullOnce, Run
 
 
 class Keys(Protocol):
@@ -65,16 +65,17 @@ class Pull:
     config: PullConfig
     once: PullOnce | None = None  # None: Trivy pulls by itself, whoever else may do so
 
-    def analyse(self, run: Run, tries: Sequence[ImageUse]) -> Pulled | Held:
+    def analyse(self, run: Run, tries: Sequence[ImageUse]) -> Pulled | Held | Elsewhere:
         """Return the image's inventory, by the first name and credential that will do.
 
-        Or say which image's run must end first; its end wakes the key.
+        Or say which image's run must end first, and its end wakes the key; or that the image has
+        its record under another key.
         `tries` come one after the other, each with every credential that it may have; only what
         another could do better goes on to the next.
         Raises the most telling refusal; an error says whose names its text may hold (`whose`).
         """
 
-        def attempt(one: _Try) -> Pulled | Held:
+        def attempt(one: _Try) -> Pulled | Held | Elsewhere:
             try:
                 return self._attempt(run, one)
             except SluiceError as error:
@@ -87,7 +88,7 @@ class Pull:
 
     def _tries(self, uses: Sequence[ImageUse]) -> Iterator[_Try]:
         """Give what differs in something that a registry could see; look credentials up late."""
-        given: set[tuple[str, bytes | None]] = set()
+        given: set[tuple[str, str, bytes | None]] = set()
         nameless: BadReferenceError | None = None
         for use in uses:
             try:
@@ -97,19 +98,20 @@ class Pull:
                 nameless = nameless or error
                 continue  # another use may have a name
             for config in self.keys.candidates(use):
-                if (access.mirrored_name, config) not in given:
-                    given.add((access.mirrored_name, config))
+                visible = (access.mirrored_name, use.digest, config)
+                if visible not in given:
+                    given.add(visible)
                     yield _Try(use=use, access=access, docker_config=config)
         if nameless is not None and not given:
             raise nameless
 
-    def _attempt(self, run: Run, one: _Try) -> Pulled | Held:
+    def _attempt(self, run: Run, one: _Try) -> Pulled | Held | Elsewhere:
         job = self._job(run, one)
         if self.once is None:
             result = self.scanner.inventory(job)
         else:
             found = self.once.inventory(self.scanner, run, job)
-            if isinstance(found, Held):
+            if isinstance(found, Held | Elsewhere):
                 return found
             result = found
         # No name: other tenants' histories tell this too.
@@ -123,7 +125,7 @@ class Pull:
 
     def _job(self, run: Run, one: _Try) -> InventoryJob:
         return InventoryJob(
-            reference=f"{one.access.mirrored_name}@{run.key.digest}",
+            reference=f"{one.access.mirrored_name}@{one.use.digest or run.key.digest}",
             access=one.access,
             platform=run.key.platform,
             options=self.config.options,

@@ -15,11 +15,20 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import After, Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from common.queue.contract import (
+    After,
+    Claim,
+    Failed,
+    Finished,
+    ImageUpdate,
+    Outcome,
+    Settled,
+    Waiting,
+)
 from common.state.layers import Held
 from worker.evidence.failures import unnamed
 from worker.evidence.image.match import Matcher
-from worker.subject.image.once import Run
+from worker.subject.image.once import Elsewhere, Run
 from worker.subject.image.plan import (
     Analyse,
     Rematch,
@@ -91,8 +100,8 @@ class ImageReconciler:
                 return Finished(outcome=self._settled("Rest:Unused", None))
             case Analyse(attempts=tries):
                 inventory = self._analyse(run, tries, done)
-                if isinstance(inventory, Held):
-                    return _after(inventory, done)
+                if not isinstance(inventory, Inventory):
+                    return self._put_off(inventory, done)
                 update = self._match(key, inventory, record, done)
             case Rematch(inventory=known):
                 try:
@@ -100,16 +109,34 @@ class ImageReconciler:
                 except LayerCacheMissingError:
                     # The match server lost its volume: the layers must be analysed again.
                     again = self._analyse(replace(run, lost=True), attempts(uses), done)
-                    if isinstance(again, Held):
-                        return _after(again, done)
+                    if not isinstance(again, Inventory):
+                        return self._put_off(again, done)
                     update = self._match(key, again, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
 
-    def _analyse(self, run: Run, tries: tuple[ImageUse, ...], done: _Progress) -> Inventory | Held:
+    def _put_off(self, instead: Held | Elsewhere, done: _Progress) -> Finished:
+        """Return the end of a run that takes no inventory.
+
+        Either it comes back when another one has ended (the queue knows which, and wakes it), or
+        there is nothing to do for it: who waits for it is woken, and led to the image's home.
+        """
+        outcome: Outcome
+        match instead:
+            case Held():
+                outcome = After(delay_s=_LAYER_WAIT_S, reason="LayersLeased")
+            case Elsewhere():
+                outcome = self._settled("Rest:SameImage", None)
+            case _:
+                assert_never(instead)
+        return Finished(outcome=outcome, facts=tuple(done.facts))
+
+    def _analyse(
+        self, run: Run, tries: tuple[ImageUse, ...], done: _Progress
+    ) -> Inventory | Held | Elsewhere:
         pulled = self.pull.analyse(run, tries)
-        if isinstance(pulled, Held):
+        if isinstance(pulled, Held | Elsewhere):
             return pulled
         done.facts.append(pulled.fact)
         done.inventory = pulled.inventory
@@ -167,12 +194,6 @@ class ImageReconciler:
             detail=detail if error.whose else "",
             whose=error.whose,
         )
-
-
-def _after(held: Held, done: _Progress) -> Finished:
-    """Return the end of a run that comes back when another one has ended."""
-    del held  # the queue knows: it wakes the key
-    return Finished(outcome=After(delay_s=_LAYER_WAIT_S, reason="LayersLeased"), facts=done.facts)
 
 
 def _storing(outcome: Failed, update: ImageUpdate) -> Failed:

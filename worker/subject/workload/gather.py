@@ -15,6 +15,7 @@ from common.model.image import ImageRecord, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference, parse_reference
 from common.model.workload import Container, WorkloadRow
+from common.state.images import Looked
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
 from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
@@ -24,8 +25,11 @@ from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unres
 class Images(Protocol):
     """The image table."""
 
-    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
-        """Return the records, registering the uses; keys without a record are enqueued."""
+    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
+        """Return the records and where they stand, registering the uses.
+
+        Keys without a record are enqueued.
+        """
 
     def release(self, workload: WorkloadKey, keep: Collection[ImageKey]) -> int:
         """Forget that the workload uses other images than `keep`; return how many it used."""
@@ -83,9 +87,9 @@ class Gatherer:
         """
         asked = [self._ask(row, need) for need in needs]
         uses = [use for one in asked if isinstance(one, _Asked) for use in one.uses]
-        records = iter(self.images.lookup_uses(uses))
+        found = iter(self.images.lookup_uses(uses))
         return tuple(
-            judge(row.namespace, one.container, [(key, next(records)) for _, key in one.uses])
+            judge(row.namespace, one.container, [(key, next(found)) for _, key in one.uses])
             if isinstance(one, _Asked)
             else one
             for one in asked
@@ -131,20 +135,24 @@ class Gatherer:
 
 
 def judge(
-    namespace: str, container: Container, records: Sequence[tuple[ImageKey, ImageRecord]]
+    namespace: str, container: Container, found: Sequence[tuple[ImageKey, Looked]]
 ) -> Evidence:
     """Return what the records say about one container of the namespace. Pure.
 
     The report is built when no record is still on its way and at least one is there: a digest
-    that failed must not hold up one that is known.
+    that failed must not hold up one that is known. Digests of one image count once, by the first:
+    the report names what runs, not where its record stands.
     """
-    for key, record in records:
+    distinct: dict[ImageKey, tuple[ImageKey, ImageRecord]] = {}
+    for key, looked in found:
+        distinct.setdefault(looked.key, (key, looked.record))
+    for home, (_, record) in distinct.items():
         if not record.ready and record.failure is None:
-            return Pending(container=container, on=key)
-    ready = tuple((key, record) for key, record in records if record.ready)
+            return Pending(container=container, on=home)
+    ready = {home: each for home, each in distinct.items() if each[1].ready}
     if ready:
-        return Known(container=container, images=ready)
-    failure = records[0][1].failure
+        return Known(container=container, images=tuple(ready.values()), homes=tuple(ready))
+    failure = next((record.failure for _, record in distinct.values()), None)
     if failure is None:  # no images at all: a kubelet never reports an empty list
         return Unresolved(
             container=container, error=TransientError("no image is known for the container")
