@@ -96,7 +96,13 @@ class Stage:
         self.tables, self.cluster, self.inbox = tables or FakeTables(), empty(), Inbox()
         self.registry = CollectorRegistry()
         pulse = Pulse(monotonic=lambda: self.now_s, draw=lambda: 0.5)
-        ports = Ports(queue=self.tables, rows=self.tables, settled=self.tables, known=self.cluster)
+        ports = Ports(
+            queue=self.tables,
+            rows=self.tables,
+            settled=self.tables,
+            known=self.cluster,
+            references=self.tables,
+        )
         rounds = Rounds(
             RoundPorts(
                 tables=ports,

@@ -25,6 +25,7 @@ from common.state.fence import FenceTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
@@ -127,7 +128,13 @@ def _round_ports(
     redis, names = store
     rows, settled = RowTable(redis, names), SettledTable(redis, names)
     return RoundPorts(
-        tables=Ports(queue=work, rows=rows, settled=settled, known=cluster),
+        tables=Ports(
+            queue=work,
+            rows=rows,
+            settled=settled,
+            known=cluster,
+            references=ResolutionTable(redis, names),
+        ),
         requests=control,
         ledger=ledger,
         clock=RedisClock(redis, names),

@@ -9,7 +9,7 @@ rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -65,6 +65,16 @@ class Settled(Protocol):
         """Yield every row."""
 
 
+class References(Protocol):
+    """Workloads whose images no kubelet runs; raises TransientError."""
+
+    def due(self, now_s: float) -> Sequence[WorkloadKey]:
+        """Return those that must ask a registry again by now, some thousands at most."""
+
+    def asked(self, workloads: Iterable[WorkloadKey]) -> None:
+        """Note that they are queued, or gone."""
+
+
 class Known(sweep.Known, Protocol):
     """What the folds know, and the rows that they build."""
 
@@ -83,6 +93,7 @@ class Ports:
     rows: Rows
     settled: Settled
     known: Known
+    references: References
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,6 +116,7 @@ class Sweep:
         """`now_s` is Unix seconds by Redis' clock."""
         self._ports = ports
         self._fence = fence
+        self._now_s = now_s
         self._instant = Instant(epoch=epoch, settled_before_s=now_s - SETTLING_S)
         self._allowed = 0  # keys that the slice at hand may still ask for
         self._slices = self._plan()
@@ -127,6 +139,7 @@ class Sweep:
         yield from self._all_of(ports.known.walk(), self._judge)
         yield from self._all_of(ports.rows.keys(), self._forget_stored)
         yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
+        yield from self._all_of(iter(ports.references.due(self._now_s)), self._ask_again)
 
     def _all_of(
         self, keys: Iterator[K], act: Callable[[Sequence[K]], Sequence[K]]
@@ -213,6 +226,21 @@ class Sweep:
             self.tally.asked += len(now)
             self._ports.queue.forget(now, fence=self._fence, lane=Lane.BULK)
             self.tally.forgotten += len(now)
+        return held
+
+    def _ask_again(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+        """Queue workloads whose references must be resolved again; return what exceeds that."""
+        now, held = keys[: self._allowed], keys[self._allowed :]
+        gone = frozenset(sweep.gone(now, self._ports.known))
+        adds = [
+            Add(key=key, lane=Lane.BULK, cause="ReferenceDue") for key in now if key not in gone
+        ]
+        if adds:
+            self.tally.asked += len(adds)
+            self.tally.enqueued += self._ports.queue.add(adds, fence=self._fence).enqueued
+            causes = self.tally.causes
+            causes["ReferenceDue"] = causes.get("ReferenceDue", 0) + len(adds)
+        self._ports.references.asked(now)
         return held
 
     def _waiting(self, keys: Sequence[WorkloadKey]) -> frozenset[WorkloadKey]:

@@ -171,7 +171,7 @@ class Parts:
             KeyringConfig(
                 accesses=self.accesses,
                 shared=dict(chosen.registry_secrets),
-                operator_namespace=own_namespace(self.settings.scope.operator_namespace),
+                operator_namespace=own_namespace(chosen.everybodys_namespace),
                 workload_secrets=chosen.workload_secrets,
             ),
             self.providers,

@@ -181,6 +181,7 @@ def _credentials(reading: _Reading) -> CredentialSettings:
         database_username_file=reading.get(images.DB_REPOSITORY_USERNAME_FILE),
         database_password_file=reading.get(images.DB_REPOSITORY_PASSWORD_FILE),
         registry_secrets=reading.get(images.PRIVATE_REGISTRY_SECRETS),
+        everybodys_namespace=reading.get(upstream.OPERATOR_NAMESPACE),
         workload_secrets=reading.get(images.ACCESS_GLOBAL_SECRETS),
         provider_config=reading.get(images.CREDENTIAL_PROVIDER_CONFIG),
         provider_bin_dir=reading.get(images.CREDENTIAL_PROVIDER_BIN_DIR),

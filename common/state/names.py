@@ -114,6 +114,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one per such workload and reference; TTL 1 day",
     ),
     Bound(
+        name="sluice:<c>:resolve-due",
+        owner="worker, watcher",
+        holds="workloads with such a reference, by when the registry must be asked again",
+        bound="one per such workload; dropped by the sweep that queues it",
+    ),
+    Bound(
         name="sluice:<c>:troubles",
         owner="worker",
         holds="workloads that carry a ScanFailed Event and no ScanRecovered yet",

@@ -112,7 +112,10 @@ def test_a_capped_sweep_asks_for_what_an_uncapped_one_does(
             tables.work()
     tables.adds.clear()
     sweep = Sweep(
-        Ports(queue=tables, rows=tables, settled=tables, known=cluster), fence=0, epoch=0, now_s=0
+        Ports(queue=tables, rows=tables, settled=tables, known=cluster, references=tables),
+        fence=0,
+        epoch=0,
+        now_s=0,
     )
     for allowed in [*allowances, *[7] * 60]:
         before = len(tables.adds)
@@ -130,7 +133,10 @@ def test_what_exceeds_the_allowance_is_read_once_more_and_not_again_and_again() 
     """A slice of 500 keys, of which one a slice may be asked for, is not 125,000 reads."""
     cluster, tables = folded(*_workloads(60)), _Measured()
     sweep = Sweep(
-        Ports(queue=tables, rows=tables, settled=tables, known=cluster), fence=0, epoch=0, now_s=0
+        Ports(queue=tables, rows=tables, settled=tables, known=cluster, references=tables),
+        fence=0,
+        epoch=0,
+        now_s=0,
     )
     while sweep.step(1):
         pass
