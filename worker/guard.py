@@ -146,21 +146,6 @@ def registry_of(host: str) -> str:
     return f"registry/{host}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardedRegistry:
-    """A `Registry` under its circuit."""
-
-    registry: Registry
-    guard: Guard
-
-    def resolve(
-        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
-    ) -> ImageDigest:
-        """See `Registry.resolve`."""
-        with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
-            return self.registry.resolve(reference, docker_config, access=access)
-
-
 class Documents(Protocol):
     """A registry that tells which layers an image has."""
 
@@ -184,6 +169,40 @@ class Documents(Protocol):
         access: Access,
         known: Sequence[bytes] = (),
     ) -> ManifestSeen: ...
+
+
+class Questions(Registry, Documents, Protocol):
+    """A registry that answers both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedRegistry:
+    """A `Registry` under its circuit."""
+
+    registry: Questions
+    guard: Guard
+
+    def resolve(
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
+    ) -> ImageDigest:
+        """See `Registry.resolve`."""
+        with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
+            return self.registry.resolve(reference, docker_config, access=access)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """See `HttpRegistry.manifest`."""
+        with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
+            return self.registry.manifest(
+                reference, digest, config=config, platform=platform, access=access
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

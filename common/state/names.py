@@ -110,8 +110,8 @@ TABLE: tuple[Bound, ...] = (
     Bound(
         name="sluice:<c>:resolved:<hash>",
         owner="worker",
-        holds="the digest of a reference that no kubelet has run for a workload",
-        bound="one per such workload and reference; TTL 1 day",
+        holds="the digest of a workload's reference, or configuration, that no kubelet tells",
+        bound="one per such workload and reference (TTL 1 day) or configuration (30 days)",
     ),
     Bound(
         name="sluice:<c>:resolve-due",

@@ -11,7 +11,7 @@ from redis import Redis
 
 from common.model.canonical import content_hash
 from common.model.key import WorkloadKey
-from common.state.names import RESOLUTION_TTL_S, Names
+from common.state.names import IDENTITY_TTL_S, RESOLUTION_TTL_S, Names
 from common.state.readable import key_of
 from common.state.scripts import Scripts
 
@@ -41,6 +41,23 @@ class ResolutionTable:
             due_s = seconds + RESOLUTION_TTL_S + 1  # when the digest is forgotten
             redis.set(self._name(workload, reference), digest, ex=RESOLUTION_TTL_S)
             redis.zadd(self._due, {str(workload): due_s})
+
+    def content(self, workload: WorkloadKey, config: str, platform: str) -> str | None:
+        """Return the digest that was found to have that configuration; renews the memory of it."""
+        name = self._name(workload, f"{config} {platform}")
+        with self._scripts.reading() as redis:
+            found = redis.get(name)
+            if found is not None:
+                redis.expire(name, IDENTITY_TTL_S)
+        return None if found is None else found.decode()
+
+    def keep_content(
+        self, workload: WorkloadKey, config: str, platform: str, *, digest: str
+    ) -> None:
+        """Remember it: what was true of a digest stays true, whatever the tag means later."""
+        with self._scripts.reading() as redis:
+            name = self._name(workload, f"{config} {platform}")
+            redis.set(name, digest, ex=IDENTITY_TTL_S)
 
     def due(self, now_s: float) -> list[WorkloadKey]:
         """Return the workloads that must ask again by now, the longest due first."""

@@ -20,6 +20,7 @@ from common.queue.contract import Finished, Settled
 from common.state.images import Looked
 from common.state.settled import SettledRow
 from worker.evidence.image.access import Access
+from worker.evidence.image.manifest import ManifestSeen
 
 
 @dataclass
@@ -108,6 +109,14 @@ class FakeResolutions:
     def put(self, workload: WorkloadKey, reference: str, digest: str) -> None:
         self.known[(workload, reference)] = digest
 
+    def content(self, workload: WorkloadKey, config: str, platform: str) -> str | None:
+        return self.known.get((workload, f"{config} {platform}"))
+
+    def keep_content(
+        self, workload: WorkloadKey, config: str, platform: str, *, digest: str
+    ) -> None:
+        self.known[(workload, f"{config} {platform}")] = digest
+
 
 @dataclass
 class FakeTroubles:
@@ -129,6 +138,7 @@ class FakeRegistry:
     """A registry that knows digests by canonical reference, or fails."""
 
     digests: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, str] = field(default_factory=dict)  # of manifests
     fault: SluiceError | None = None
     asked: list[str] = field(default_factory=list)
 
@@ -139,6 +149,26 @@ class FakeRegistry:
         if self.fault is not None:
             raise self.fault
         return self.digests[reference.canonical]
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        self.asked.append(f"{reference.canonical} {platform}")
+        return ManifestSeen(
+            index_digest="",
+            manifest_digest=digest,
+            config_digest=self.configs[digest],
+            layers=(),
+            diff_ids=(),
+            manifest=b"",
+            config=b"",
+        )
 
 
 @dataclass

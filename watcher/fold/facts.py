@@ -35,6 +35,7 @@ class Told(Fact, frozen=True):
     container: str
     digest: str  # empty: none that a registry could serve
     pull_error: str  # empty: none, or not one of pulling
+    config: str = ""  # digest of the image's configuration, where that is all that is told
 
 
 class PodFact(Fact, frozen=True):

@@ -87,6 +87,7 @@ def _containers(fact: WorkloadFact, seen: Seen) -> tuple[Container, ...]:
             image=one.image,
             running=seen.running.get(one.name, ()),
             pull_error=seen.pull_errors.get(one.name, ""),
+            loaded=seen.loaded.get(one.name, ()),
         )
         for one in fact.containers
     )

@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from common.model.errors import SluiceError, TransientError
+from common.model.errors import SluiceError, TerminalError, TransientError
 from common.model.image import ImageRecord, ImageUse
 from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference, parse_reference
-from common.model.workload import Container, WorkloadRow
+from common.model.workload import Container, Running, WorkloadRow
 from common.state.images import Looked
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
-from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
+from worker.evidence.image.manifest import ManifestSeen
+from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, Verify, WaitForKubelet
 from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unresolved, Young
 
 
@@ -44,6 +45,14 @@ class Resolutions(Protocol):
     def put(self, workload: WorkloadKey, reference: str, digest: str) -> None:
         """Remember the digest."""
 
+    def content(self, workload: WorkloadKey, config: str, platform: str) -> str | None:
+        """Return the digest that was found to have that configuration."""
+
+    def keep_content(
+        self, workload: WorkloadKey, config: str, platform: str, *, digest: str
+    ) -> None:
+        """Remember it, for long."""
+
 
 class Resolver(Protocol):
     """A registry."""
@@ -52,6 +61,17 @@ class Resolver(Protocol):
         self, reference: ImageReference, docker_config: bytes | None, *, access: Access
     ) -> str:
         """Return the digest that the reference names now, asked by `access`."""
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """Return manifest and configuration of the platform's image in `digest`."""
 
 
 class Keys(Protocol):
@@ -104,6 +124,13 @@ class Gatherer:
             case Ran(images=images):
                 use = _use(row, container.image, kubelet_ran_it=True)
                 return _Asked(container=container, uses=tuple((use, key) for key in images))
+            case Verify(configs=configs):
+                use = _use(row, container.image, kubelet_ran_it=True)
+                try:
+                    found = self._verified(row, use, configs)
+                except SluiceError as error:
+                    return Unresolved(container=container, error=error)
+                return _Asked(container=container, uses=tuple((use, key) for key in found))
             case Resolve(platform=platform):
                 use = _use(row, container.image, kubelet_ran_it=False)
                 try:
@@ -114,6 +141,56 @@ class Gatherer:
                 return _Asked(container=container, uses=((use, key),))
             case _:
                 assert_never(need.image)
+
+    def _verified(
+        self, row: WorkloadRow, use: ImageUse, configs: Sequence[Running]
+    ) -> list[ImageKey]:
+        """Return the images with these configurations, those that can be found.
+
+        Raises the first error when none can.
+        """
+        found: list[ImageKey] = []
+        fault: SluiceError | None = None
+        for seen in configs:
+            try:
+                digest = self._with_config(row, use, seen)
+            except SluiceError as error:
+                fault = fault or error
+                continue
+            found.append(ImageKey(digest=digest, platform=seen.platform, options=self.options))
+        if fault is not None and not found:
+            raise fault
+        return found
+
+    def _with_config(self, row: WorkloadRow, use: ImageUse, seen: Running) -> str:
+        """Return the digest of the manifest that has the configuration.
+
+        No registry can be asked for it: only the reference leads there, while it means that image.
+        """
+        known = self.resolutions.content(row.key, seen.digest, seen.platform)
+        if known is not None:
+            return known
+        reference = parse_reference(use.reference)
+        access = self.accesses.of(reference)
+
+        def ask(config: bytes | None) -> ManifestSeen:
+            digest = self.resolver.resolve(reference, config, access=access)
+            return self.resolver.manifest(
+                reference, digest, config=config, platform=seen.platform, access=access
+            )
+
+        manifest = first_taken(
+            self.keys.candidates(use), ask, has_credential=lambda config: config is not None
+        )
+        if manifest.config_digest != seen.digest:
+            raise TerminalError(
+                f"{use.reference} means another image than the one that runs, of which the node "
+                f"tells its configuration alone ({seen.digest[:19]}…): push it, and pull it",
+                reason="ConfigurationUnknown",
+            )
+        digest = manifest.manifest_digest
+        self.resolutions.keep_content(row.key, seen.digest, seen.platform, digest=digest)
+        return digest
 
     def _resolve(self, row: WorkloadRow, use: ImageUse) -> str:
         """Return the digest, asking the registry with the workload's own credentials in turn.
