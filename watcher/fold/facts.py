@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from common.model.key import WorkloadKey
+from watcher.fold.placement import ANYWHERE, Placement
 
 ImageSet: TypeAlias = tuple[tuple[str, str], ...]  # container names with their images, sorted
 
@@ -81,6 +82,7 @@ class WorkloadFact(Fact, frozen=True):
     skip: str  # the refusal; empty: none
     controller: Controller | None
     revision: int | None  # None: no revision annotation
+    placement: Placement = ANYWHERE
 
     @property
     def kind(self) -> str:

@@ -31,6 +31,7 @@ from watcher.fold.facts import (
     WorkloadFact,
 )
 from watcher.fold.nodes import DEFAULT_PLATFORM
+from watcher.fold.placement import placement_of
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 # Deployer Pods of OpenShift's DeploymentConfigs: machinery, not workloads (trivy-operator's rule).
@@ -125,6 +126,7 @@ def read_workload(
         skip=skip,
         controller=read_controller(meta.controller),
         revision=_revision(meta),
+        placement=placement_of(spec),
     )
 
 

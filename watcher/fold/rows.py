@@ -99,7 +99,7 @@ def _assumed_platform(
     """Return the platform to assume, a constant where no container needs it."""
     if fact.skip or all(container.running for container in containers):
         return DEFAULT_PLATFORM
-    return default_platform
+    return fact.placement.assumed(default_platform)
 
 
 def _top(fact: WorkloadFact) -> tuple[str, str, str]:
