@@ -83,6 +83,8 @@ ADVISORIES: tuple[Advisory, ...] = (
     OsAdvisory(
         release="debian 12", package="apt", id="CVE-2011-3374", status="affected", severity=LOW
     ),
+    # No sample image is an AlmaLinux; a test's is.
+    OsAdvisory(release="alma 9", package="zlib", id="CVE-2022-37434", fixed="1.2.11-40.el9"),
     LibraryAdvisory(
         ecosystem="pip",
         package="requests",

@@ -132,6 +132,11 @@ class ControlPlane:
         """The API server's process id, to measure its CPU time and memory."""
         return self._apiserver.pid
 
+    @property
+    def etcd_metrics_url(self) -> str:
+        """Where etcd serves its own metrics."""
+        return f"http://127.0.0.1:{self._layout.etcd_port}/metrics"
+
     def metrics(self) -> list[RequestCount]:
         """Return what the API server counted of its own requests: independent of any client."""
         return parse_request_counts(self.api.request("GET", "/metrics").decode())

@@ -42,6 +42,7 @@ _SOURCES: Final[Mapping[str, tuple[str, str, str]]] = {
         "Debian Security Tracker",
         "https://salsa.debian.org/security-tracker-team/security-tracker",
     ),
+    "alma": ("alma", "AlmaLinux Product Errata", "https://errata.almalinux.org/"),
     "pip": ("ghsa", "GitHub Security Advisory pip", f"{_GITHUB}pip"),
     "npm": ("ghsa", "GitHub Security Advisory npm", f"{_GITHUB}npm"),
     "go": ("ghsa", "GitHub Security Advisory Go", f"{_GITHUB}go"),

@@ -153,6 +153,16 @@ VULNERABILITIES = (
         rated_by="ghsa",
     ),
     Vulnerability(
+        id="CVE-2022-37434",
+        title="zlib: heap-based buffer over-read and overflow in inflate() via a large gzip header",
+        severity=CRITICAL,
+        published="2022-08-05T07:15:07Z",
+        score=9.8,
+        vector="AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H",
+        weaknesses=("CWE-787",),
+        rated_by="nvd",
+    ),
+    Vulnerability(
         id="CVE-2023-43804",
         title="`Cookie` HTTP header isn't stripped on cross-origin redirects",
         severity=MEDIUM,

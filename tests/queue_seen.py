@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from common.model.key import WorkKey
@@ -33,8 +34,9 @@ class Seen:
                 pipe.hgetall(names.own(f"claims:{worker}"))
             clock, running, counts, *rest = pipe.execute()
         hashes, rest = rest[: len(KEYS)], rest[len(KEYS) :]
+        replies, sizes = iter(rest), (*3 * (len(pools_lanes),), len(POOLS), len(WORKERS))
         self.wip, self.scheduled, self.failed, self.probes, self.claims = (
-            self._keys(rest[at:to]) for at, to in ((0, 4), (4, 8), (8, 12), (12, 14), (14, 16))
+            self._keys(list(islice(replies, size))) for size in sizes
         )
         self.running = {k.decode(): names.key_of(v.decode()) for k, v in running.items()}
         self.counts = {k.decode(): int(v) for k, v in counts.items()}

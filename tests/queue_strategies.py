@@ -5,14 +5,26 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from common.model.key import ImageKey, WorkKey, WorkloadKey
-from common.queue.contract import Add, After, Hold, Lane, Outcome, Park, Retry, Settled, Waiting
+from common.model.key import ImageKey, MatchKey, WorkKey, WorkloadKey
+from common.queue.contract import (
+    Add,
+    After,
+    Handed,
+    Hold,
+    Lane,
+    Outcome,
+    Park,
+    Retry,
+    Settled,
+    Waiting,
+)
 
 PODS: tuple[WorkKey, ...] = tuple(
     WorkloadKey(kind="Pod", namespace="a", name=f"w{number}") for number in range(3)
 )
 IMAGE: WorkKey = ImageKey(digest=f"sha256:{1:064x}", platform="linux-amd64", options="o")
-KEYS = (*PODS, IMAGE)
+MATCH: WorkKey = MatchKey(digest=f"sha256:{1:064x}", platform="linux-amd64", options="o")
+KEYS = (*PODS, IMAGE, MATCH)
 WORKERS = ("w-a", "w-b")
 LEASE_S = 100.0
 # Far apart from each other and from what the run takes, so that real time decides nothing.
@@ -35,6 +47,7 @@ settled = Settled(fingerprint="f", epoch=1, outcome="Converged")
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.just(settled),
     st.just(Waiting(on="x")),
+    st.builds(Handed, to=st.sampled_from(KEYS), reason=st.just("elsewhere")),
     st.builds(After, delay_s=DELAYS, reason=st.just("later")),
     st.builds(Retry, delay_s=DELAYS, reason=st.just("R"), message=st.just("m"), budget=BUDGETS),
     st.builds(

@@ -46,7 +46,8 @@ FIELDS = (
 )
 NONSENSE = ("x", "", "-1", "7", "0.5", "1e300", "nan", "inf", "é", "somebody-elses", *WORKERS)
 STATUSES = ("queued", "started", "scheduled", "failed", "canceled", "finished", "deferred", "x")
-ORIGINS = ("reconcile", "reconcile-bulk", "scan", "scan-bulk", "somebody-elses", "")
+OWN_ORIGINS = ("reconcile", "reconcile-bulk", "scan", "scan-bulk", "rematch", "rematch-bulk")
+ORIGINS = (*OWN_ORIGINS, "somebody-elses", "")
 
 
 def named(names: Names, key: WorkKey, place: str) -> str:
@@ -166,7 +167,7 @@ class Scribble:
 
     def apply(self, redis: Any, names: Names, key: WorkKey) -> None:
         value = self.value
-        if self.field == "origin" and value in ORIGINS[:4]:
+        if self.field == "origin" and value in OWN_ORIGINS:
             value = f"{names.cluster}-{value}"
         if redis.exists(names.job(key)):
             redis.hset(names.job(key), self.field, value)

@@ -67,7 +67,6 @@ def test_our_numbers_carry_their_unit_in_the_name(row: Setting[object]) -> None:
 WAITING = {
     "exclude_images": "SLUICE_EXCLUDE_IMAGES",
     "skip_init_containers": "SLUICE_SKIP_INIT_CONTAINERS",
-    "token_file": "SLUICE_TRIVY_TOKEN_FILE",
     "ignore_file": "TRIVY_IGNOREFILE",
     "ignore_rules": "SLUICE_IGNORE_RULES",
     "ignore_policy": "TRIVY_IGNORE_POLICY",
@@ -78,10 +77,8 @@ WAITING = {
     "sbom_sources": "TRIVY_SBOM_SOURCES",
     "report_ttl_s": "SLUICE_RESCAN_WINDOW",
     "rescan_window": "SLUICE_RESCAN_WINDOW",
-    "refresh_over_s": "SLUICE_REFRESH_OVER_S",
     "max_image_bytes": "TRIVY_MAX_IMAGE_SIZE",
     "scratch_mb": "SLUICE_SCRATCH_MB",
-    "layer_cache_gb": "SLUICE_LAYER_CACHE_GB",
     "pulls_per_min": "SLUICE_REGISTRY_PULLS_PER_MIN",
     "concurrent_pulls": "SLUICE_REGISTRY_CONCURRENT_PULLS",
     "pull_proxy": "SLUICE_PULL_PROXY",

@@ -21,21 +21,24 @@ from common.ops.probes import health_route, metrics_route
 from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
+from common.queue.workqueue import WorkQueue
 from common.settings.parse import parse
-from common.settings.pools import pool_warnings, served_pools
+from common.settings.pools import pool_warnings, queue_pools, served_pools
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.database_check import DatabaseCheck
+from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.trusted import TrustTable
 from worker import matcher
-from worker.compose import Parts, image_reconciler, workload_reconciler
+from worker.compose import Parts, image_reconciler, rematch_reconciler, workload_reconciler
 from worker.counted import counted
 from worker.host import Crew, Host, HostSettings
-from worker.match_pool import Publisher, follow_requests
+from worker.match_pool import Publisher, Requeue, follow_requests
 from worker.metrics import WorkerMetrics
 from worker.ports import Ports
 
@@ -60,7 +63,7 @@ def _work(stopping: threading.Event) -> int:
     begin_logs(settings.ops, component=component, warnings=warnings)
     client = client_for(settings.redis, required_address(settings.redis), name=component)
     registry = metrics.new_registry(component=component, version=VERSION)
-    counters = WorkerMetrics(registry, pools)
+    counters = WorkerMetrics(registry, queue_pools(pools))
     ready = threading.Event()
     health = {
         "/healthz": health_route({}),
@@ -114,13 +117,20 @@ def _serve(
 def _crews(parts: Parts, counters: WorkerMetrics) -> list[Crew]:
     settings = parts.settings
     crews = []
-    if "reconcile" in settings.pipeline.pools:
+    pools = queue_pools(settings.pipeline.pools)
+    if "reconcile" in pools:
         run = counted(workload_reconciler(parts), counters)
         crews.append(Crew(pool="reconcile", loops=1, reconcile=run))
-    if "scan" in settings.pipeline.pools:
+    if "scan" in pools:
         socket = Path(settings.trivy.scanner_socket)
         run = counted(image_reconciler(parts, socket=socket, scanner_name=gethostname()), counters)
-        crews.append(Crew(pool="scan", loops=1, reconcile=run))
+        # As many as the scanner has slots: fewer leave slots idle, more wait for one while their
+        # deadline runs.
+        crews.append(Crew(pool="scan", loops=settings.trivy.scanner_jobs, reconcile=run))
+    if "rematch" in pools:
+        matches = rematch_reconciler(parts)
+        run = counted(matches, counters)
+        crews.append(Crew(pool="rematch", loops=1, reconcile=run, ahead=matches.ahead))
     return crews
 
 
@@ -145,9 +155,17 @@ def _start_matcher(
 ) -> list[threading.Thread]:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     clock = RedisClock(client, names)
-    publisher = Publisher(DatabaseTable(client, names), now_s=clock.now_s)
+    publisher = Publisher(
+        DatabaseTable(client, names), TrustTable(client, names), now_s=clock.now_s
+    )
+    requeue = Requeue(
+        images=ImageTable(client, names),
+        queue=WorkQueue(client, names),
+        over_s=settings.verify.refresh_over_s,
+        cause="the layer cache began anew",
+    )
     server = matcher.build(
-        settings, trivy, environment=os.environ, announcements=publisher.announcements()
+        settings, trivy, environment=os.environ, announcements=publisher.announcements(requeue)
     )
     requests = DatabaseCheck(client, names)
     threads = [

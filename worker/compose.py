@@ -17,8 +17,10 @@ from common.kube.resources import Reports
 from common.kube.session import Api, Session
 from common.model.circuit import changed_circuits
 from common.model.errors import DatabaseNotReadyError
-from common.model.key import WORKLOAD_KINDS, WorkloadKey
+from common.model.image import Inventory
+from common.model.key import WORKLOAD_KINDS, ImageKey, WorkloadKey
 from common.model.policies import changed_policies
+from common.ops.match_token import TokenFile, token_file
 from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
@@ -37,6 +39,7 @@ from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
+from common.state.trusted import TrustTable
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import (
@@ -52,6 +55,7 @@ from worker.evidence.image.registry import HttpRegistry
 from worker.guard import (
     Guard,
     GuardedApi,
+    GuardedBatchMatcher,
     GuardedManifests,
     GuardedMatcher,
     GuardedRegistry,
@@ -60,8 +64,10 @@ from worker.guard import (
 from worker.judge import Judge
 from worker.project.context import ReportOptions
 from worker.subject.image.once import PullOnce
+from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
+from worker.subject.image.rematch import RematchReconciler
 from worker.subject.workload.gather import Gatherer
 from worker.subject.workload.reconcile import WorkloadConfig, WorkloadReconciler
 from worker.write import Writer
@@ -256,11 +262,14 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
             once=_pull_once(parts),
         ),
         matcher=GuardedMatcher(
-            matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
+            matcher=TwirpMatcher(server_url, token=match_token(settings).read),
+            server_url=server_url,
+            guard=parts.guard,
         ),
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
+        is_due=refresh_is_due(settings, store),
     )
 
 
@@ -273,6 +282,39 @@ def _pull_once(parts: Parts) -> PullOnce | None:
         identities=IdentityTable(*parts.store),
         layers=LayerTable(*parts.store),
     )
+
+
+def rematch_reconciler(parts: Parts) -> RematchReconciler:
+    """Build what works on match keys: it needs no scanner and no registry."""
+    settings, store = parts.settings, parts.store
+    server_url = match_server(settings, store)
+    return RematchReconciler(
+        records=ImageTable(*store),
+        matcher=GuardedBatchMatcher(
+            matcher=TwirpMatcher(server_url, token=match_token(settings).read),
+            server_url=server_url,
+            guard=parts.guard,
+        ),
+        decide=parts.judge,
+        epoch=parts.generation.number,
+    )
+
+
+def refresh_is_due(settings: Settings, store: Store) -> Callable[[ImageKey, Inventory], bool]:
+    """Return the test whether a trusted, newer Trivy's turn has come for an image."""
+    read, now_s = recent(TrustTable(*store).current), RedisClock(*store).now_s
+
+    def is_due(key: ImageKey, inventory: Inventory) -> bool:
+        refreshing = Refreshing(trusted=read(), over_s=settings.verify.refresh_over_s)
+        return refreshing.is_due(key, inventory, now_s=now_s())
+
+    return is_due
+
+
+def match_token(settings: Settings) -> TokenFile:
+    """Return where the match server's token is."""
+    trivy = settings.trivy
+    return token_file(trivy.token_file, settings.ops.data_dir, foreign=bool(trivy.server_url))
 
 
 def match_server(settings: Settings, store: Store) -> Callable[[], str]:

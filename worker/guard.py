@@ -26,13 +26,13 @@ from common.model.errors import (
     SourceUnavailableError,
     TerminalError,
 )
-from common.model.image import Inventory, Match
+from common.model.image import Inventory, Layers, Match
 from common.model.refs import ImageDigest, ImageReference, parse_reference
 from common.state.circuits import Passage, Probe, Refusal
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.manifest import ManifestSeen
-from worker.evidence.image.match import Matcher
+from worker.evidence.image.match import BatchMatcher, Matcher
 from worker.evidence.image.registry import Registry
 
 API_SERVER = "api-server"
@@ -43,7 +43,7 @@ _ANSWERS = (ApiError, TerminalError, GoneError, ConflictError, LayerCacheMissing
 # Whom the scanner's faults are about. Others are nobody's that other images share: one with a jar
 # and no Java database must not open a circuit for all.
 _OF_REGISTRY = frozenset({"RateLimited", "RegistryUnavailable", "NameResolution"})
-_OF_SCANNER = frozenset({"ScannerUnavailable"})
+_OF_SCANNER = frozenset({"ScannerTooNew", "ScannerUnavailable"})
 _OF_MATCHER = frozenset({"LayerCacheUnavailable", "MatchServerRefused", "MatchServerUnavailable"})
 
 
@@ -302,6 +302,27 @@ class GuardedMatcher:
         """See `Matcher.match`."""
         with self.guard.asking(match_server_of(self.server_url())):
             return self.matcher.match(inventory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedBatchMatcher:
+    """A `BatchMatcher` under its circuit: one question to the circuit for many images."""
+
+    matcher: BatchMatcher
+    server_url: Callable[[], str]
+    guard: Guard
+
+    def match_many(self, images: Sequence[Layers]) -> list[Match | SluiceError]:
+        """See `TwirpMatcher.match_many`; a fault of the server carries its name here too."""
+        source = match_server_of(self.server_url())
+        with self.guard.asking(source):
+            found = self.matcher.match_many(images)
+            faults = [one for one in found if isinstance(one, _FAULTS)]
+            if faults and len(faults) == len(found):
+                raise faults[0]
+        for fault in faults:
+            fault.source = fault.source or source
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from common.queue.registration import Registration, worker_name
 from common.queue.workqueue import WorkQueue
 from common.state.names import Names
 from worker.lease import Lease
-from worker.loop import Loop, LoopSettings, Reconcile
+from worker.loop import Ahead, Loop, LoopSettings, Reconcile, nothing
 from worker.ports import Ports
 
 # Kubernetes gives 30 s between SIGTERM and SIGKILL by default.
@@ -28,6 +28,7 @@ class Crew:
     pool: str
     loops: int
     reconcile: Reconcile  # shared by the loops, so it must be thread-safe
+    ahead: Ahead = nothing  # told what a loop has claimed, for who works on many keys at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ class Host:
             lease=lease,
             settings=LoopSettings(worker=name, batch=settings.batch),
             ports=self._ports,
+            ahead=crew.ahead,
         )
         lease.at_each_beat(loop.relieve)
         return loop, lease

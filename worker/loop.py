@@ -15,7 +15,7 @@ import structlog
 
 from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.model.image import Failure
-from common.model.key import ImageKey
+from common.model.key import image_of
 from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Outcome
 from common.queue.policy import unknown
 from worker.batch import Batch, batch_for
@@ -24,6 +24,8 @@ from worker.outage import Outage
 from worker.ports import Ports, Queue, described
 
 Reconcile: TypeAlias = Callable[[Claim], Outcome | Finished]
+# Told what a loop has claimed, in the thread that will run it.
+Ahead: TypeAlias = Callable[[Sequence[Claim]], None]
 
 # Completions of runs shorter than this travel together; a longer run is reported at once, and the
 # key after it is marked as running, so that a crash has a name. 5 ms is far below what a waiter
@@ -40,6 +42,10 @@ class LoopSettings:
     idle_s: float = 2.0  # the longest sleep without a look, and so the longest drain when idle
 
 
+def nothing(_claims: Sequence[Claim]) -> None:
+    """Have no use for knowing what comes next."""
+
+
 class Loop:
     """Works one pool in the calling thread."""
 
@@ -52,10 +58,12 @@ class Loop:
         lease: Lease,
         settings: LoopSettings,
         ports: Ports,
+        ahead: Ahead = nothing,
     ) -> None:
         self._queue = queue
         self._pool = pool
         self._reconcile = reconcile
+        self._ahead = ahead
         self._lease = lease
         self._settings = settings
         self._ports = ports
@@ -155,6 +163,7 @@ class Loop:
 
         A lease that ends, or an end that is refused, makes the rest others'.
         """
+        self._ahead(claims)
         batch = self._batch = Batch(claims)
         while batch.rest:
             if self._stopping.is_set() or not self._ports.may_work():
@@ -233,7 +242,7 @@ class Loop:
     def _decide(self, error: SluiceError, claim: Claim) -> Failed:
         """Ask the judge; who waits for an image learns the reason from its record."""
         outcome = self._ports.judge(error, claim)
-        if not isinstance(claim.key, ImageKey):
+        if image_of(claim.key) is None:
             return outcome
         failure = Failure(
             reason=outcome.reason, message=outcome.message, at=0.0, attempts=claim.attempts + 1

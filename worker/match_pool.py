@@ -6,13 +6,16 @@ Redis may be away: what could not be told is told again at the next check, and t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from common.model.errors import SluiceError
+from common.model.key import ImageKey
+from common.model.spread import turn_s
+from common.queue.contract import Add, AddResult, Lane
 from common.state.database import DatabaseRow
 from worker.matcher import Announcements
 
@@ -20,6 +23,7 @@ _log = structlog.get_logger()
 
 _LOOK_S = 0.5  # how soon `sluice database check` is noticed
 _ALIVE_S, _DEAD_S = 5.0, 20.0  # a sign of life; four missing ones
+_BATCH = 512  # keys of one call: keeps each script under a few milliseconds
 _CHECK_S = 600.0  # a download of the whole database over a slow line
 
 
@@ -31,6 +35,13 @@ class Published(Protocol):
 
     def publish(self, row: DatabaseRow) -> int:
         """Store it; a changed version queues every image. Return how many."""
+
+
+class FirstTrust(Protocol):
+    """Which Trivy is trusted."""
+
+    def begin(self, version: str, *, now_s: float) -> None:
+        """Trust `version` where none is yet."""
 
 
 class Requests(Protocol):
@@ -64,16 +75,19 @@ class Publisher:
     `announcements` are called from the matcher's thread, `repeat` from any other.
     """
 
-    def __init__(self, table: Published, *, now_s: Callable[[], float]) -> None:
+    def __init__(self, table: Published, trust: FirstTrust, *, now_s: Callable[[], float]) -> None:
         self._table = table
+        self._trust = trust
         self._now_s = now_s
         self._lock = threading.Lock()
         self._served: _Served | None = None  # None: no database yet
         self._told = False  # whether Redis heard of what is served
 
-    def announcements(self) -> Announcements:
+    def announcements(self, on_layers_lost: Callable[[], None]) -> Announcements:
         """Return the callbacks for the matcher."""
-        return Announcements(on_database=self._serve, on_failure=_failed)
+        return Announcements(
+            on_database=self._serve, on_failure=_failed, on_layers_lost=on_layers_lost
+        )
 
     def repeat(self) -> None:
         """Tell Redis what it has not heard, or has lost with its data; raises what it raises.
@@ -89,6 +103,7 @@ class Publisher:
                 return
             self._told = False
             queued = self._table.publish(_row(served, now))
+            self._trust.begin(served.trivy_version, now_s=now)
             self._told = True
         if current is None or current.version != served.version:
             _log.info("database announced", version=served.version, queued=queued)
@@ -114,6 +129,49 @@ class Publisher:
             return self._now_s()
         except SluiceError:
             return 0.0
+
+
+class Images(Protocol):
+    """The image table."""
+
+    def keys(self) -> list[ImageKey]:
+        """Return every image that has a record or a user."""
+
+
+class Adding(Protocol):
+    """The queue, as far as keys are added."""
+
+    def add(self, adds: Sequence[Add]) -> AddResult:
+        """Queue the keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeue:
+    """Queues every image to be analysed again: in bulk, spread, so that no registry notices.
+
+    What is known about an image stays until it was analysed again.
+    """
+
+    images: Images
+    queue: Adding
+    over_s: float
+    cause: str
+
+    def __call__(self) -> None:
+        """Queue them; raises what Redis raises, and may be called again."""
+        known = self.images.keys()
+        adds = [
+            Add(
+                key=key,
+                lane=Lane.BULK,
+                delay_s=turn_s(key, over_s=self.over_s),
+                cause=self.cause,
+            )
+            for key in known
+        ]
+        for start in range(0, len(adds), _BATCH):
+            self.queue.add(adds[start : start + _BATCH])
+        _log.info("images queued", cause=self.cause, images=len(adds), over_s=self.over_s)
 
 
 def _must_publish(served: _Served, current: DatabaseRow | None, *, told: bool, now: float) -> bool:

@@ -18,8 +18,10 @@ from typing import TypeAlias
 import structlog
 
 from common.model.errors import SluiceError, SourceUnavailableError
+from common.ops.match_token import token_file
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
+from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.vulnerability_database import (
@@ -35,6 +37,7 @@ _POLL_S = 0.5  # how soon a dead server is noticed
 # After a failure: soon at first, for without a database nothing is matched; then ever more rarely.
 _RETRY_BASE_S, _RETRY_CAP_S = 5.0, 600.0
 _MAX_EXPONENT = 16
+_LAYERS_S = 10.0  # a layer's inventory has some 100 KB: a bound in GB is not passed by much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,8 @@ class Announcements:
     # version, server URL, Trivy's version: after every successful check, changed or not
     on_database: Callable[[str, str, str], None]
     on_failure: Callable[[SluiceError], None]
+    # The layer cache began anew: images must be analysed again. What it raises is tried again.
+    on_layers_lost: Callable[[], None]
 
 
 def retry_s(failures: int, *, interval_s: float) -> float:
@@ -75,6 +80,7 @@ class MatchServer:
         self._inbox: queue.Queue[_Mail] = queue.Queue()
         self._failures = 0
         self._revive_at_s = 0.0
+        self._look_after_layers_at_s = 0.0
 
     @property
     def url(self) -> str:
@@ -105,6 +111,8 @@ class MatchServer:
         asked: list[_Check] = []
         due_at_s = time.monotonic()
         try:
+            if self._folders.layers.serve_by(self._config.trivy.version):
+                _log.warning("layer cache of a newer Trivy begins anew")
             self._resume()
             while not stop.is_set():
                 match self._next_mail():
@@ -116,6 +124,7 @@ class MatchServer:
                     case None:
                         pass
                 self._revive()
+                self._look_after_layers()
                 if looking is None and (asked or time.monotonic() >= due_at_s):
                     looking = _Look(self._downloader, self._database, tuple(asked), self._inbox)
                     asked.clear()
@@ -158,7 +167,7 @@ class MatchServer:
         """Serve the newest database on disk that can be served."""
         while (known := self._folders.newest()) is not None:
             try:
-                self._process.start(known)
+                self._start(known)
             except SourceUnavailableError as exc:
                 _log.warning("database unusable", version=known.version, error=str(exc))
                 self._folders.remove(known)
@@ -168,17 +177,53 @@ class MatchServer:
             return
 
     def _revive(self) -> None:
-        """Start the server again when it ended by itself."""
+        """Start the server again when it ended by itself, or with a new token."""
         how = self._process.end() if self._database is not None else None
+        if how is None and self._process.outdated():
+            how = "its token changed"
         if how is None or self._database is None or time.monotonic() < self._revive_at_s:
             return
         _log.warning("match server ended", how=how)
         self._revive_at_s = time.monotonic() + _RETRY_BASE_S
         self._process.stop()
         try:
-            self._process.start(self._database)
+            self._start(self._database)
         except SourceUnavailableError as exc:
             self._announce.on_failure(exc)
+
+    def _look_after_layers(self) -> None:
+        """Begin the layer cache anew when it is too large, and tell of it until it is heard."""
+        layers = self._folders.layers
+        if time.monotonic() < self._look_after_layers_at_s:
+            return
+        self._look_after_layers_at_s = time.monotonic() + _LAYERS_S
+        if self._database is not None and layers.is_too_large():
+            self._renew(layers, self._database)
+        if layers.untold and self._database is not None:
+            try:
+                self._announce.on_layers_lost()
+            except SluiceError as exc:
+                _log.warning("images not queued yet", error=str(exc))
+            else:
+                layers.told()
+
+    def _renew(self, layers: LayerCache, database: Database) -> None:
+        """Put an empty folder in the place of one that is too large; matches wait for 0.1 s."""
+        if not layers.may_renew():
+            _log.debug("layer cache too large again", size_bytes=layers.size_bytes())
+            return
+        _log.warning("layer cache too large, begins anew", size_bytes=layers.size_bytes())
+        self._process.stop()
+        layers.renew()
+        try:
+            self._start(database)
+        except SourceUnavailableError as exc:
+            self._announce.on_failure(exc)
+
+    def _start(self, database: Database) -> None:
+        """Start the server; raises what `MatchProcess.start` raises."""
+        self._folders.link(database)
+        self._process.start(database)
 
     def _swap(self, newer: Database) -> None:
         """Put the new database in the old one's place; on failure `_revive` brings that back."""
@@ -186,7 +231,7 @@ class MatchServer:
         began_s = time.monotonic()
         self._process.stop()
         try:
-            self._process.start(newer)
+            self._start(newer)
         except SourceUnavailableError:
             self._folders.remove(newer)
             self._revive_at_s = 0.0
@@ -279,8 +324,14 @@ def build(
         advertised_url=settings.trivy.matcher_advertised_url,
         environment=environment,
         home=root / "home",
+        token=token_file(settings.trivy.token_file, settings.ops.data_dir, foreign=False),
     )
-    folders = DatabaseFolders(root / "db", root / "layers")
+    layers = LayerCache(
+        root,
+        limit_bytes=settings.limits.layer_cache_gb * 10**9,
+        rest_s=settings.verify.refresh_over_s,
+    )
+    folders = DatabaseFolders(root / "db", layers)
     source = DatabaseSource.of_settings(settings, HttpRegistry())
     return MatchServer(
         config,

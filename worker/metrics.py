@@ -13,7 +13,7 @@ from common.model.errors import SluiceError
 from common.model.facts import Fact
 from common.ops import metrics
 
-_OUTCOMES = ("settled", "waiting", "after", "retry", "hold", "park")
+_OUTCOMES = ("settled", "waiting", "handed", "after", "retry", "hold", "park")
 _HOW = ("created", "replaced", "stamped", "deleted")
 
 

@@ -27,6 +27,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("queue", "queue", "look at the queue and act on it"),
     ("rescan", "rescan", "ask for a fresh run of an object, or of everything"),
     ("database", "database", "the vulnerability database in use"),
+    ("canary", "canary", "whether a new Trivy may be trusted with what an older one analysed"),
     ("doctor", "doctor", "check everything that the product needs, each fault with its remedy"),
     ("crds", "crds", "print or install the report definitions"),
     ("watcher", "components", "one process of the pipeline: follows the cluster"),

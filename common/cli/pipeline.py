@@ -47,6 +47,7 @@ class Surroundings:
     environ: Mapping[str, str]  # ours, the user's settings included
     overrides: Mapping[str, str]  # what `sluice run` decides: Redis, cluster, data folder, socket
     workers: int
+    scanner_jobs: int  # of the one scanner that all workers share
     own_matcher: bool  # False: SLUICE_TRIVY_SERVER_URL names one
     status_address: BindAddress
     matcher_address: BindAddress
@@ -113,4 +114,14 @@ def _of_its_own(name: str, around: Surroundings) -> dict[str, str]:
                 "SLUICE_MATCHER_ADDRESS": str(around.matcher_address),
             }
         case _:
-            return {"SLUICE_WORKER_POOLS": "reconcile,scan"}
+            return {
+                "SLUICE_WORKER_POOLS": "reconcile,scan",
+                "SLUICE_SCANNER_JOBS": str(_share(name, around)),
+            }
+
+
+def _share(name: str, around: Surroundings) -> int:
+    """Return how many of the scanner's slots a worker uses; each uses one at least."""
+    number = int(name.removeprefix("worker-"))
+    before, upto = (around.scanner_jobs * n // around.workers for n in (number - 1, number))
+    return max(1, upto - before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.cli.command import Context
-from common.model.key import ImageKey, WorkKey, WorkloadKey
+from common.model.key import ImageKey, MatchKey, WorkKey, WorkloadKey, image_of
 from common.ops.exit_status import DONE, FAILED
 from common.overview.tables import Tables
 from common.overview.words import age
@@ -65,8 +65,8 @@ def _is_known(tables: Tables, key: WorkKey) -> bool:
     match key:
         case WorkloadKey():
             return tables.rows.get(key) is not None
-        case ImageKey():
-            return key in tables.images.keys()  # noqa: SIM118 # no mapping
+        case ImageKey() | MatchKey():
+            return image_of(key) in tables.images.keys()  # noqa: SIM118 # no mapping
         case _:
             return False
 
@@ -77,6 +77,11 @@ def _comes_back(context: Context, tables: Tables, key: WorkKey) -> str:
         return (
             "it comes back when a workload that uses it runs again; "
             f"`sluice rescan {key.digest}` queues it now"
+        )
+    if isinstance(key, MatchKey):
+        return (
+            "it comes back with the next vulnerability database; "
+            f"`sluice rescan {key.digest}` matches the image now"
         )
     sweep = f"the next sweep, {_next_sweep(context, tables)}, queues it again"
     if not isinstance(key, WorkloadKey):

@@ -186,6 +186,7 @@ class Run:
             environ=environ,
             overrides=overrides,
             workers=workers,
+            scanner_jobs=settings.trivy.scanner_jobs,
             own_matcher=not settings.trivy.server_url,
             status_address=served.status,
             matcher_address=parts.certain(

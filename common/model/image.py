@@ -48,6 +48,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     own_severity: str = ""  # empty: an older match, which did not keep it
     status: str = ""  # Trivy's word, such as `will_not_fix`; empty: an older match
     cwe_ids: tuple[str, ...] = ()
+    pkg_id: str = ""  # Trivy's own name of the installed package; two architectures have two
 
 
 class Os(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,14 @@ class Os(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""
     name: str = ""
     eosl: bool = False
+
+
+class Layers(msgspec.Struct, frozen=True, kw_only=True):
+    """What the match server is asked about an image: Trivy's own cache keys, and the name."""
+
+    artifact_id: str
+    blob_ids: tuple[str, ...]
+    target: str
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +80,11 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[Secret, ...] = ()
     # The reduced CycloneDX document as reports carry it, without timestamps; None: no packages.
     sbom: dict[str, object] | None = None
+
+    @property
+    def layers(self) -> Layers:
+        """What the match server is asked about it."""
+        return Layers(artifact_id=self.artifact_id, blob_ids=self.blob_ids, target=self.target)
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):

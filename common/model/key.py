@@ -1,8 +1,8 @@
 """Names of work: what to look at, never what happened.
 
 Wire format v1, one line of ASCII: `workload/<Kind>/<namespace>/<name>`,
-`image/<digest>/<os-arch[-variant]>/<options hash>`, `cluster/<what>`. Names only: no uid and no
-content hash, so that any key can be dropped and derived again. Pure.
+`image/<digest>/<os-arch[-variant]>/<options hash>`, `match/<the same three>`, `cluster/<what>`.
+Names only: no uid and no content hash, so that any key can be dropped and derived again. Pure.
 """
 
 from __future__ import annotations
@@ -61,6 +61,31 @@ class ImageKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class MatchKey:
+    """The findings of an image whose inventory is known: a call of milliseconds, never a pull.
+
+    A key of its own, and a pool of its own: it must not wait behind what takes minutes (ADR 9).
+    """
+
+    digest: str
+    platform: str
+    options: str
+
+    def __str__(self) -> str:
+        return f"match/{self.digest}/{self.platform}/{self.options}"
+
+    @property
+    def image(self) -> ImageKey:
+        """The image whose findings they are."""
+        return ImageKey(digest=self.digest, platform=self.platform, options=self.options)
+
+    @property
+    def shown(self) -> str:
+        """`match of sha256:… (linux/amd64)`."""
+        return f"match of {self.image.shown}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ClusterKey:
     """Something that exists once in a cluster."""
 
@@ -75,7 +100,7 @@ class ClusterKey:
         return str(self)
 
 
-WorkKey: TypeAlias = WorkloadKey | ImageKey | ClusterKey
+WorkKey: TypeAlias = WorkloadKey | ImageKey | MatchKey | ClusterKey
 
 
 def parse_key(text: str) -> WorkKey:
@@ -86,10 +111,11 @@ def parse_key(text: str) -> WorkKey:
     match text.split("/"):
         case ["workload", kind, namespace, name] if kind in WORKLOAD_KINDS and namespace and name:
             return WorkloadKey(kind=kind, namespace=namespace, name=name)
-        case ["image", digest, platform, options] if (
+        case ["image" | "match" as what, digest, platform, options] if (
             _DIGEST.fullmatch(digest) and _PLATFORM.fullmatch(platform) and options
         ):
-            return ImageKey(digest=digest, platform=platform, options=options)
+            image = ImageKey(digest=digest, platform=platform, options=options)
+            return image if what == "image" else match_key(image)
         case ["cluster", what] if what:
             return ClusterKey(what=what)
         case _:
@@ -105,5 +131,27 @@ def try_key(text: str) -> WorkKey | None:
 
 
 def pool_of(key: WorkKey) -> str:
-    """Return the worker pool that takes the key: `reconcile` or `scan`."""
-    return "scan" if isinstance(key, ImageKey) else "reconcile"
+    """Return the pool of the queue that takes the key: `reconcile`, `scan` or `rematch`."""
+    match key:
+        case ImageKey():
+            return "scan"
+        case MatchKey():
+            return "rematch"
+        case _:
+            return "reconcile"
+
+
+def image_of(key: WorkKey) -> ImageKey | None:
+    """Return the image whose record a run of the key writes; None: it writes none."""
+    match key:
+        case ImageKey():
+            return key
+        case MatchKey():
+            return key.image
+        case _:
+            return None
+
+
+def match_key(image: ImageKey) -> MatchKey:
+    """Return the key of the image's findings."""
+    return MatchKey(digest=image.digest, platform=image.platform, options=image.options)

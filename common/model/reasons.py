@@ -50,6 +50,7 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "ScanRequestUnreadable": "Transient",
     "ScannerFault": "Terminal",
     "ScannerMisconfigured": "Terminal",
+    "ScannerTooNew": "SourceUnavailable",
     "ScannerUnavailable": "SourceUnavailable",
     "ScratchFull": "Transient",
     "Settings": "Precondition",

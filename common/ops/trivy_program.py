@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from common.model.errors import PreconditionError, shorten
+from common.model.trivy_version import release
 
 # The oldest version whose report and server protocol we read; 0.76 is what the tests run.
 OLDEST = (0, 70)
 _VERSION_S = 30.0  # 0.06 s when the file is in memory; a cold disk reads 174 MB
-_NUMBERS = re.compile(r"v?(\d+)\.(\d+)")
 _REMEDY = "install trivy (pip install 'kube-sluice[local]') or set SLUICE_TRIVY_PATH"
 
 
@@ -31,8 +30,8 @@ class Trivy:
 
 def is_supported(version: str) -> bool:
     """Return whether a version is `OLDEST` or newer; what is no version is not. Pure."""
-    numbers = _NUMBERS.match(version)
-    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= OLDEST
+    numbers = release(version)
+    return numbers is not None and numbers >= OLDEST
 
 
 class _Answer(msgspec.Struct, frozen=True, rename={"version": "Version"}):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from common.model.image import ImageUse
-from common.model.key import ImageKey
+from common.model.key import ImageKey, image_of
 from common.queue.contract import Entry
 
 # Enough to see what is wrong, few enough for a refresh every two seconds: each costs round trips.
@@ -44,7 +44,8 @@ def failures(
 
 
 def _uses(entry: Entry, images: Uses) -> list[ImageUse]:
-    return images.uses(entry.key) if isinstance(entry.key, ImageKey) else []
+    image = image_of(entry.key)
+    return images.uses(image) if image is not None else []
 
 
 def _failure(entry: Entry, uses: Sequence[ImageUse], now_s: float) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _failure(entry: Entry, uses: Sequence[ImageUse], now_s: float) -> dict[str, 
         "source": entry.source,
         "due_in_s": round(max(0.0, entry.due_s - now_s), 3) if entry.due_s else None,
     }
-    if isinstance(entry.key, ImageKey):
+    if image_of(entry.key) is not None:
         shown["reference"] = uses[0].reference if uses else ""
         shown["users"] = len(uses)
     return shown

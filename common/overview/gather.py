@@ -75,6 +75,7 @@ def _numbers(
         **_summed(totals),
         "circuits": [described_circuit(each, now_s=now_s) for each in tables.troubles()],
         "database": _database(tables, now_s),
+        "trivy": _trivy(tables),
         "epoch": published.number,
         "generation": described_generation(published, loops),
         "last_event_age_s": _last_event_age_s(facts, now_s),
@@ -130,6 +131,14 @@ def _queue(tables: Tables) -> dict[str, dict[str, dict[str, object]]]:
             "oldest_age_s": round(depth.oldest_age_s, 3),
         }
     return result
+
+
+def _trivy(tables: Tables) -> dict[str, object]:
+    row, trusted = tables.database.current(), tables.trust.current()
+    return {
+        "serving": row.trivy_version if row else None,
+        "trusted": trusted.version if trusted else None,
+    }
 
 
 def _database(tables: Tables, now_s: float) -> dict[str, object]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.model.facts import Fact, FactKind
-from common.model.key import ImageKey, WorkKey, parse_key
+from common.model.key import ImageKey, WorkKey, image_of, parse_key
 from common.overview.words import age, counted
 
 Data = Mapping[str, Any]
@@ -48,9 +48,12 @@ def sentence(fact: Fact) -> str:
 def key_shown(text: str) -> str:
     """Return a key as people write it, a digest cut short; text that is no key as it is."""
     key = _key(text)
-    if isinstance(key, ImageKey):
-        return key.shown.replace(key.digest, key.digest[:_DIGEST_CHARACTERS])
-    return key.shown if key is not None else text
+    if key is None:
+        return text
+    image = image_of(key)
+    if image is None:
+        return key.shown
+    return key.shown.replace(image.digest, image.digest[:_DIGEST_CHARACTERS])
 
 
 def _keys_shown(text: str) -> str:
@@ -138,6 +141,8 @@ def _waiting(data: Data) -> str:
     if on := data.get("on"):
         key = _key(str(on))
         what = "image " if isinstance(key, ImageKey) else ""
+        if reason := data.get("reason"):
+            return f"Left to {what}{key_shown(str(on))} ({reason})."
         return f"Waits for {what}{key_shown(str(on))}."
     return f"Waits {age(_number(data, 'delay_s'))} ({data.get('reason', 'no reason given')})."
 

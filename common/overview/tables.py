@@ -20,6 +20,7 @@ from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
+from common.state.trusted import TrustTable
 from common.state.workers import WorkerTable
 
 
@@ -43,6 +44,7 @@ class Tables:
     clock: RedisClock
     workers: WorkerTable
     circuits: CircuitTable
+    trust: TrustTable
 
     def troubles(self) -> list[Trouble]:
         """Return the sources in trouble; idle are those that no key waits for any more."""
@@ -81,4 +83,5 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         clock=RedisClock(client, names),
         workers=WorkerTable(client, names),
         circuits=CircuitTable(client, names),
+        trust=TrustTable(client, names),
     )

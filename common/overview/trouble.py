@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from common.model.key import ImageKey, parse_key
+from common.model.key import image_of, parse_key
+from common.model.trivy_version import is_newer
 from common.overview import generation, watcher
 from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
@@ -34,6 +35,7 @@ def problems(document: Document, *, sweep_interval_s: float) -> list[Problem]:
         *_stopped(document, sweep_interval_s),
         *_circuits(document),
         *_database(document["database"]),
+        *_trivy(document["trivy"]),
         *_failing(document),
     ]
 
@@ -82,6 +84,16 @@ def _database(database: Document) -> Iterator[Problem]:
         yield Problem(
             said=f"the vulnerability database is {age(database['age_s'])} old",
             remedy="`sluice database check` looks for a newer one; then `sluice doctor`",
+        )
+
+
+def _trivy(trivy: Document) -> Iterator[Problem]:
+    serving, trusted = trivy["serving"] or "", trivy["trusted"] or ""
+    if is_newer(serving, than=trusted):
+        yield Problem(
+            said=f"Trivy {serving} is not trusted yet: images that {trusted} or an older one "
+            "analysed stay as they are",
+            remedy="sluice canary   # where a scanner runs: in a worker's Pod, beside `sluice run`",
         )
 
 
@@ -182,4 +194,5 @@ def _example(failure: Document) -> str:
 def asked(failure: Document) -> str:
     """Return the OBJECT that `sluice history` and `rescan` take for a failing key."""
     key = parse_key(failure["key"])
-    return failure.get("reference") or (key.digest if isinstance(key, ImageKey) else key.shown)
+    image = image_of(key)
+    return failure.get("reference") or (image.digest if image is not None else key.shown)

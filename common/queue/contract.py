@@ -116,11 +116,14 @@ class Claim:
 class ImageUpdate:
     """What a run learned about an image; None leaves what is stored.
 
-    On `Settled`, a `failure` of None clears the stored one.
+    On `Settled`, a `failure` of None clears the stored one. A match of an older database than the
+    stored one's, or of another inventory than the stored one, is not taken; the image is matched
+    again where that is needed.
     """
 
     inventory: Inventory | None = None
     match: Match | None = None
+    of: str = ""  # hash of the stored inventory that was matched; empty: the one on record
     failure: Failure | None = None
 
 
@@ -140,6 +143,14 @@ class Waiting:
     """The run ended without settling; a registration as waiter on `on` brings the key back."""
 
     on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """The run ended without settling: the key `to` goes on with it, as urgent as this one was."""
+
+    to: WorkKey
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +198,7 @@ class Park:
     image: ImageUpdate | None = None  # None: not an image key
 
 
-Outcome: TypeAlias = Settled | Waiting | After | Retry | Hold | Park
+Outcome: TypeAlias = Settled | Waiting | Handed | After | Retry | Hold | Park
 Failed: TypeAlias = Retry | Hold | Park  # what a policy makes of an error
 
 

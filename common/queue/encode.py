@@ -15,10 +15,11 @@ from common.model.circuit import kind_of
 from common.model.errors import shorten
 from common.model.facts import FactKind
 from common.model.image import Failure
-from common.model.key import ImageKey
+from common.model.key import MatchKey, image_of
 from common.queue.contract import (
     After,
     Claim,
+    Handed,
     Hold,
     ImageUpdate,
     Outcome,
@@ -45,12 +46,8 @@ def encode_done(names: Names, claim: Claim, outcome: Outcome, blobs: list[bytes]
     match outcome:
         case Settled():
             return _settled(names, claim, outcome, blobs)
-        case Waiting(on=on):
-            return _entry(names, claim, "wait", "waiting", {"on": on})
-        case After(delay_s=delay_s, reason=reason):
-            data = {"reason": reason, "delay_s": round(delay_s, 3)}
-            entry = _entry(names, claim, "after", "waiting", data)
-            return entry | {"delay_s": delay_s, "reason": reason}
+        case Waiting() | Handed() | After():
+            return _waiting(names, claim, outcome)
         case Retry():
             return _retry(names, claim, outcome, blobs)
         case Hold():
@@ -87,7 +84,9 @@ def _entry(names: Names, claim: Claim, op: str, kind: FactKind, data: Mapping[st
 
 def _settled(names: Names, claim: Claim, outcome: Settled, blobs: list[bytes]) -> Done:
     entry = _entry(names, claim, "settle", "converged", {"outcome": outcome.outcome})
-    if isinstance(claim.key, ImageKey):
+    if isinstance(claim.key, MatchKey) and outcome.image is None:
+        return entry | {"rests": True}
+    if image_of(claim.key) is not None:
         return entry | {"image": _image(outcome.image or ImageUpdate(), blobs)}
     if outcome.outcome == "Gone":
         return entry | {"gone": True}
@@ -98,6 +97,23 @@ def _settled(names: Names, claim: Claim, outcome: Settled, blobs: list[bytes]) -
         reports=dict(outcome.reports),
     )
     return entry | {"settled": msgspec.json.encode(row).decode()}
+
+
+def _waiting(names: Names, claim: Claim, outcome: Waiting | Handed | After) -> Done:
+    match outcome:
+        case Waiting(on=on):
+            return _entry(names, claim, "wait", "waiting", {"on": on})
+        case Handed(to=to, reason=reason):
+            data = {"on": str(to), "reason": reason}
+            entry = _entry(names, claim, "hand", "waiting", data)
+            lane, cause = int(claim.lane), f"{reason} {claim.key}"
+            return entry | {"to": str(to), "lane": lane, "cause": cause}
+        case After(delay_s=delay_s, reason=reason):
+            later = {"reason": reason, "delay_s": round(delay_s, 3)}
+            entry = _entry(names, claim, "after", "waiting", later)
+            return entry | {"delay_s": delay_s, "reason": reason}
+        case _:
+            assert_never(outcome)
 
 
 def _retry(names: Names, claim: Claim, outcome: Retry, blobs: list[bytes]) -> Done:
@@ -166,7 +182,7 @@ def _park(names: Names, claim: Claim, outcome: Park, blobs: list[bytes]) -> Done
 
 def _parked_image(claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
     """Leave the reason in the image's record, always: its waiters are woken to read it."""
-    if not isinstance(claim.key, ImageKey):
+    if image_of(claim.key) is None:
         return {}
     update = outcome.image or ImageUpdate()
     if update.failure is None:
@@ -179,14 +195,17 @@ def _parked_image(claim: Claim, outcome: Park, blobs: list[bytes]) -> Done:
 
 def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
     image: dict[str, object] = {"inventory": 0, "match": 0, "ih": "", "fh": "", "failure": ""}
+    image |= {"layers": "", "db": "", "of": update.of}
     if update.inventory is not None:
         blobs.append(pack(update.inventory))
         image["inventory"] = _FIRST_BLOB + len(blobs) - 1
         image["ih"] = content_hash(msgspec.to_builtins(update.inventory))
+        image["layers"] = msgspec.json.encode(update.inventory.layers).decode()
     if update.match is not None:
         blobs.append(pack(update.match))
         image["match"] = _FIRST_BLOB + len(blobs) - 1
         image["fh"] = update.match.findings_hash
+        image["db"] = update.match.db_version
     if update.failure is not None:
         failure = {
             "reason": update.failure.reason,

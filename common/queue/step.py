@@ -20,6 +20,7 @@ from common.queue.contract import (
     AddResult,
     After,
     Claim,
+    Handed,
     Hold,
     Lane,
     Outcome,
@@ -236,6 +237,9 @@ class _Work(Places):
         match outcome:
             case Settled() | Waiting():
                 self.rest(claim.key, job)
+            case Handed(to=to):
+                self.rest(claim.key, job)
+                self.add(Add(key=to, lane=job.lane))
             case After(delay_s=delay_s):
                 self.again(claim.key, job, delay_s)
             case Retry(delay_s=delay_s, budget=budget):

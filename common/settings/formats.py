@@ -21,7 +21,7 @@ from common.reports.duration import parse_go_duration
 T = TypeVar("T")
 
 SEVERITIES = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")  # Trivy's order and names
-POOLS = ("reconcile", "scan", "audit", "match")
+POOLS = ("reconcile", "scan", "rematch", "audit", "match")
 # Optional columns of a vulnerability, by trivy-operator's exact names.
 REPORT_FIELDS = ("Description", "Links", "CVSS", "Target", "Class", "PackageType", "PackagePath")
 

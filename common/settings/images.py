@@ -101,10 +101,10 @@ TRIVY_TOKEN_FILE = Setting(
     name="SLUICE_TRIVY_TOKEN_FILE",
     format=formats.PATH,
     group="Trivy",
-    meaning="A file with the token that the match server asks for "
-    "(trivy-operator's `trivy.serverToken`).",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="A file with the token that the match server asks for, the same for matcher, workers "
+    "and scanners (trivy-operator's `trivy.serverToken`); empty: `match/token` in the data folder. "
+    "The matcher draws one where there is none; one of your own server's "
+    "(`SLUICE_TRIVY_SERVER_URL`) must be named.",
 )
 
 # Filters.
@@ -238,9 +238,8 @@ REFRESH_OVER_S = Setting(
     default="86400",
     unit="s",
     group="Pipeline",
-    meaning="Over how long the images are spread that a new Trivy analyses again.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Over how long the images are spread that are analysed again because of a new Trivy, "
+    "or because the layer cache began anew.",
 )
 
 # Bounds.
@@ -268,10 +267,9 @@ LAYER_CACHE_GB = Setting(
     default="0",
     unit="GB",
     group="Trivy",
-    meaning="How large the match server's layer cache may grow before it begins anew; "
-    "0: only the volume's own limit counts.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="How large the match server's layer cache may grow before it begins anew; images are "
+    "then analysed again, spread over `SLUICE_REFRESH_OVER_S`. 0: only the volume's own limit "
+    "counts.",
 )
 REGISTRY_PULLS_PER_MIN = Setting(
     name="SLUICE_REGISTRY_PULLS_PER_MIN",

@@ -190,7 +190,8 @@ WORKER_POOLS = Setting(
     format=formats.POOL_LIST,
     default="reconcile,scan",
     group="Pipeline",
-    meaning="The pools that `sluice worker` serves; one process can serve several, "
+    meaning="The pools that `sluice worker` serves; one process can serve several. `scan` serves "
+    "`rematch` too (findings of known images, needs no scanner), "
     "`match` supervises the cluster's one Trivy server.",
 )
 DRAIN_S = Setting(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from common.model.errors import PreconditionError
 
-SERVED = ("reconcile", "scan", "match")
+SERVED = ("reconcile", "scan", "rematch", "match")
 
 
 def served_pools(chosen: Sequence[str]) -> tuple[str, ...]:
@@ -26,6 +26,15 @@ def served_pools(chosen: Sequence[str]) -> tuple[str, ...]:
             f"SLUICE_WORKER_POOLS {said}; set it, or --pool, to one or more of {', '.join(SERVED)}"
         )
     return served
+
+
+def queue_pools(chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return the queue's own pools that a worker of those serves.
+
+    Whoever scans matches too, so that no cluster is without: it has all that this needs.
+    """
+    wanted = {"rematch" if pool == "scan" else pool for pool in chosen} | set(chosen)
+    return tuple(pool for pool in ("reconcile", "scan", "rematch") if pool in wanted)
 
 
 def pool_warnings(chosen: Sequence[str]) -> tuple[str, ...]:

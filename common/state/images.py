@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import msgspec
 import structlog
 from redis import Redis
 
-from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match
+from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Layers, Match
 from common.model.key import ImageKey, WorkloadKey
 from common.state.names import IDENTITY_TTL_S, Names
-from common.state.readable import UNREADABLE, key_of
+from common.state.readable import UNREADABLE, key_of, text_of
 from common.state.scripts import Scripts
 from common.state.settled import SettledRow, decode_settled
 
@@ -27,11 +28,12 @@ _COMPRESSION = 1
 
 _inventory = msgspec.json.Decoder(Inventory)
 _match = msgspec.json.Decoder(Match)
+_layers = msgspec.json.Decoder(Layers)  # reads it out of an inventory too
 _failure = msgspec.json.Decoder(Failure)
 _use = msgspec.json.Decoder(ImageUse)
 
 # Of a record: each part, and the hash that tells whether it changed.
-_FIELDS = (("inv", "ih"), ("match", "fh"), ("fail",))
+_FIELDS = (("inv", "ih", "layers"), ("match", "fh", "db", "seen"), ("fail",))
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -73,6 +75,16 @@ class Looked(NamedTuple):
 
     record: ImageRecord
     key: ImageKey  # under which it stands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What a match needs to know about an image: a hundredth of its record."""
+
+    layers: Layers | None  # None: no inventory
+    inventory_hash: str
+    findings_hash: str  # of the stored match; empty: there is none
+    used: bool  # whether any workload uses it
 
 
 class ImageTable:
@@ -143,6 +155,39 @@ class ImageTable:
         with self._scripts.reading() as redis:
             parts = redis.hmget(self._own(f"image:{key}"), ["inv", "match", "fail"])
         return unpack_record(*(part or b"" for part in parts))
+
+    def stocks(self, keys: Sequence[ImageKey]) -> list[Stock]:
+        """Return what is to be matched; one round trip, and one for each older version's record.
+
+        What cannot be read counts as absent: it must not stop the others.
+        """
+        with self._scripts.pipeline() as pipe:
+            for key in keys:
+                pipe.hmget(self._own(f"image:{key}"), ["layers", "ih", "fh"])
+                pipe.exists(self._own(f"users:{key}"))
+            found = pipe.execute(raise_on_error=False)
+        return [
+            self._stock(key, fields if isinstance(fields, list) else [None] * 3, used=users == 1)
+            for key, fields, users in zip(keys, found[0::2], found[1::2], strict=True)
+        ]
+
+    def _stock(self, key: ImageKey, fields: Sequence[bytes | None], *, used: bool) -> Stock:
+        layers, inventory_hash, findings_hash = (field or b"" for field in fields)
+        known = _part(lambda: _layers.decode(layers), layers)
+        if known is None and inventory_hash:
+            known = self._old_layers(key)
+        return Stock(
+            layers=known,
+            inventory_hash=text_of(inventory_hash),
+            findings_hash=text_of(findings_hash),
+            used=used,
+        )
+
+    def _old_layers(self, key: ImageKey) -> Layers | None:
+        """Return them out of an inventory that was stored without them."""
+        with self._scripts.reading() as redis:
+            stored = redis.hget(self._own(f"image:{key}"), "inv") or b""
+        return _part(lambda: _layers.decode(zlib.decompress(stored)), stored)
 
     def uses(self, key: ImageKey) -> list[ImageUse]:
         """Return how workloads name the image, ordered by workload."""

@@ -9,6 +9,7 @@ from redis import Redis
 
 from common.model.counts import details_counted, facts_counted
 from common.model.facts import Fact, decode_fact
+from common.model.key import ImageKey, match_key, try_key
 from common.state.names import Names
 from common.state.readable import count_of, text_of
 from common.state.scripts import Scripts
@@ -66,12 +67,13 @@ class Ledger:
     def story(self, key: str, limit: int) -> list[Fact]:
         """Return the newest `limit` facts of a key, and what all circuits did since the first.
 
-        In their order, newest last. Reads back through the whole stream.
+        In their order, newest last; what an image's matches did is part of its story. Reads back
+        through the whole stream.
         """
         found: list[Fact] = []
-        wanted, missing = key.encode(), limit
+        wanted, missing = _tellers(key), limit
         for entry, fields in self._backwards():
-            ours = fields.get(b"key") == wanted
+            ours = fields.get(b"key") in wanted
             if (ours or fields.get(b"kind") == b"circuit") and (fact := _readable(entry, fields)):
                 found.append(fact)
                 missing -= ours
@@ -88,6 +90,13 @@ class Ledger:
             if len(page) < _PAGE:
                 return
             newest = f"({page[-1][0].decode()}"
+
+
+def _tellers(text: str) -> frozenset[bytes]:
+    """Return the keys whose facts are about the object."""
+    key = try_key(text)
+    keys = (text, str(match_key(key))) if isinstance(key, ImageKey) else (text,)
+    return frozenset(key.encode() for key in keys)
 
 
 def _readable(entry: bytes, fields: dict[bytes, bytes]) -> Fact | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from common.model.key import WorkKey, parse_key
 
-POOLS: tuple[str, ...] = ("reconcile", "scan")  # the pools of `common.model.key.pool_of`
+# The pools of `common.model.key.pool_of`; `lib.lua` knows their order.
+POOLS: tuple[str, ...] = ("reconcile", "scan", "rematch")
 RQ = "rq"  # rq's own prefix (RQ_KEY_PREFIX is not honoured: the scripts know this layout)
 
 _CLUSTER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -204,8 +205,8 @@ TABLE: tuple[Bound, ...] = (
         bound="64 entries",
     ),
     Bound(
-        name="sluice:<c>:heads, :token, :fence, :epoch, :database, :control, :paused",
-        owner="queue scripts, watcher, matcher, operator",
+        name="sluice:<c>:heads, :token, :fence, :epoch, :database, :trivy, :control, :paused",
+        owner="queue scripts, watcher, matcher, canary, operator",
         holds="single values",
         bound="one each",
     ),
@@ -270,7 +271,8 @@ class Names:
         ]
         per_pool = [self.own(f"{kind}:{pool}") for pool in POOLS for kind in ("wake", "probe")]
         ours = (
-            "paused heads token counts ledger leases running rows want settled fence images waking"
+            "paused heads token counts ledger leases running rows want settled fence images waking "
+            "database"
         )
         return [
             *lanes,

@@ -13,15 +13,15 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from common.model.errors import SluiceError, shorten
-from common.state.names import Names
+from common.state.names import POOLS, Names
 
-_LANES, _PER_POOL = 4, 2
+_LANES, _PER_POOL = 2 * len(POOLS), len(POOLS)
 # What `Names.fixed_keys` holds, in its order; None: whatever, only its presence counts.
 _KINDS: tuple[str | None, ...] = (
     *("list", "zset", "zset", "zset") * _LANES,
     *("list", "zset") * _PER_POOL,
     *("set", None, None, "hash", "string", "hash", "stream"),
-    *("zset", "hash", "hash", "hash", "hash", "string", "zset", "list"),
+    *("zset", "hash", "hash", "hash", "hash", "string", "zset", "list", "hash"),
 )
 _PROBES: dict[str, tuple[str, ...]] = {
     "list": ("LLEN", "{key}"),

@@ -79,6 +79,7 @@ class Machine:
         here = {
             "SLUICE_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "SLUICE_REDIS_PASSWORD_FILE": str(self.folder / "run/secrets/redis/password"),
+            "SLUICE_TRIVY_TOKEN_FILE": str(self.folder / "run/secrets/match/token"),
             "SLUICE_DATA_DIR": str(self.folder / name),
             "SLUICE_SCANNER_SOCKET": str(self.folder / "scanner.sock"),
             "SLUICE_MATCHER_ADDRESS": "127.0.0.1:0",

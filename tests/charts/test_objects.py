@@ -162,7 +162,9 @@ def test_a_redis_of_yours_replaces_the_charts() -> None:
     """Nothing of it is left, and certificates are checked against yours."""
     chart = render(values(CHART / "ci" / "02-external-redis-values.yaml"))
     assert "redis" not in chart.pods()
-    assert not {e["kind"] for e in chart.manifests} & {"StatefulSet", "Secret", "ConfigMap"}
+    assert not {e["kind"] for e in chart.manifests} & {"StatefulSet", "ConfigMap"}
+    with pytest.raises(KeyError):
+        chart.one("Secret", "redis")
     for component in ("watcher", "worker", "matcher"):
         redis = parse(environment(chart.containers()[component])).redis
         assert redis.address is not None
@@ -184,13 +186,59 @@ def test_a_redis_of_yours_may_have_no_password() -> None:
 def test_an_existing_secret_serves_the_charts_redis_too() -> None:
     """For those who render without a cluster: the chart then makes no password."""
     chart = render({"redis": {"existingSecret": "mine", "existingSecretKey": "pass"}})
-    assert "Secret" not in {each["kind"] for each in chart.manifests}
+    with pytest.raises(KeyError):
+        chart.one("Secret", "redis")
     for component in ("redis", "worker"):
         mounted = mounts(chart.pods()[component], component)["/run/secrets/redis"]["secret"]
         assert (mounted["secretName"], mounted["items"][0]["key"]) == ("mine", "pass")
 
 
 # --- matcher, notes
+
+
+@pytest.mark.parametrize(("size_gi", "layers_gb"), [(8, 5), (100, 97), (4, 1), (1, 1)])
+def test_the_layer_cache_leaves_room_for_databases(size_gi: int, layers_gb: int) -> None:
+    """Beyond its limit the Pod is evicted, and with it the server."""
+    chart = render({"matcher": {"persistence": {"sizeGi": size_gi}}})
+    settings = parse(environment(chart.containers()["matcher"]))
+    assert settings.limits.layer_cache_gb == layers_gb
+
+
+def test_a_token_of_yours_replaces_the_charts() -> None:
+    """Argo CD renders without the cluster: there a made one would be new each time."""
+    made = render().one("Secret", "matcher")
+    assert len(base64.b64decode(made["data"]["token"])) == 40
+    assert made != render().one("Secret", "matcher")
+    own = render({"matcher": {"existingSecret": "mine", "existingSecretKey": "word"}})
+    with pytest.raises(KeyError):
+        own.one("Secret", "matcher")
+    for pod in own.pods().values():
+        for volume in pod["spec"]["volumes"]:
+            if volume["name"] == "match-token":
+                assert volume["secret"]["secretName"] == "mine"
+                assert volume["secret"]["items"] == [{"key": "word", "path": "token"}]
+
+
+def test_only_workers_reach_the_match_server() -> None:
+    """Whoever may store layers there could hide findings from the whole cluster."""
+    chart = render()
+    policy = chart.one("NetworkPolicy", "matcher")["spec"]
+    pods = chart.pods()
+    matcher = pods["matcher"]["metadata"]["labels"].items()
+    assert policy["podSelector"]["matchLabels"].items() <= matcher
+    assert policy["policyTypes"] == ["Ingress"]
+    closed, opened = policy["ingress"]
+    (source,) = closed["from"]
+    let_in = [
+        name
+        for name, pod in pods.items()
+        if source["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    ]
+    assert let_in == ["worker"]
+    assert closed["ports"] == [{"port": "match"}]
+    assert opened == {"ports": [{"port": "metrics"}, {"port": "health"}]}
+    off = render({"matcher": {"networkPolicy": {"enabled": False}}})
+    assert "NetworkPolicy" not in {manifest["kind"] for manifest in off.manifests}
 
 
 def test_the_matchers_folder_is_a_volume_of_its_own() -> None:

@@ -92,6 +92,8 @@ def test_the_scanner_has_no_token_and_no_redis(chart: Rendered) -> None:
     """Law 9: the process that parses image content can neither read the cluster nor the queue."""
     pod = chart.pods()["worker"]
     mounted = mounts(pod, "scanner")
+    match_token = mounted.pop("/run/secrets/match")
+    assert set(match_token) == {"name", "secret"}
     assert set(mounted) == {"/run/sluice", "/tmp", "/var/lib/sluice"}  # noqa: S108 # mounts
     assert all(set(volume) - {"name"} == {"emptyDir"} for volume in mounted.values())
     told = environment(chart.containers()["scanner"])
@@ -138,6 +140,21 @@ def test_only_redis_own_container_and_its_clients_see_the_password(chart: Render
     assert holders - {"redis"} == {"watcher", "worker", "matcher"}
     for _, container in containers(chart):
         assert all("secretKeyRef" not in str(one) for one in container.get("env", ()))
+
+
+def test_matcher_worker_and_scanner_share_one_token(chart: Rendered) -> None:
+    """Who may store layers could hide findings; the watcher and Redis have no use for it."""
+    names = set()
+    for pod in chart.pods().values():
+        sources = {each["name"]: each for each in pod["spec"].get("volumes", ())}
+        for container in all_containers(pod):
+            if "match-token" not in {each["name"] for each in container["volumeMounts"]}:
+                continue
+            names.add(container["name"])
+            told = environment(container, namespace=NAMESPACE)
+            assert told["SLUICE_TRIVY_TOKEN_FILE"] == "/run/secrets/match/token"  # noqa: S105
+            assert sources["match-token"]["secret"]["defaultMode"] == 0o440
+    assert names == {"matcher", "worker", "scanner"}
 
 
 def test_every_environment_is_one_that_the_product_reads(chart: Rendered) -> None:
@@ -240,6 +257,13 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
     for name in ("watcher", "matcher"):
         grace_s = chart.pods()[name]["spec"]["terminationGracePeriodSeconds"]
         assert grace_s > parse(environment(chart.containers()[name])).pipeline.drain_s
+
+
+def test_a_worker_uses_every_slot_of_its_scanner() -> None:
+    """Both are told the same number: fewer loops leave slots idle, more wait for them."""
+    chart = render({"scanner": {"jobs": 5}})
+    told = [parse(environment(chart.containers()[name])).trivy for name in ("worker", "scanner")]
+    assert [one.scanner_jobs for one in told] == [5, 5]
 
 
 def test_probes_ask_where_the_process_answers(chart: Rendered) -> None:

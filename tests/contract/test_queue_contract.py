@@ -22,6 +22,7 @@ from common.queue.contract import (
     AddResult,
     After,
     Claim,
+    Handed,
     Hold,
     Lane,
     Outcome,
@@ -551,3 +552,35 @@ def test_only_the_holder_of_the_current_claim_holds_its_key(subject: Subject) ->
     assert subject.queue.holds(second)
     assert subject.end(second, converged(), "w2")
     assert not subject.queue.holds(second)
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_key_that_is_left_to_another_one_rests_and_the_other_is_as_urgent(
+    subject: Subject, lane: Lane
+) -> None:
+    """A match whose layers are lost: only the image's own key may pull."""
+    subject.add(KEY, lane=lane)
+    assert subject.end(subject.one(), Handed(to=image(), reason="LayerCacheMissing"))
+    assert subject.queue.members([KEY]) == [False]
+    (other,) = subject.claim(pool="scan")
+    assert (other.key, other.lane) == (image(), lane)
+
+
+def test_a_key_that_changed_meanwhile_runs_again_although_it_was_left_to_another(
+    subject: Subject,
+) -> None:
+    """Law 2 holds for every end."""
+    subject.add(KEY)
+    claim = subject.one()
+    subject.add(KEY)
+    subject.end(claim, Handed(to=image(), reason="LayerCacheMissing"))
+    assert subject.one("w2").key == KEY
+
+
+def test_the_key_that_goes_on_is_told_of_it_once_more_when_it_runs(subject: Subject) -> None:
+    """Its run may have begun before."""
+    subject.add(KEY, image())
+    (other,) = subject.claim(pool="scan")
+    subject.end(subject.one("w2"), Handed(to=image(), reason="LayerCacheMissing"), "w2")
+    assert subject.end(other, converged())
+    assert [claim.key for claim in subject.claim(pool="scan")] == [image()]

@@ -6,14 +6,22 @@ import base64
 import contextlib
 import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
+from common.settings.parse import parse
+from common.state.arrival import client_for, required_address
+from common.state.images import ImageTable, pack
+from common.state.names import Names
+from common.state.trusted import TrustTable
 from sandbox import vulndb
 from sandbox.controlplane import ControlPlane
 from sandbox.faults import Login
@@ -360,6 +368,7 @@ def test_the_scanners_process_was_told_no_secret(pipeline: Pipeline) -> None:
     told = Path(f"/proc/{pipeline.parts['scanner'].pid}/environ").read_bytes().split(b"\0")
     names = {line.partition(b"=")[0].decode() for line in told if line}
     assert "SLUICE_SCANNER_SOCKET" in names
+    names.discard("SLUICE_TRIVY_TOKEN_FILE")  # a path, and of the match server's token
     assert not {name for name in names if "REDIS" in name or "KUBE" in name or "TOKEN" in name}
     password = base64.b64decode(pipeline.release.chart.one("Secret", "redis")["data"]["password"])
     assert not any(password in line for line in told)
@@ -372,3 +381,87 @@ def test_no_process_was_refused_anything(pipeline: Pipeline) -> None:
         log = process.command.log.read_text(encoding="utf-8", errors="replace")
         for word in ("Forbidden", "forbidden", "cannot list", "HTTP 403", '"level":"error"'):
             assert word not in log, f"{name}: {process.tail()}"
+
+
+def test_a_trusted_trivy_makes_older_inventories_again(ground: Ground) -> None:
+    """`sluice canary` as in a worker's Pod; the reports of what is refreshed are not touched."""
+    soon = {"settings": {"SLUICE_REFRESH_OVER_S": 1}}
+    with Place() as place, Stack() as stack, ground.installed(soon, place, stack) as alone:
+        alone.create("web", alone.pushed["debian-node"].reference)
+        assert eventually(lambda: alone.kinds("web") == ALL_KINDS, within_s=PATIENCE_S), (
+            alone.logs()
+        )
+        before = versions_of(alone)
+        environ = environment_of(alone.parts["worker"])
+        with tables_of(environ) as (client, names):
+            images, trust = ImageTable(client, names), TrustTable(client, names)
+            assert eventually(lambda: trust.current() is not None)  # the first that it had
+            (key,) = images.keys()
+            inventory = images.get(key).inventory
+            assert inventory is not None
+            old = msgspec.structs.replace(inventory, scanner_version="0.70.0")
+            client.hset(names.own(f"image:{key}"), "inv", pack(old))
+            trust.trust("0.70.0", now_s=0.0)
+
+            first, second = canary(environ), canary(environ)
+            assert first["trusted"] == second["trusted"] == inventory.scanner_version
+            (compared,) = first["images"]
+            assert compared["findings"] > 0
+            assert compared["differences"] == 0
+            trusted = trust.current()
+            assert trusted is not None
+            assert trusted.version == inventory.scanner_version
+            assert eventually(lambda: images.get(key).inventory == inventory, within_s=PATIENCE_S)
+        assert versions_of(alone) == before
+
+
+def versions_of(pipeline: Pipeline) -> dict[str, str]:
+    """Return the version of each report of `web`."""
+    return {
+        name: one["metadata"]["resourceVersion"] for name, one in pipeline.reports("web").items()
+    }
+
+
+def environment_of(process: Process) -> dict[str, str]:
+    """Return what a running process was told."""
+    told = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    return dict(line.decode().partition("=")[::2] for line in told if line)
+
+
+@contextlib.contextmanager
+def tables_of(environ: Mapping[str, str]) -> Iterator[tuple[redis.Redis, Names]]:
+    """Give the Redis of a process, and the names of its only key space."""
+    settings = parse(environ)
+    address = required_address(settings.redis)
+    with contextlib.closing(client_for(settings.redis, address, name="test")) as client:
+        (name,) = map(str, client.keys("sluice:*:trivy"))  # as `b'…'`
+        yield client, Names(name.split(":")[1])
+
+
+def canary(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Run the canary and return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "common.cli.main", "canary", "--json"],
+        env=environ,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_the_match_servers_token_is_in_its_file_alone(pipeline: Pipeline) -> None:
+    """Not in Redis, whose log on disk holds every write; on no command line, in no log."""
+    file = Path(environment_of(pipeline.parts["scanner"])["SLUICE_TRIVY_TOKEN_FILE"])
+    token = file.read_bytes()
+    assert len(token) >= 32
+    folder = next(each for each in file.parents if each.name == "pod")
+    logs = [part.command.log for part in pipeline.parts.values()]
+    writes = [path for path in folder.rglob("*.aof") if path.stat().st_size]
+    arguments = [path / "cmdline" for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    assert writes
+    for path in (*logs, *writes, *arguments):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            assert token not in path.read_bytes(), path

@@ -8,7 +8,7 @@ from redis import Redis
 from common.cli.main import main
 from common.model.facts import Fact
 from common.model.image import ImageUse
-from common.model.key import ImageKey
+from common.model.key import ImageKey, match_key
 from common.model.redis_address import parse_redis_url
 from common.model.workload import WorkloadRow
 from common.overview.tables import Tables, tables_on
@@ -89,6 +89,20 @@ def test_a_dropped_image_comes_back_with_its_workloads(
     assert "when a workload that uses it runs again" in told
     assert f"sluice rescan {IMAGE.digest}" in told
     assert "is in no queue" in said(capsys, "queue", "drop", str(IMAGE), status=1)
+
+
+def test_a_dropped_match_comes_back_with_the_next_database(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No workload asks for it: its image has been matched once."""
+    key = match_key(IMAGE)
+    tables.images.lookup(ImageUse(workload=str(WEB.key), reference="a", namespace="shop"), [IMAGE])
+    assert said(capsys, "queue", "requeue", str(key)) == "queued\n"
+    assert f"match/{IMAGE.digest}" in "".join(str(entry.key) for entry in tables.queue.ls("queued"))
+    told = said(capsys, "queue", "drop", str(key))
+    assert "comes back with the next vulnerability database" in told
+    assert f"sluice rescan {IMAGE.digest}" in told
+    assert "is in no queue" in said(capsys, "queue", "drop", str(key), status=1)
 
 
 @pytest.mark.parametrize(

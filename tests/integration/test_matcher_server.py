@@ -15,6 +15,7 @@ import pytest
 
 from common.model.errors import SluiceError, SourceUnavailableError, UnauthorizedError
 from common.model.image import Inventory, Match
+from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
@@ -26,6 +27,7 @@ from tests.fixtures_trivy import UPDATED, VERSION, RunningScanner, inventory_job
 from tests.waiting import eventually
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.database_login import DatabaseLogin
+from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
@@ -45,6 +47,14 @@ class Heard:
 
     databases: list[tuple[str, str, str]] = field(default_factory=list)
     failures: list[SluiceError] = field(default_factory=list)
+    layers_lost: int = 0
+    away: bool = False  # nobody can be told now
+
+    def lose_layers(self) -> None:
+        """Hear that the layers are gone."""
+        if self.away:
+            raise SourceUnavailableError("redis away")
+        self.layers_lost += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,9 @@ class Running:
         return sorted(path.name for path in (self.root / "db").iterdir() if path.is_dir())
 
 
+NO_TOKEN = TokenFile(path=None)
+
+
 @contextmanager
 def running(
     trivy: Trivy,
@@ -101,10 +114,12 @@ def running(
     interval_s: float = 3600.0,
     port: int = 0,
     login: DatabaseLogin | None = None,
+    token: TokenFile = NO_TOKEN,
+    layers: LayerCache | None = None,
 ) -> Iterator[Running]:
     """Run a matcher in a thread of its own."""
     heard = Heard()
-    folders = DatabaseFolders(root / "db", root / "layers")
+    folders = DatabaseFolders(root / "db", layers or LayerCache(root))
     source = DatabaseSource.parse(repository.reference, HttpRegistry(), Accesses(insecure=False))
     source = replace(source, login=login)
     config = MatchProcessConfig(
@@ -114,6 +129,7 @@ def running(
         advertised_url="",
         environment={},
         home=root / "home",
+        token=token,
     )
     server = MatchServer(
         config,
@@ -122,6 +138,7 @@ def running(
         announcements=Announcements(
             on_database=lambda *row: heard.databases.append(row),
             on_failure=heard.failures.append,
+            on_layers_lost=heard.lose_layers,
         ),
         check_interval_s=interval_s,
     )

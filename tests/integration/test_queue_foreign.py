@@ -35,7 +35,7 @@ from common.model.errors import SluiceError
 from common.model.key import WorkKey, pool_of
 from common.queue.contract import Add, After, Claim, Lane, Outcome, Settled, Waiting
 from common.queue.workqueue import WorkQueue
-from common.state.names import RQ, Names
+from common.state.names import POOLS, RQ, Names
 from sandbox.valkey import Valkey
 from tests.fixtures_queue import forget, pass_time
 from tests.queue_strategies import (
@@ -280,7 +280,7 @@ class ForeignMachine(RuleBasedStateMachine):
         for _ in range(2):  # the second time nothing may come any more
             self.pass_time(3000.0)
             self.queue.reap(3)
-            while found := self.take("reconcile", "d", 16) + self.take("scan", "d", 1):
+            while found := [one for pool in POOLS for one in self.take(pool, "d", 16)]:
                 ran.update(one.claim.key for one in found)
                 done = [(one.claim, settled) for one in found]
                 assert self.queue.complete("d", done) == [True] * len(done)
@@ -307,7 +307,8 @@ class ForeignMachine(RuleBasedStateMachine):
     def left(self) -> list[str]:
         """Return what stands in Redis although nothing is to be done."""
         kept = ("settled", f"image:{IMAGE}")  # what the runs settled
-        single = ("heads", "token", "counts", "ledger", "wake:reconcile", "wake:scan", *kept)
+        wakes = [f"wake:{pool}" for pool in POOLS]
+        single = ("heads", "token", "counts", "ledger", *wakes, *kept)
         expected = {self.names.own(name) for name in single}
         return sorted(
             name
@@ -370,6 +371,7 @@ class RoughMachine(ForeignMachine):
             lambda: queue.add([Add(key=key) for key in KEYS]),
             lambda: queue.claim("reconcile", worker, limit=2, lease_s=LEASE_S),
             lambda: queue.claim("scan", worker, limit=1, lease_s=LEASE_S),
+            lambda: queue.claim("rematch", worker, limit=2, lease_s=LEASE_S),
             lambda: queue.beat(worker, lease_s=LEASE_S),
             lambda: queue.complete(worker, held),
             lambda: queue.recover(worker, []),
@@ -379,6 +381,7 @@ class RoughMachine(ForeignMachine):
             queue.totals,
             lambda: queue.wait("reconcile", 0.001),
             lambda: queue.wait("scan", 0.001),
+            lambda: queue.wait("rematch", 0.001),
         ]
 
 

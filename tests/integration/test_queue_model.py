@@ -123,6 +123,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.take("scan", worker, limit=1, lost=False)
 
     @rule(worker=workers, limit=st.sampled_from([1, 16]))
+    def claim_rematch(self, worker: str, limit: int) -> None:
+        self.take("rematch", worker, limit=limit, lost=False)
+
+    @rule(worker=workers, limit=st.sampled_from([1, 16]))
     def claim_again(self, worker: str, limit: int) -> None:
         """Lose a reply as the loop does: give back what may be on record, and claim once more."""
         self.take("reconcile", worker, limit=limit, lost=True)

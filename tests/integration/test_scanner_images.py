@@ -29,7 +29,9 @@ from common.model.errors import (
     TransientError,
     UnauthorizedError,
 )
-from common.model.image import Finding, Inventory
+from common.model.image import Finding, ImageRecord, Inventory
+from common.model.key import ImageKey
+from common.model.refs import ImageDigest
 from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
@@ -39,10 +41,13 @@ from sandbox.images import Pushed, Sample, push, sample, samples
 from sandbox.packages import alpine, apk
 from sandbox.planted import PLANTED
 from sandbox.registry import Registry
+from sandbox.rpm import RpmPackage, alma
 from tests.fixtures_trivy import UPDATED, RunningScanner, inventory_job, scanner_process
 from worker.evidence.image.inventory import ScanOptions
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.trivy_cli import child_environment
+from worker.project.context import ReportContext, ReportOptions
+from worker.project.vulnerability import project
 
 pytestmark = pytest.mark.integration
 
@@ -67,14 +72,17 @@ def faulty(registry: Registry) -> Mapping[str, Pushed]:
     return push(registry.address, broken())
 
 
-def command_line(trivy: Trivy, cache_dir: Path, image: str, platform: str) -> dict[str, object]:
-    """Return the report of Trivy's own command line, with the database on disk."""
+def command_line(
+    trivy: Trivy, cache_dir: Path, image: str, platform: str, *, server_url: str = ""
+) -> dict[str, object]:
+    """Return the report of Trivy's own command line, by the server or the database on disk."""
     output = cache_dir / "report.json"
     subprocess.run(
         [
             trivy.path, "image", "--quiet", f"--cache-dir={cache_dir}", "--image-src=remote",
             "--scanners=vuln,secret", "--image-config-scanners=secret", "--format=json",
-            f"--output={output}", f"--platform={platform.replace('-', '/')}", image,
+            f"--output={output}", f"--platform={platform.replace('-', '/')}",
+            *((f"--server={server_url}",) if server_url else ()), image,
         ],
         env=child_environment({}, cache_dir),
         cwd=cache_dir,
@@ -116,6 +124,7 @@ def as_findings(report: dict[str, object]) -> list[Finding]:
             package_type=result["Type"],
             package_path=found.get("PkgPath", ""),
             purl=found["PkgIdentifier"]["PURL"],
+            pkg_id=found.get("PkgID", ""),
         )
         for result in results
         for found in result.get("Vulnerabilities", ())
@@ -147,6 +156,62 @@ def test_a_replayed_inventory_finds_what_the_command_line_finds(  # noqa: PLR091
     assert isinstance(results, list)
     secrets = [(r["Target"], s["RuleID"]) for r in results for s in r.get("Secrets", ())]
     assert sorted((s.target, s.rule_id) for s in inventory.secrets) == sorted(secrets)
+
+
+def test_duplicates_are_told_as_the_command_line_tells_them(  # noqa: PLR0917 - fixtures
+    scanner: RunningScanner,
+    registry: Registry,
+    matcher: TwirpMatcher,
+    match_url: str,
+    trivy: Trivy,
+    tmp_path: Path,
+) -> None:
+    """The client keeps both architectures of a package, and one of two copies that have one place.
+
+    Such copies come from an SBOM in the image that lists a package once for each place of its own.
+    """
+    packages = [
+        RpmPackage(name="zlib", version="1.2.11", release="39.el9", architecture=architecture)
+        for architecture in ("x86_64", "i686")
+    ]
+    bom = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "components": [
+            {
+                "bom-ref": f"copy-{number}",
+                "type": "library",
+                "name": "lodash",
+                "version": "4.17.11",
+                "purl": "pkg:npm/lodash@4.17.11",
+            }
+            for number in range(2)
+        ],
+    }
+    files = {**alma("9.3", packages), "app/bom.cdx.json": json.dumps(bom)}
+    content = oci.image([oci.layer(files, "ADD twice / # test")], entrypoint=["/none"])
+    one = Sample(name="duplicates", tags=("1",), build=lambda: content)
+    image = push(registry.address, [one])[one.name].pinned
+    inventory = scanner.scanner.inventory(inventory_job(image, match_url)).inventory
+    match = matcher.match(inventory)
+    view = ReportContext(
+        reference=image,
+        digest=ImageDigest(image.rpartition("@")[2]),
+        scanner_version="0",
+        options=ReportOptions(),
+    )
+    key = ImageKey(digest=view.digest, platform="linux-amd64", options="0")
+
+    told: Any = project([(key, ImageRecord(inventory=inventory, match=match))], view).report[
+        "vulnerabilities"
+    ]
+    report = command_line(trivy, tmp_path, image, "linux-amd64", server_url=match_url)
+    theirs = as_findings(report)
+    assert sorted(one.resource for one in theirs) == ["lodash", "lodash", "zlib", "zlib"]
+    assert len(match.findings) == 6  # else the client had nothing to remove
+    assert sorted((f["packagePURL"], f["vulnerabilityID"], f["fixedVersion"]) for f in told) == (
+        sorted((one.purl, one.vulnerability_id, one.fixed_version) for one in theirs)
+    )
 
 
 def test_the_samples_show_something(
@@ -328,6 +393,24 @@ def test_a_match_server_that_is_away_is_no_fault_of_the_image(
     with pytest.raises(SourceUnavailableError) as caught:
         scanner.scanner.inventory(inventory_job(own.pinned, "http://127.0.0.1:9"))
     assert caught.value.reason == "MatchServerUnavailable"
+
+
+def test_a_scanner_newer_than_the_match_server_is_refused_before_it_pulls(
+    trivy: Trivy, registry: Registry, own: Pushed, match_url: str, tmp_path: Path
+) -> None:
+    """An older server reads in part what a newer Trivy stored, and says nothing of it."""
+    newer = tmp_path / "trivy"
+    newer.write_text(
+        '#!/bin/sh\n[ "$1" = version ] && exec echo \'{"Version": "0.999.1"}\'\n'
+        f'exec {trivy.path} "$@"\n'
+    )
+    newer.chmod(0o755)
+    before = registry.mark()
+    with scanner_process(tmp_path, SLUICE_TRIVY_PATH=str(newer)) as one:
+        with pytest.raises(SourceUnavailableError, match=r"0\.999\.1") as caught:
+            one.scanner.inventory(inventory_job(own.pinned, match_url))
+        assert caught.value.reason == "ScannerTooNew"
+    assert count(registry.requests(since=before), repository=own.repository) == 0
 
 
 def jar() -> bytes:

@@ -24,6 +24,8 @@ from common.ops.supervisor import Supervisor
 from common.reports.catalog import CATALOG
 from common.settings.formats import BindAddress
 from common.settings.parse import parse
+from common.settings.pools import queue_pools
+from common.state.names import POOLS
 
 PORTS = Ports(metrics=41_001, health=41_002)
 LOOPBACK = BindAddress(host="127.0.0.1", port=0)
@@ -46,6 +48,7 @@ def around(**changes: Any) -> Surroundings:
             "SLUICE_SCANNER_SOCKET": "/data/scanner.sock",
         },
         "workers": 2,
+        "scanner_jobs": 3,
         "own_matcher": True,
         "status_address": BindAddress(host="127.0.0.1", port=8081),
         "matcher_address": BindAddress(host="127.0.0.1", port=4954),
@@ -91,10 +94,27 @@ def test_children_listen_on_loopback_only() -> None:
         assert environ["OPERATOR_HEALTH_PROBE_BIND_ADDRESS"] == "127.0.0.1:41002"
 
 
+@pytest.mark.parametrize(
+    ("jobs", "workers", "shares"),
+    [(2, 1, [2]), (2, 2, [1, 1]), (3, 2, [1, 2]), (8, 3, [2, 3, 3]), (1, 3, [1, 1, 1])],
+)
+def test_workers_share_the_slots_of_their_one_scanner(
+    jobs: int, workers: int, shares: list[int]
+) -> None:
+    """A job that waits for a slot uses up its own deadline; an idle slot is of no use."""
+    one_run = around(scanner_jobs=jobs, workers=workers)
+    told = [
+        environ_of(child(f"worker-{number}", PORTS, one_run, lambda url: True))
+        for number in range(1, workers + 1)
+    ]
+    assert [int(one["SLUICE_SCANNER_JOBS"]) for one in told] == shares
+
+
 def test_every_pool_is_served_by_somebody() -> None:
     """A pool without a worker is a queue that only grows."""
     pools = [environ_of(made(name))["SLUICE_WORKER_POOLS"] for name in ("worker-1", "matcher")]
     assert pools == ["reconcile,scan", "match"]
+    assert set(queue_pools(pools[0].split(","))) == set(POOLS)
 
 
 def test_workers_drain_together_and_before_the_rest() -> None:

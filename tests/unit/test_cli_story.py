@@ -48,6 +48,11 @@ SENTENCES: list[tuple[str, dict[str, Any], str]] = [
     ("converged", {"outcome": "Rest:Skipped"}, "Nothing to do (Skipped)."),
     ("converged", {"outcome": "Gone"}, "It is gone: cleaned up."),
     ("waiting", {"on": IMAGE}, f"Waits for image {SHORT} (linux/amd64)."),
+    (
+        "waiting",
+        {"on": IMAGE, "reason": "LayerCacheMissing"},
+        f"Left to image {SHORT} (linux/amd64) (LayerCacheMissing).",
+    ),
     ("waiting", {"reason": "NoImageYet", "delay_s": 60}, "Waits 1m (NoImageYet)."),
     (
         "retried",

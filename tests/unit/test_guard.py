@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -24,6 +24,7 @@ from common.model.errors import (
     SourceUnavailableError,
     UnauthorizedError,
 )
+from common.model.image import Layers, Match
 from common.model.refs import parse_reference
 from common.queue.contract import Claim, Hold, Park, Retry
 from common.state.circuits import Passage, Probe, Refusal
@@ -34,6 +35,7 @@ from worker.evidence.image.options import ScanOptions
 from worker.guard import (
     Guard,
     GuardedApi,
+    GuardedBatchMatcher,
     GuardedMatcher,
     GuardedRegistry,
     GuardedScanner,
@@ -243,6 +245,7 @@ def test_a_fault_carries_the_name_of_its_source(
         (SourceUnavailableError("no", reason="RegistryUnavailable"), REGISTRY, []),
         (RateLimitedError("no"), REGISTRY, []),
         (SourceUnavailableError("no", reason="ScannerUnavailable"), OWN, []),
+        (SourceUnavailableError("no", reason="ScannerTooNew"), OWN, []),
         (SourceUnavailableError("no", reason="MatchServerUnavailable"), MATCHER, []),
         # One image with a jar must not open a circuit for all others.
         (SourceUnavailableError("no", reason="JavaDatabaseMissing"), "", []),
@@ -363,6 +366,49 @@ def test_no_match_server_is_no_fault_of_one(circuits: FakeCircuits, part: Part) 
     with pytest.raises(DatabaseNotReadyError) as caught:
         guarded.match(inventory())
     assert not caught.value.source
+
+
+def many(
+    circuits: FakeCircuits, *answers: Match | SluiceError
+) -> tuple[list[Match | SluiceError], FakeCircuits]:
+    """Ask about as many images as there are answers."""
+
+    class Answers:
+        def match_many(self, images: Sequence[Layers]) -> list[Match | SluiceError]:
+            return list(answers)
+
+    guarded = GuardedBatchMatcher(
+        matcher=Answers(),
+        server_url=lambda: "http://matcher:4954",
+        guard=Guard(circuits=circuits),
+    )
+    return guarded.match_many([inventory().layers] * len(answers)), circuits
+
+
+def test_one_question_to_the_circuit_is_enough_for_many_images(circuits: FakeCircuits) -> None:
+    """It is a call of Redis each time, a fifth of what a match costs."""
+    found, _ = many(circuits, match("A"), match("B"), match("C"))
+    assert found == [match("A"), match("B"), match("C")]
+    assert circuits.well == [MATCHER]
+
+
+def test_a_batch_whose_answers_are_all_faults_is_the_servers_fault(circuits: FakeCircuits) -> None:
+    """It is not well because one of its answers was another one."""
+    with pytest.raises(SourceUnavailableError) as caught:
+        many(circuits, away(), away())
+    assert caught.value.source == MATCHER
+    assert circuits.well == []
+
+
+def test_a_fault_among_answers_carries_the_servers_name(circuits: FakeCircuits) -> None:
+    """The key is held and not charged, as when it asks alone."""
+    found, _ = many(circuits, match("A"), away(), LayerCacheMissingError("gone"))
+    assert [getattr(one, "source", "") for one in found] == ["", MATCHER, ""]
+    assert circuits.well == [MATCHER]
+
+
+def away() -> SourceUnavailableError:
+    return SourceUnavailableError("no answer", reason="MatchServerUnavailable")
 
 
 def of_source(error: SluiceError) -> SluiceError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from common.model.errors import (
@@ -17,8 +18,10 @@ from common.model.errors import (
     SourceUnavailableError,
     UnauthorizedError,
 )
-from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match, Os
+from common.model.image import Failure, Finding, ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
+from common.model.spread import turn_s
+from common.model.trivy_version import Trusted
 from common.queue.contract import After, Claim, Finished, Park, Retry, Settled, Waiting
 from common.state.layers import Held
 from tests.fakes.tables import FakeImages, NoKeys
@@ -27,7 +30,7 @@ from tests.unit import test_image_once as once
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.subject.image.once import PullOnce
-from worker.subject.image.plan import attempts
+from worker.subject.image.plan import Refreshing, attempts
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
 
@@ -90,6 +93,7 @@ class World:
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
     keys: NoKeys | Keys = field(default_factory=NoKeys)
     once: PullOnce | None = None
+    due: bool = False
 
     def run(
         self, *uses: ImageUse, record: ImageRecord | None = None, failed_for_s: float = 0.0
@@ -114,6 +118,7 @@ class World:
             decide=decide,
             now_s=lambda: 5.0,
             epoch=lambda: 1,
+            is_due=lambda key, inventory: self.due,
         )
         claim = Claim(key=KEY, token=1, tallies=tallies(1, 1.0), first_failed_ago_s=failed_for_s)
         return reconciler(claim)
@@ -380,3 +385,99 @@ def test_the_fact_of_an_inventory_names_nobody(world: World) -> None:
     """Histories of all its users tell it."""
     facts = world.run(use()).facts
     assert "r.example" not in str(facts)
+
+
+OLD = msgspec.structs.replace(INVENTORY, scanner_version="0.75.3")
+KNOWN = ImageRecord(inventory=OLD, match=Match(db_version="0", findings=()))
+
+
+def test_an_outdated_inventory_is_made_again_at_its_turn(world: World) -> None:
+    """Trap 17. Before its turn the old one is matched, and nothing is pulled."""
+    finished = world.run(use(), record=KNOWN)
+    assert kinds(finished) == ["matched"]
+    assert world.scanner.jobs == []
+    world.due = True
+    finished = world.run(use(), record=KNOWN)
+    assert kinds(finished) == ["inventoried", "matched"]
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory == INVENTORY
+
+
+def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> None:
+    """Its findings are of today's database; no report tells of the failure, and it is repeated."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = SourceUnavailableError("down", reason="Down")
+    finished = world.run(use(), record=KNOWN, failed_for_s=1e6)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.reason == "Down"
+    update = finished.outcome.image
+    assert update is not None
+    assert (update.inventory, update.match, update.failure) == (None, MATCH, None)
+
+
+def test_a_refresh_that_would_be_parked_comes_back_instead(world: World) -> None:
+    """Parking puts the failure on record, and reports would call a good image broken."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = ImageNotFoundError("deleted from the registry")
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.delay_s == 600
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.failure is None
+
+
+def test_findings_that_changed_while_a_refresh_fails_reach_their_reports(world: World) -> None:
+    """Only a run that settles wakes the workloads."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = SourceUnavailableError("down", reason="Down")
+    found = Finding(vulnerability_id="CVE-1", resource="a", installed_version="1")
+    stale = ImageRecord(inventory=OLD, match=Match(db_version="0", findings=(found,)))
+    finished = world.run(use(), record=stale)
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.match == MATCH
+
+
+def test_an_inventory_that_would_replace_another_waits_for_its_match(world: World) -> None:
+    """Stored alone, what it changes in an SBOM would never be told: its findings may be equal."""
+    world.due = True
+    world.matcher.faults = [SourceUnavailableError("down", reason="MatchServerUnavailable")]
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.inventory is None
+
+
+def test_a_failed_refresh_whose_layers_are_gone_is_a_failure(world: World) -> None:
+    """Then nothing is known any more, and users must see it."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = SourceUnavailableError("down", reason="Down")
+    world.matcher.faults = [LayerCacheMissingError("gone")]
+    finished = world.run(use(), record=KNOWN, failed_for_s=1e6)
+    assert isinstance(finished.outcome, Retry)
+    assert finished.outcome.image is not None
+    assert finished.outcome.image.failure is not None
+    assert finished.outcome.image.failure.reason == "Down"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "made_by", "after_s", "due"),
+    [
+        (None, "0.75.0", 1e9, False),
+        ("0.76.0", "0.75.0", 1e9, True),
+        ("0.76.0", "0.75.0", -1.0, False),  # its turn has not come
+        ("0.76.2", "0.76.0", 1e9, False),  # a patch release analyses the same
+        ("0.75.0", "0.76.0", 1e9, False),  # a downgrade pulls nothing
+        ("0.76.0", "", 1e9, False),
+    ],
+)
+def test_only_a_trusted_newer_trivy_makes_an_inventory_due(
+    trusted: str | None, made_by: str, after_s: float, *, due: bool
+) -> None:
+    """One that is not trusted yet analyses new images only."""
+    row = None if trusted is None else Trusted(version=trusted, since_s=1000.0)
+    refreshing = Refreshing(trusted=row, over_s=86_400)
+    now_s = 1000.0 + turn_s(KEY, over_s=86_400) + after_s
+    inventory = msgspec.structs.replace(INVENTORY, scanner_version=made_by)
+    assert refreshing.is_due(KEY, inventory, now_s=now_s) is due

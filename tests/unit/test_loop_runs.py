@@ -18,7 +18,17 @@ from common.model.errors import (
 )
 from common.model.facts import Fact
 from common.model.key import WorkKey
-from common.queue.contract import Add, Claim, Finished, Outcome, Park, Retry, Settled, Waiting
+from common.queue.contract import (
+    Add,
+    Claim,
+    Finished,
+    Handed,
+    Outcome,
+    Park,
+    Retry,
+    Settled,
+    Waiting,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.work_queue import FakeWorkQueue
 from tests.queue_values import converged, image, judged, workload, workloads
@@ -127,6 +137,7 @@ class Bench:
     hooks: Listener = field(default_factory=Listener)
     ran: list[WorkKey] = field(default_factory=list)
     may_work: Callable[[], bool] = lambda: True
+    announced: list[list[WorkKey]] = field(default_factory=list)
 
     def loop(
         self, reconcile: Callable[[Claim], Any], pool: str = "reconcile", idle_s: float = 2.0
@@ -152,6 +163,7 @@ class Bench:
                 may_work=self.may_work,
                 hooks=self.hooks,
             ),
+            ahead=lambda claims: self.announced.append([claim.key for claim in claims]),
         )
         self.queue.idle = loop.stop
         return loop
@@ -287,6 +299,15 @@ def test_quick_runs_are_claimed_in_batches(bench: Bench) -> None:
     assert bench.queue.limits[0] == 1  # nobody knows yet how long a run takes
     assert max(bench.queue.limits) == 64
     assert len(bench.queue.reports) < 20
+
+
+def test_who_reconciles_is_told_what_was_claimed(bench: Bench) -> None:
+    """Many keys can be read and asked about at once; each batch is told before its first run."""
+    wanted = workloads(80)
+    bench.add(*wanted)
+    bench.run(lambda _: converged())
+    assert [key for batch in bench.announced for key in batch] == bench.ran == wanted
+    assert max(map(len, bench.announced)) > 1
 
 
 def test_slow_runs_are_claimed_alone(bench: Bench) -> None:
@@ -895,4 +916,5 @@ def test_every_outcome_has_a_word() -> None:
     """The log line and the metrics tell outcomes of one class apart by it."""
     assert described(converged()) == "Converged"
     assert described(Waiting(on="image/x")) == "image/x"
+    assert described(Handed(to=image(), reason="LayerCacheMissing")) == "LayerCacheMissing"
     assert described(Retry(delay_s=1, reason="Conflict", message="m")) == "Conflict"

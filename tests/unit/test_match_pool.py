@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from common.model.errors import SourceUnavailableError
+from common.model.key import ImageKey
+from common.queue.contract import Add, AddResult, Lane
 from common.state.database import DatabaseRow
-from worker.match_pool import Publisher, follow_requests
+from worker.match_pool import Publisher, Requeue, follow_requests
+
+
+def _nothing() -> None:
+    """Lose no layers."""
 
 
 @dataclass
@@ -16,6 +23,10 @@ class FakeTable:
 
     rows: list[DatabaseRow] = field(default_factory=list)
     away: bool = False
+    trusted: str = ""
+
+    def begin(self, version: str, *, now_s: float) -> None:
+        self.trusted = self.trusted or version
 
     def current(self) -> DatabaseRow | None:
         if self.away:
@@ -62,13 +73,13 @@ def publisher(
     table: FakeTable | None = None, clock: FakeClock | None = None
 ) -> tuple[Publisher, FakeTable, FakeClock]:
     table, clock = table or FakeTable(), clock or FakeClock()
-    return Publisher(table, now_s=clock), table, clock
+    return Publisher(table, table, now_s=clock), table, clock
 
 
 def test_a_look_that_finds_nothing_new_renews_the_time_of_the_look() -> None:
     """`sluice database` tells when somebody looked last."""
     made, table, clock = publisher()
-    serve = made.announcements().on_database
+    serve = made.announcements(_nothing).on_database
     serve("v1", "http://m", "0.76.0")
     clock.now += 3600
     serve("v1", "http://m", "0.76.0")
@@ -78,7 +89,7 @@ def test_a_look_that_finds_nothing_new_renews_the_time_of_the_look() -> None:
 def test_the_row_is_kept_alive_without_moving_the_time_of_the_look() -> None:
     """Others see by it that the match server in the row still exists."""
     made, table, clock = publisher()
-    made.announcements().on_database("v1", "http://m", "0.76.0")
+    made.announcements(_nothing).on_database("v1", "http://m", "0.76.0")
     for _ in range(20):
         clock.now += 1
         made.repeat()
@@ -91,8 +102,8 @@ def test_a_dead_matchers_row_is_taken_over() -> None:
     table, clock = FakeTable(), FakeClock()
     first, _, _ = publisher(table, clock)
     second, _, _ = publisher(table, clock)
-    second.announcements().on_database("v1", "http://second", "0.76.0")
-    first.announcements().on_database("v1", "http://first", "0.76.0")
+    second.announcements(_nothing).on_database("v1", "http://second", "0.76.0")
+    first.announcements(_nothing).on_database("v1", "http://first", "0.76.0")
     assert table.rows[-1].server_url == "http://second"
     clock.now += 30
     first.repeat()
@@ -104,8 +115,8 @@ def test_two_matchers_do_not_fight_over_the_row() -> None:
     table, clock = FakeTable(), FakeClock()
     first, _, _ = publisher(table, clock)
     second, _, _ = publisher(table, clock)
-    first.announcements().on_database("v1", "http://first", "0.76.0")
-    second.announcements().on_database("v2", "http://second", "0.76.0")
+    first.announcements(_nothing).on_database("v1", "http://first", "0.76.0")
+    second.announcements(_nothing).on_database("v2", "http://second", "0.76.0")
     for _ in range(60):
         clock.now += 1
         first.repeat()
@@ -117,7 +128,7 @@ def test_what_redis_did_not_hear_is_told_again() -> None:
     """A database that nobody knows of would leave every report stale."""
     made, table, _ = publisher()
     table.away = True
-    made.announcements().on_database("v1", "http://m", "0.76.0")
+    made.announcements(_nothing).on_database("v1", "http://m", "0.76.0")
     assert table.rows == []
     table.away = False
     made.repeat()
@@ -128,7 +139,7 @@ def test_what_redis_did_not_hear_is_told_again() -> None:
 def test_a_redis_that_lost_its_data_is_told_again() -> None:
     """Trap 32's other half: without the row every image waits for the next look, in an hour."""
     made, table, _ = publisher()
-    made.announcements().on_database("v1", "http://m", "0.76.0")
+    made.announcements(_nothing).on_database("v1", "http://m", "0.76.0")
     table.rows.clear()
     made.repeat()
     made.repeat()
@@ -168,3 +179,48 @@ def test_a_look_that_failed_is_answered_too() -> None:
 
     follow_requests(requests, check_now, made, stop)
     assert requests.done == 2
+
+
+@dataclass
+class FakeQueue:
+    """What was added; it may refuse once."""
+
+    added: list[Add] = field(default_factory=list)
+
+    def add(self, adds: Sequence[Add]) -> AddResult:
+        self.added.extend(adds)
+        return AddResult(new=len(adds))
+
+
+@dataclass
+class FakeImages:
+    """Many images."""
+
+    number: int
+
+    def keys(self) -> list[ImageKey]:
+        return [
+            ImageKey(digest=f"sha256:{n:064x}", platform="linux-amd64", options="o")
+            for n in range(self.number)
+        ]
+
+
+def test_lost_layers_queue_every_image_in_bulk_and_spread() -> None:
+    """Trap 17's way: a thousand images at once would use up a registry's pulls of a day."""
+    queue = FakeQueue()
+    Requeue(images=FakeImages(1000), queue=queue, over_s=3600, cause="x")()
+    delays = sorted(add.delay_s for add in queue.added)
+    assert {add.lane for add in queue.added} == {Lane.BULK}
+    assert len({add.key for add in queue.added}) == 1000
+    assert delays[0] >= 0
+    assert delays[-1] < 3600
+    for minute in range(0, 3600, 600):  # 167 of each ten minutes, were they perfectly even
+        assert 100 < sum(minute <= each < minute + 600 for each in delays) < 250
+
+
+def test_a_keys_turn_is_the_same_for_all() -> None:
+    """Who asks again does not move it."""
+    first, second = FakeQueue(), FakeQueue()
+    for queue in (first, second):
+        Requeue(images=FakeImages(50), queue=queue, over_s=3600, cause="x")()
+    assert first.added == second.added

@@ -233,7 +233,7 @@ def test_lists_and_kinds_are_read_as_trivy_operator_reads_them() -> None:
         ("SLUICE_STATUS_ADDRESS", "::1:80", "stands in brackets"),
         ("SLUICE_SCANNER_JOBS", "0", "from 1 to 256"),
         ("SLUICE_SCANNER_JOBS", "1.5", "from 1 to 256"),
-        ("SLUICE_WORKER_POOLS", "scan,reconcil", "known are reconcile, scan, audit, match"),
+        ("SLUICE_WORKER_POOLS", "scan,reconcil", "known are reconcile, scan, rematch, audit"),
         ("OPERATOR_TARGET_WORKLOADS", "deployment", "known are Pod"),
         ("OPERATOR_SBOM_GENERATION_ENABLED", "yes", "true or false"),
         ("OPERATOR_SCANNER_REPORT_TTL", "-1h", "negative"),

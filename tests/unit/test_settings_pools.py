@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.model.errors import PreconditionError
 from common.settings.formats import POOLS
 from common.settings.parse import parse
-from common.settings.pools import SERVED, pool_warnings, served_pools
+from common.settings.pools import SERVED, pool_warnings, queue_pools, served_pools
 
 
 @given(st.lists(st.sampled_from(POOLS), unique=True))
@@ -29,6 +29,20 @@ def test_the_default_serves_what_there_is_and_warns_of_nothing() -> None:
     pools = parse({}).pipeline.pools
     assert served_pools(pools) == ("reconcile", "scan")
     assert pool_warnings(pools) == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "served"),
+    [
+        (["scan"], ("scan", "rematch")),
+        (["reconcile", "scan"], ("reconcile", "scan", "rematch")),
+        (["rematch"], ("rematch",)),
+        (["reconcile", "match"], ("reconcile",)),
+    ],
+)
+def test_whoever_scans_matches_too(chosen: list[str], served: tuple[str, ...]) -> None:
+    """A worker that was set up before there was such a pool leaves no cluster without it."""
+    assert queue_pools(chosen) == served
 
 
 def test_a_known_pool_that_nothing_serves_yet_is_warned_of() -> None:

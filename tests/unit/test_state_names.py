@@ -20,6 +20,7 @@ PARTS = (
     "claiming",
     "claims",
     "fencing",
+    "records",
     "same",
     "tidy",
 )  # what scripts may need besides the prologue
@@ -66,13 +67,20 @@ def test_a_cluster_name_is_a_dns_label(cluster: str) -> None:
 def test_queues_are_named_by_cluster_pool_and_lane() -> None:
     """Dashboards and alerts are set up on these names."""
     queues = [NAMES.queue(pool, lane) for pool in POOLS for lane in (0, 1)]
-    assert queues == ["c1-reconcile", "c1-reconcile-bulk", "c1-scan", "c1-scan-bulk"]
+    assert queues == [
+        "c1-reconcile",
+        "c1-reconcile-bulk",
+        "c1-scan",
+        "c1-scan-bulk",
+        "c1-rematch",
+        "c1-rematch-bulk",
+    ]
 
 
 def test_every_script_gets_the_same_block_of_keys() -> None:
     """lib.lua counts on the order; a name that moves would corrupt another table."""
     keys = NAMES.fixed_keys()
-    assert len(keys) == len(set(keys)) == 35
+    assert len(keys) == len(set(keys)) == 46
     assert keys[0:4] == [
         "rq:queue:c1-reconcile",
         "rq:wip:c1-reconcile",
@@ -83,7 +91,7 @@ def test_every_script_gets_the_same_block_of_keys() -> None:
     numbered = dict(re.findall(r"(\w+) = KEYS\[(\d+)\]", prologue))
     for name, number in numbered.items():
         assert keys[int(number) - 1].rpartition(":")[2] == name
-    assert len(numbered) == 15
+    assert len(numbered) == 16
 
 
 @pytest.mark.parametrize("script", sorted(LUA.glob("*.lua")), ids=lambda path: path.stem)

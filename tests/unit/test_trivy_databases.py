@@ -12,6 +12,7 @@ from common.model.refs import ImageDigest, ImageReference
 from common.ops.trivy_program import Trivy
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.java_database import make_empty
+from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.vulnerability_database import (
     DEFAULT_REPOSITORIES,
     Database,
@@ -54,7 +55,7 @@ def unpacked(folder: Path, updated_at: str = OLD, *, schema: int = 2) -> Path:
 @pytest.fixture
 def folders(tmp_path: Path) -> DatabaseFolders:
     """Give an empty root."""
-    return DatabaseFolders(tmp_path / "db", tmp_path / "layers")
+    return DatabaseFolders(tmp_path / "db", LayerCache(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,7 @@ def test_a_download_becomes_a_version_with_the_shared_layers(
     second = folders.add(unpacked(folders.fresh(), NEW))
     assert (first.version, second.version) == (OLD, NEW)
     for database in (first, second):
+        folders.link(database)
         assert (database.folder / "fanal").resolve() == tmp_path / "layers"
         assert (database.folder / "db" / "trivy.db").read_bytes() == b"bolt"
     assert folders.newest() == second
@@ -115,6 +117,7 @@ def test_pruning_keeps_one_version_and_the_layers(folders: DatabaseFolders, tmp_
     old = folders.add(unpacked(folders.fresh()))
     new = folders.add(unpacked(folders.fresh(), NEW))
     folders.fresh()
+    folders.link(folders.newest() or pytest.fail("no database"))
     layer = tmp_path / "layers" / "fanal.db"
     layer.write_bytes(b"layers")
     folders.note(Seen(repository="r", digest="d", version=NEW))

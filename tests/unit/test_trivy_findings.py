@@ -70,6 +70,7 @@ def test_a_recorded_answer_gives_its_findings() -> None:
         package_class="os-pkgs",
         package_type="alpine",
         purl="pkg:apk/alpine/busybox@1.36.1-r0?arch=x86_64&distro=3.18.2",
+        pkg_id="busybox@1.36.1-r0",
     )
     assert busybox.title.startswith("busybox: stack overflow")
 

@@ -15,7 +15,7 @@ from common.model.errors import (
     SourceUnavailableError,
     TransientError,
 )
-from common.model.image import Inventory, Os
+from common.model.image import Inventory, Layers, Match, Os
 from tests.fakes.web import Asked, Say, Script, Web, web
 from worker.evidence.image import twirp
 from worker.evidence.image.match import TwirpMatcher
@@ -226,3 +226,86 @@ def test_many_threads_match_at_once() -> None:
             thread.join(30)
     assert len(server.asked) == 8 * 5 * 3
     assert len({asked.connection for asked in server.asked}) <= 8
+
+
+def images(number: int) -> list[Layers]:
+    """Return what is asked about that many images."""
+    return [
+        Layers(artifact_id=f"sha256:{one}", blob_ids=("sha256:b",), target=f"r.example/{one}")
+        for one in range(number)
+    ]
+
+
+def by_image(asked: Asked) -> Say:
+    """Answer each image with a finding of its own name."""
+    if asked.path == "/version":
+        return version("v1")
+    return scan(json.loads(asked.body)["artifact_id"])
+
+
+def test_many_images_cost_two_looks_at_the_version() -> None:
+    """A database update asks about thousands: three calls for each would be most of the work."""
+    with matcher_on(by_image) as (matcher, server):
+        found = matcher.match_many(images(20))
+    assert all(isinstance(one, Match) for one in found)
+    names = [one.findings[0].vulnerability_id for one in found if isinstance(one, Match)]
+    assert names == [f"sha256:{number}" for number in range(20)]
+    assert [asked.path for asked in server.asked].count("/version") == 2
+    assert len(server.asked) == 22
+
+
+def test_a_swap_in_the_middle_repeats_them_all() -> None:
+    """Nobody could say which database gave which answer."""
+    scans: list[str] = []
+
+    def script(asked: Asked) -> Say:
+        if asked.path == "/version":
+            return version("v2" if len(scans) >= 3 else "v1")
+        scans.append("CVE")
+        return scan("CVE-NEW" if len(scans) > 3 else "CVE-OLD")
+
+    with matcher_on(script) as (matcher, _):
+        found = matcher.match_many(images(4))
+    assert {one.db_version for one in found if isinstance(one, Match)} == {"v2"}
+    names = {one.findings[0].vulnerability_id for one in found if isinstance(one, Match)}
+    assert names == {"CVE-NEW"}
+
+
+def test_what_is_wrong_with_one_image_is_told_of_that_one() -> None:
+    """The others have their answers."""
+
+    def script(asked: Asked) -> Say:
+        if b"sha256:1" in asked.body:
+            return fault(500, "internal", "layer cache missing: x")
+        return by_image(asked)
+
+    with matcher_on(script) as (matcher, _):
+        found = matcher.match_many(images(3))
+    assert [type(one) for one in found] == [Match, LayerCacheMissingError, Match]
+
+
+def test_a_server_that_leaves_in_the_middle_is_away_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each of them would wait for its restart."""
+    monkeypatch.setattr(twirp, "RESTART_WAIT_S", 0.2)
+    looks: list[str] = []
+
+    def script(asked: Asked) -> Say:
+        looks.append(asked.path)
+        return version("v1") if len(looks) == 1 else Say(hang_up=True)
+
+    with matcher_on(script) as (matcher, _), pytest.raises(SourceUnavailableError):
+        matcher.match_many(images(200))
+    assert sum(path != "/version" for path in looks) < 100
+
+
+def test_an_image_that_the_server_cannot_answer_for_is_its_own_fault() -> None:
+    """A server that lives, and an answer that nobody can read."""
+
+    def script(asked: Asked) -> Say:
+        return Say(body=b"odd") if b"sha256:0" in asked.body else by_image(asked)
+
+    with matcher_on(script) as (matcher, _):
+        found = matcher.match_many(images(9))
+    assert [getattr(one, "reason", "") for one in found] == ["MatchServerUnreadable", *[""] * 8]

@@ -44,7 +44,7 @@ def joined(
 ) -> list[_Item]:
     """Return everything of the first part and what later parts have that earlier ones have not.
 
-    Repetitions within one part stay: Trivy lists a package once per architecture, and counts it so.
+    Repetitions within one part stay: what Trivy tells twice of one image is its own count.
     """
     seen: set[Hashable] = set()
     result: list[_Item] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from common.ops.exit_status import DONE
+from common.ops.match_token import token_file
 from common.ops.startup import begin_logs, exit_status, stop_on_signals
 from common.ops.trivy_program import require_trivy
 from common.settings.parse import parse
@@ -50,7 +51,11 @@ def _serve(settings: Settings, stopping: threading.Event) -> None:
             environment=os.environ,
             source=JavaSource.of_settings(settings),
         ),
-        token=None,
+        token=token_file(
+            settings.trivy.token_file,
+            settings.ops.data_dir,
+            foreign=bool(settings.trivy.server_url),
+        ),
         memory_mb=settings.trivy.scanner_memory_mb,
         jobs=settings.trivy.scanner_jobs,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,9 +20,12 @@ from common.model.errors import (
     SourceUnavailableError,
     TerminalError,
     TransientError,
+    shorten,
 )
 from common.model.image import Inventory
 from common.model.refs import parse_reference
+from common.model.trivy_version import is_newer
+from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
@@ -29,6 +34,7 @@ from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
 from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.report import inventory_of
+from worker.evidence.image.told import Told, told_by
 from worker.evidence.image.trivy_cli import (
     ImageCommand,
     child_environment,
@@ -37,6 +43,7 @@ from worker.evidence.image.trivy_cli import (
     mirror_config,
 )
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
+from worker.evidence.image.twirp import TrivyServerClient
 from worker.evidence.image.wire import Job
 from worker.scanner.layer_stream import LayerStream
 from worker.scanner.pull_proxy import PullProxy
@@ -55,9 +62,16 @@ class Bench:
     environment: Mapping[str, str]  # the scanner's own; a child gets an allow-list of it
     workshop: Workshop
     java: JavaDatabase
-    token: str | None  # the match server's
+    token: TokenFile  # the match server's
     memory_mb: int  # per job; 0: no limit of our own
     jobs: int  # how many run at once
+
+
+class Taken(NamedTuple):
+    """What a job comes to."""
+
+    inventory: Inventory
+    told: tuple[Told, ...]  # what Trivy itself found; empty unless the job is a canary
 
 
 class JobRun:
@@ -70,18 +84,21 @@ class JobRun:
         self._deadline_at_s = deadline_at_s
         self._reference = parse_reference(job.reference)
 
-    def inventory(self) -> Inventory:
-        """Return the image's inventory.
+    def run(self) -> Taken:
+        """Take the image's inventory.
 
         Raises what `classify` returns, and TerminalError when the report is too large to read.
         """
         self._check()
+        self._check_server()
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
             found = self._scan_with_jars(scratch)
-            if not (self._job.options.sbom and found.has_packages):
-                return found
-            return msgspec.structs.replace(found, sbom=self._bom(scratch, found.scanner_version))
+            told = told_by(self._read(_report(scratch))) if self._job.canary else ()
+            if self._job.options.sbom and found.has_packages:
+                bom = self._bom(scratch, found.scanner_version)
+                found = msgspec.structs.replace(found, sbom=bom)
+            return Taken(found, told)
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
@@ -89,6 +106,18 @@ class JobRun:
             raise BadReferenceError(f"not pinned by a digest: {self._reference.canonical}")
         if _PLATFORM.fullmatch(self._job.platform) is None:
             raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
+
+    def _check_server(self) -> None:
+        """Refuse to store what the match server would read in part, before anything is pulled."""
+        ours = self._bench.trivy.version
+        with contextlib.closing(TrivyServerClient(self._job.server_url)) as server:
+            theirs = server.version().trivy
+        if is_newer(ours, than=theirs):
+            raise SourceUnavailableError(
+                f"this scanner has Trivy {ours}, the match server {shorten(theirs)}, which would "
+                "miss findings in what it stores; let the upgrade end, or upgrade the matcher",
+                reason="ScannerTooNew",
+            )
 
     def _scan_with_jars(self, scratch: Scratch) -> Inventory:
         """Scan; where a jar is met without a Java database, provide one and scan again."""
@@ -125,8 +154,8 @@ class JobRun:
 
     def _scanned(self, scratch: Scratch, config: Path | None) -> Inventory:
         """Run Trivy; with a configuration, which leads it to the proxy, it needs no credential."""
-        report = scratch.files / "report.json"
-        with Recorder(self._job.server_url, token=self._bench.token) as recorder:
+        report = _report(scratch)
+        with Recorder(self._job.server_url, token=self._bench.token.read()) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
                 platform=self._job.platform,
@@ -145,7 +174,7 @@ class JobRun:
 
     def _bom(self, scratch: Scratch, version: str) -> dict[str, object]:
         output = scratch.files / "bom.json"
-        self._run(convert_argv(self._bench.trivy, scratch.files / "report.json", output), scratch)
+        self._run(convert_argv(self._bench.trivy, _report(scratch), output), scratch)
         try:
             document = msgspec.json.decode(self._read(output), type=dict[str, object])
         except msgspec.DecodeError as exc:
@@ -194,3 +223,7 @@ class JobRun:
                 f"Trivy's report has {size} bytes; the limit is {limit} MB", reason="ReportTooLarge"
             )
         return path.read_bytes()
+
+
+def _report(scratch: Scratch) -> Path:
+    return scratch.files / "report.json"

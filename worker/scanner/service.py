@@ -28,10 +28,9 @@ from common.model.errors import (
     TerminalError,
     TransientError,
 )
-from common.model.image import Inventory
 from worker.evidence.image import wire
 from worker.evidence.image.descriptors import readable
-from worker.scanner.job import Bench, JobRun
+from worker.scanner.job import Bench, JobRun, Taken
 from worker.scanner.slots import Slots
 
 _log = structlog.get_logger()
@@ -118,7 +117,7 @@ class ScannerService:
     def _run(self, job: wire.Job, connection: socket.socket, accepted_at_s: float) -> wire.Answer:
         aborts = (connection.fileno(), self._stop_read)
         try:
-            inventory = self._inventory(job, aborts, accepted_at_s + job.deadline_s)
+            taken = self._taken(job, aborts, accepted_at_s + job.deadline_s)
         except SluiceError as exc:
             return wire.failed(exc)
         except OSError as exc:
@@ -128,16 +127,20 @@ class ScannerService:
             _log.exception("job failed", image=job.reference)
             text = f"the scanner could not handle what Trivy found: {type(exc).__name__}"
             return wire.failed(TerminalError(text, reason="ScannerFault"))
-        return wire.Done(inventory=inventory, seconds=time.monotonic() - accepted_at_s)
+        return wire.Done(
+            inventory=taken.inventory,
+            told=taken.told,
+            seconds=time.monotonic() - accepted_at_s,
+        )
 
-    def _inventory(self, job: wire.Job, aborts: Sequence[int], deadline_at_s: float) -> Inventory:
+    def _taken(self, job: wire.Job, aborts: Sequence[int], deadline_at_s: float) -> Taken:
         def give_up() -> bool:
             return time.monotonic() >= deadline_at_s or bool(readable(aborts, 0))
 
         with self._slots.take(alone=job.alone, give_up=give_up) as ready:
             if not ready:
                 raise ScanTimeoutError("no scanner was free before the job's deadline")
-            return JobRun(self._bench, job, aborts, deadline_at_s).inventory()
+            return JobRun(self._bench, job, aborts, deadline_at_s).run()
 
 
 def _hold(path: Path) -> int:

@@ -33,6 +33,28 @@
 {{ include "kube-sluice.settings" . }}
 {{- end -}}
 
+{{/* The token that guards the match server: a Secret of yours, else the chart's own. */}}
+{{- define "kube-sluice.matchTokenVolume" -}}
+- name: match-token
+  secret:
+    secretName: {{ .Values.matcher.existingSecret | default (printf "%s-matcher" (include "kube-sluice.fullname" .)) }}
+    defaultMode: 0440
+    items:
+      - key: {{ empty .Values.matcher.existingSecret | ternary "token" .Values.matcher.existingSecretKey }}
+        path: token
+{{- end -}}
+
+{{- define "kube-sluice.matchTokenMount" -}}
+- name: match-token
+  mountPath: /run/secrets/match
+  readOnly: true
+{{- end -}}
+
+{{- define "kube-sluice.matchTokenSetting" -}}
+- name: SLUICE_TRIVY_TOKEN_FILE
+  value: /run/secrets/match/token
+{{- end -}}
+
 {{- define "kube-sluice.redisUrl" -}}
 {{- $own := printf "redis://%s-redis.%s.svc:6379/0" (include "kube-sluice.fullname" .) .Release.Namespace -}}
 {{- .Values.redis.url | default $own -}}

@@ -178,7 +178,7 @@ local room, waking_left = MOST_WOKEN, nil
 -- Somebody's next claim comes at once, and not when it has slept.
 local function leave_rest()
   waking_left = true
-  for pool = 1, 2 do woken[pool] = true end
+  for pool = 1, POOLS do woken[pool] = true end
 end
 
 local function wake(texts, lane, cause)
@@ -237,6 +237,11 @@ local function wake_layer_waiters(text)
   return #images
 end
 
+-- The image whose record a run of the key writes; of a workload, the key itself.
+local function record_of(text)
+  return pool_of(text) == 3 and 'image/' .. string.sub(text, 7) or text
+end
+
 -- `class` is the error class whose policy parks it; `failure` is {reason, message, probe_after_s}.
 local function park(id, text, q, class, failure)
   call('HSET', C.job .. id, 'status', 'failed', 'ended_at', iso(), 's_why', 'park ' .. class,
@@ -245,5 +250,5 @@ local function park(id, text, q, class, failure)
   call('ZADD', q.failed, seconds(now + C.horizon_s), id)
   call('ZADD', probe_key(q.pool), seconds(now + failure.probe_after_s), id)
   call('SADD', K.queues, q.queue)
-  wake_waiters(text, 'parked ' .. text)
+  wake_waiters(record_of(text), 'parked ' .. text)
 end

@@ -1,16 +1,20 @@
 -- COMPLETE: end claims; store what they learned; wake who waits; claim the next ones, if asked to.
 -- Runs at maxmemory: it frees memory.
--- Needs    adding.lua, claims.lua, claiming.lua
+-- Needs    adding.lua, records.lua, claims.lua, claiming.lua
 -- ARGV[2]  {worker, running, resent, done, facts, take}
 --            running  id of the claim that starts next ('': none, or not worth a mark)
 --            resent   the reply of the same call was lost: an old token is no news
 --            done     list of {id, key, token, op, fact kind, fact data JSON, …}, op one of
---                       settle (settled JSON, gone, image), wait, after (reason, delay_s), release,
+--                       settle (settled JSON, gone, rests (a match that stores nothing), image),
+--                       wait, hand (to: another key, which goes on with it), after (reason, delay_s),
+--                       release,
 --                       retry (reason, message, budget, delay_s, image),
 --                       hold (reason, message, source, asked (the source, and it failed), delay_s,
 --                       image),
 --                       park (reason, message, budget, probe_after_s, image)
 --                       image: {inventory, match (ARGV indexes; 0: leave), ih, fh (their hashes),
+--                       layers (JSON: what the match server is asked), db (the match's database),
+--                       of (hash of the inventory that was matched; '': the one on record),
 --                       failure (JSON object without '{' and `at`; '': leave, `settle` clears)}
 --            facts    list of {kind, key, data JSON}
 --            take     false, or what to claim when all ends were valid (see claiming.lua): a worker
@@ -18,44 +22,6 @@
 -- ARGV[3..] compressed inventories and matches
 -- Result   {list of 1 (done) or 0 (the token is not the current one: nothing was changed), claims as
 --          `take` returns them}
-
-local function store_image(text, image, settles)
-  local key = C.own .. 'image:' .. text
-  local old = kept('HMGET', key, 'fh', 'ih', 'fail')
-  if image.inventory > 0 then kept('HSET', key, 'inv', ARGV[image.inventory], 'ih', image.ih) end
-  if image.match > 0 then kept('HSET', key, 'match', ARGV[image.match], 'fh', image.fh) end
-  if image.failure ~= '' then
-    kept('HSET', key, 'fail', string.format('{"at":%.3f,', now) .. image.failure)
-  elseif settles then
-    kept('HDEL', key, 'fail')
-  end
-  if call('EXISTS', C.own .. 'users:' .. text) == 0 then call('EXPIRE', key, C.image_ttl_s) end
-  return image.match > 0 and old[1] ~= image.fh or image.inventory > 0 and old[2] ~= image.ih
-    or settles and old[3] and true
-end
-
--- Who waited is on the way already: woken twice, thousands of calls apart, it would run twice.
-local function fan_out(text, waited)
-  local woken_now, users = {}, {}
-  for _, waiter in ipairs(waited) do woken_now[waiter] = true end
-  for _, user in ipairs(kept('HKEYS', C.own .. 'users:' .. text)) do
-    if not woken_now[user] then users[#users + 1] = user end
-  end
-  if #users <= MOST_WOKEN then table.sort(users) end
-  wake(users, 1, 'findings of ' .. text)
-end
-
-local function forget_uses(text)
-  local uses = C.own .. 'uses:' .. text
-  for _, image in ipairs(kept('SMEMBERS', uses)) do
-    kept('HDEL', C.own .. 'users:' .. image, text)
-    kept('SREM', C.own .. 'waiters:' .. image, text)
-    if call('EXISTS', C.own .. 'users:' .. image) == 0 then
-      call('EXPIRE', C.own .. 'image:' .. image, C.image_ttl_s)
-    end
-  end
-  call('UNLINK', uses)
-end
 
 -- The hash of a claim that ended, if it stays.
 local function unown(id)
@@ -129,7 +95,7 @@ local any
 local function waited_for()
   if any == nil then
     local waiters = {}
-    for i, d in ipairs(P.done) do waiters[i] = C.own .. 'waiters:' .. d.key end
+    for i, d in ipairs(P.done) do waiters[i] = C.own .. 'waiters:' .. record_of(d.key) end
     any = #waiters > 1000 or call('EXISTS', unpack(waiters)) > 0
   end
   return any
@@ -139,9 +105,11 @@ local OPS = {}
 local settled, at = {}, string.format('%.3f ', now)
 
 function OPS.settle(d, dirty)
-  local changed = false
+  local changed, again = false, false
   if d.image then
-    changed = store_image(d.key, d.image, true)
+    changed, again = store_image(d, true)
+  elseif d.rests then
+    return rest(d, dirty)
   elseif d.gone then
     call('HDEL', K.settled, d.key)
     forget_uses(d.key)
@@ -150,8 +118,16 @@ function OPS.settle(d, dirty)
     later(settled, K.settled, at .. d.settled)
   end
   rest(d, dirty)
-  local waited = waited_for() and wake_waiters(d.key, 'settled ' .. d.key) or {}
-  if changed then fan_out(d.key, waited) end
+  if again then match_again(d) end
+  local text = record_of(d.key)
+  local waited = waited_for() and wake_waiters(text, 'settled ' .. text) or {}
+  if changed then fan_out(text, waited) end
+end
+
+-- Whoever goes on with it is as urgent as the run that ends.
+function OPS.hand(d, dirty)
+  rest(d, dirty)
+  add(d.to, d.lane, nil, d.cause)
 end
 
 function OPS.wait(d, dirty)
@@ -172,8 +148,9 @@ local function try_again(d, dirty, origin)
   call('HSET', C.job .. d.id, 'exc_info', d.reason .. ': ' .. d.message)
   OPS.after(d, dirty, origin)
   if d.image then
-    store_image(d.key, d.image, false)
-    if d.image.failure ~= '' then wake_waiters(d.key, 'failed ' .. d.key) end
+    store_image(d, false)
+    local text = record_of(d.key)
+    if d.image.failure ~= '' then wake_waiters(text, 'failed ' .. text) end
   end
 end
 
@@ -192,11 +169,11 @@ end
 
 function OPS.park(d, dirty, origin)
   unown(d.id)
-  if d.image then store_image(d.key, d.image, false) end
+  if d.image then store_image(d, false) end
   if dirty then -- the change may be the fix: dirty wins over dead
     forgive(d.id)
     requeue_now(d.id, place(origin.pool, dirty))
-    wake_waiters(d.key, 'failed ' .. d.key)
+    wake_waiters(record_of(d.key), 'failed ' .. d.key)
   else
     bump(C.job .. d.id, 's_attempts', 1)
     charge(d.id, d.budget, 0)

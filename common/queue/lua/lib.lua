@@ -2,10 +2,10 @@
 -- in its header (`-- Needs    adding.lua`); the loader puts them between the two (scripts.py).
 --
 -- KEYS (fixed; common/state/names.py writes the same order)
---   1-16   per pool (reconcile, scan) and lane (fresh, bulk): rq queue, wip, scheduled, failed
---   17-20  per pool: wake list, probe zset
---   21 rq:queues  22 rq:suspended  23 paused  24 heads  25 token  26 counts  27 ledger
---   28 leases  29 running  30 rows  31 want  32 settled  33 fence  34 images  35 waking
+--   1-24   per pool (reconcile, scan, rematch) and lane (fresh, bulk): rq queue, wip, scheduled, failed
+--   25-30  per pool: wake list, probe zset
+--   31 rq:queues  32 rq:suspended  33 paused  34 heads  35 token  36 counts  37 ledger
+--   38 leases  39 running  40 rows  41 want  42 settled  43 fence  44 images  45 waking  46 database
 -- Per-id keys: C.job .. <job id>; C.own .. 'claims:' .. <worker>, 'waiters:', 'users:', 'uses:' and
 --   'image:' .. <wire form of the key>; C.rq .. 'canceled:' .. <queue>, 'worker:' .. <worker>.
 -- ARGV[1]  msgpack: constants (job, rq, own, ids, max_facts, horizon_s, image_ttl_s,
@@ -15,10 +15,11 @@ local call = redis.call
 local C = cmsgpack.unpack(ARGV[1])
 local P = cmsgpack.unpack(ARGV[2])
 local K = {
-  queues = KEYS[21], suspended = KEYS[22], paused = KEYS[23], heads = KEYS[24], token = KEYS[25],
-  counts = KEYS[26], ledger = KEYS[27], leases = KEYS[28], running = KEYS[29], rows = KEYS[30],
-  want = KEYS[31], settled = KEYS[32], fence = KEYS[33], images = KEYS[34], waking = KEYS[35],
+  queues = KEYS[31], suspended = KEYS[32], paused = KEYS[33], heads = KEYS[34], token = KEYS[35],
+  counts = KEYS[36], ledger = KEYS[37], leases = KEYS[38], running = KEYS[39], rows = KEYS[40],
+  want = KEYS[41], settled = KEYS[42], fence = KEYS[43], images = KEYS[44], waking = KEYS[45], database = KEYS[46],
 }
+local POOLS = 3
 local LANE = { [0] = 'fresh', [1] = 'bulk' }
 
 -- Redis' clock only: a worker's may be an hour off.
@@ -26,7 +27,7 @@ local clock = call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 
 local LANES, BY_NAME = {}, {}
-for i = 1, 4 do
+for i = 1, POOLS * 2 do
   local b = (i - 1) * 4
   local q = {
     queue = KEYS[b + 1], wip = KEYS[b + 2], scheduled = KEYS[b + 3], failed = KEYS[b + 4],
@@ -41,11 +42,11 @@ local function place(pool, lane)
 end
 
 local function wake_key(pool)
-  return KEYS[15 + pool * 2]
+  return KEYS[POOLS * 8 - 1 + pool * 2]
 end
 
 local function probe_key(pool)
-  return KEYS[16 + pool * 2]
+  return KEYS[POOLS * 8 + pool * 2]
 end
 
 -- rq writes dates in this form; Redis' Lua has no os.date. Days to civil: H. Hinnant's algorithm.
@@ -84,8 +85,9 @@ local function text_of(id)
   end))
 end
 
+local POOL = { ['image/'] = 2, ['match/'] = 3 }
 local function pool_of(text)
-  return string.sub(text, 1, 6) == 'image/' and 2 or 1
+  return POOL[string.sub(text, 1, 6)] or 1
 end
 
 local function seconds(value)

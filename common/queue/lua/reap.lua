@@ -22,9 +22,9 @@ local function crash(worker, id, token, text, h)
   local message = string.format('%d workers died while they ran it; the last was %s', crashes, worker)
   unclaim(worker, id, token, q)
   call('HDEL', job, 's_crashes') -- the probe gets as many tries again
-  if q.pool == 2 then
+  if q.pool > 1 then
     local failure = { reason = 'Crashed', message = message, at = now, attempts = crashes }
-    kept('HSET', C.own .. 'image:' .. text, 'fail', cjson.encode(failure))
+    kept('HSET', C.own .. 'image:' .. record_of(text), 'fail', cjson.encode(failure))
   end
   park(id, text, q, 'Crashed', { reason = 'Crashed', message = message, probe_after_s = P.probe_after_s })
   fact('parked', text, string.format('{"reason":"Crashed","message":%s,"attempts":%d}', json(message), crashes),

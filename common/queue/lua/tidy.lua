@@ -37,7 +37,7 @@ local function registries()
     found[#found + 1] = { q.failed, is_not('failed', q) }
     found[#found + 1] = { C.rq .. 'canceled:' .. q.name, is_not('canceled', q) }
   end
-  for pool = 1, 2 do found[#found + 1] = { probe_key(pool), has_no_probe, true } end
+  for pool = 1, POOLS do found[#found + 1] = { probe_key(pool), has_no_probe, true } end
   return found
 end
 

@@ -52,6 +52,7 @@ class _Vulnerability(msgspec.Struct, frozen=True):
     published_date: str | None = None
     last_modified_date: str | None = None
     pkg_path: str = ""
+    pkg_id: str = ""
 
 
 class _Result(msgspec.Struct, frozen=True, rename={"class_": "class"}):
@@ -109,6 +110,7 @@ def _finding(result: _Result, found: _Vulnerability) -> Finding:
         package_type=result.type,
         package_path=found.pkg_path,
         purl=found.pkg_identifier.purl if found.pkg_identifier else "",
+        pkg_id=found.pkg_id,
     )
 
 

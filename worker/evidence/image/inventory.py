@@ -18,6 +18,7 @@ from worker.evidence.image import wire
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.parts import ImageParts
+from worker.evidence.image.told import Told
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
 
@@ -42,6 +43,7 @@ class InventoryJob:
     # What was read of the image already; None: Trivy pulls by itself, with the credential.
     parts: ImageParts | None = field(default=None, repr=False)
     max_bytes: int = 0  # of all layers; 0: no limit
+    canary: bool = False  # tell Trivy's own findings too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class InventoryResult:
 
     inventory: Inventory
     seconds: float  # wall time of the job in the scanner
+    told: tuple[Told, ...] = ()  # what Trivy's own command line found; for a canary
 
 
 class Scanner(Protocol):
@@ -86,8 +89,8 @@ class SocketScanner:
             except (EOFError, OSError) as exc:
                 raise ScannerDiedError("the scanner process ended during the scan") from exc
         match answer:
-            case wire.Done(inventory=inventory, seconds=seconds):
-                return InventoryResult(inventory=inventory, seconds=seconds)
+            case wire.Done(inventory=inventory, seconds=seconds, told=told):
+                return InventoryResult(inventory=inventory, seconds=seconds, told=told)
             case wire.Failed():
                 raise wire.raised(answer)
             case _:
@@ -116,4 +119,5 @@ def _job(job: InventoryJob) -> wire.Job:
         alone=job.alone,
         parts=job.parts,
         max_bytes=job.max_bytes,
+        canary=job.canary,
     )

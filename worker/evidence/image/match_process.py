@@ -11,6 +11,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from common.model.errors import PreconditionError
+from common.ops.match_token import TokenFile
 from common.ops.process import Child, ChildSpec, Forward, status_text
 from common.ops.trivy_program import Trivy
 from worker.evidence.image.trivy_cli import child_environment, server_argv
@@ -35,7 +37,7 @@ class MatchProcessConfig:
     advertised_url: str  # how others reach it; empty: by loopback
     environment: Mapping[str, str]
     home: Path  # its HOME and TMPDIR
-    token: str | None = field(default=None, repr=False)
+    token: TokenFile = field(default=TokenFile(path=None))  # drawn where there is none yet
 
     @property
     def listen(self) -> str:
@@ -58,16 +60,18 @@ class MatchProcess:
     def __init__(self, config: MatchProcessConfig) -> None:
         self._config = config
         self._child: Child | None = None
+        self._token: str | None = None  # the one that the server asks for
 
     def start(self, database: Database) -> None:
         """Start the server and return when it serves `database`.
 
         Raises SourceUnavailableError, with the server's last words, when it does not come up;
-        PreconditionError when the program cannot be started.
+        PreconditionError when the program cannot be started, or no token be had.
         """
         config = self._config
         config.home.mkdir(parents=True, exist_ok=True)
-        token = {"TRIVY_TOKEN": config.token} if config.token else {}
+        self._token = config.token.read_or_draw()
+        token = {"TRIVY_TOKEN": self._token} if self._token else {}
         spec = ChildSpec(
             name="trivy-server",
             argv=server_argv(config.trivy, database.folder, listen=config.listen),
@@ -98,6 +102,14 @@ class MatchProcess:
             return "it was not started"
         status = self._child.poll()
         return None if status is None else status_text(status) + self._child.last_words()
+
+    def outdated(self) -> bool:
+        """Whether the token was changed since the server was started with one."""
+        try:
+            return self._child is not None and self._config.token.read() != self._token
+        except PreconditionError as exc:
+            _log.warning("token unreadable", error=str(exc))
+            return False
 
     def _serves(self, database: Database) -> bool:
         """Say whether the server on our port has this very database open."""

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -26,6 +27,7 @@ from worker.evidence.failures import scrub
 # A database swap takes the server away for 0.1 s, a restart of its pod for longer than we wait.
 RESTART_WAIT_S = 5.0
 _RETRY_S = 0.05
+UNAVAILABLE = "MatchServerUnavailable"  # the reason of an error about a server that is away
 _TIMEOUT_S = 60.0  # the largest answer that was measured, 4108 findings, took 0.2 s
 _MAX_IDLE = 32  # connections; more threads than that share no server anyway
 _OK = 200
@@ -51,6 +53,9 @@ class ServerVersion(
     database: _Database | None = None
 
 
+# The token, or whoever reads it anew for each call; None or an empty one: the server asks for none.
+Token: TypeAlias = str | Callable[[], str | None] | None
+
 _FAULT = msgspec.json.Decoder(_TwirpFault)
 _VERSION = msgspec.json.Decoder(ServerVersion)
 
@@ -58,9 +63,9 @@ _VERSION = msgspec.json.Decoder(ServerVersion)
 class TrivyServerClient:
     """Calls one server, or whichever one `url` names at the moment. Close it."""
 
-    def __init__(self, url: str | Callable[[], str], *, token: str | None = None) -> None:
+    def __init__(self, url: str | Callable[[], str], *, token: Token = None) -> None:
         self._url = url
-        self._headers = {"Trivy-Token": token} if token else {}
+        self._token = token
         self._idle: list[tuple[str, http.client.HTTPConnection]] = []
         self._lock = threading.Lock()
 
@@ -69,13 +74,20 @@ class TrivyServerClient:
 
         Raises SourceUnavailableError when it does not answer or has none.
         """
-        try:
-            version = _VERSION.decode(self._call("GET", "/version", None))
-        except msgspec.DecodeError as exc:
-            raise self._fault("does not speak Trivy's protocol") from exc
+        version = self.version()
         if version.database is None or not version.database.updated_at:
             raise self._fault("has no vulnerability database")
         return version.database.updated_at
+
+    def version(self) -> ServerVersion:
+        """Return what the server says of itself.
+
+        Raises SourceUnavailableError when it does not answer.
+        """
+        try:
+            return _VERSION.decode(self._call("GET", "/version", None))
+        except msgspec.DecodeError as exc:
+            raise self._fault("does not speak Trivy's protocol") from exc
 
     def call(self, service: str, method: str, request: object) -> bytes:
         """Return the JSON answer to one Twirp call.
@@ -118,9 +130,9 @@ class TrivyServerClient:
     def _exchange(
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
     ) -> tuple[int, bytes]:
-        headers = (
-            self._headers if body is None else self._headers | {"Content-Type": "application/json"}
-        )
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if token := self._token() if callable(self._token) else self._token:
+            headers["Trivy-Token"] = token
         connection.request(method, path, body, headers)
         reply = connection.getresponse()
         return reply.status, reply.read()
@@ -158,7 +170,11 @@ class TrivyServerClient:
         if "layer cache missing" in fault.msg:
             return LayerCacheMissingError(f"the match server lost the layers: {text}")
         if status == _UNAUTHORIZED:
-            return self._fault("refuses our token", reason="MatchServerRefused")
+            return self._fault(
+                "refuses our token; matcher, worker and scanner need the same "
+                "SLUICE_TRIVY_TOKEN_FILE",
+                reason="MatchServerRefused",
+            )
         if status in _GONE or fault.code in ("unavailable", "bad_route"):
             return self._fault(f"answers {status}: {text}")
         return TransientError(
@@ -166,5 +182,5 @@ class TrivyServerClient:
         )
 
     @staticmethod
-    def _fault(text: str, *, reason: str = "MatchServerUnavailable") -> SourceUnavailableError:
+    def _fault(text: str, *, reason: str = UNAVAILABLE) -> SourceUnavailableError:
         return SourceUnavailableError(f"the match server {text}", reason=reason)

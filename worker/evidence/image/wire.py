@@ -17,6 +17,7 @@ from common.model.image import Inventory
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.parts import ImageParts
+from worker.evidence.image.told import Told
 
 # A Secret's limit, and so a docker config's, and three documents of a registry's limit, in base64.
 JOB_LIMIT_BYTES = 24 * 1024 * 1024
@@ -37,6 +38,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v2"):
     alone: bool = False
     parts: ImageParts | None = None  # None: Trivy pulls by itself
     max_bytes: int = 0
+    canary: bool = False  # tell Trivy's own findings too
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
@@ -44,6 +46,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
 
     inventory: Inventory
     seconds: float
+    told: tuple[Told, ...] = ()  # for a canary
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

@@ -14,7 +14,10 @@ from common.model.errors import (
     UnauthorizedError,
 )
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
+from common.model.key import ImageKey
 from common.model.refs import parse_reference
+from common.model.spread import turn_s
+from common.model.trivy_version import Trusted, is_newer
 
 # Faults of our own parts, which say nothing about the image. A restart heals them in seconds.
 OUR_PARTS = frozenset(
@@ -30,6 +33,7 @@ OUR_PARTS = frozenset(
         "MatchServerRefused",
         "MatchServerUnavailable",
         "MatchServerUnreadable",
+        "ScannerTooNew",
         "ScannerUnavailable",
         "ScratchFull",
     }
@@ -62,17 +66,43 @@ class Rematch:
     inventory: Inventory
 
 
-ImagePlan: TypeAlias = Unused | Analyse | Rematch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """Analyse it again by a newer Trivy; until that is done the inventory stands."""
+
+    inventory: Inventory
+    attempts: tuple[ImageUse, ...]
 
 
-def plan(record: ImageRecord, uses: Iterable[ImageUse]) -> ImagePlan:
-    """Choose the cheapest step that makes the record true."""
+ImagePlan: TypeAlias = Unused | Analyse | Rematch | Refresh
+
+
+def plan(record: ImageRecord, uses: Iterable[ImageUse], *, due: bool) -> ImagePlan:
+    """Choose the cheapest step that makes the record true; `due`: its inventory is outdated."""
     known = tuple(uses)
     if not known:
         return Unused()
+    if record.inventory is not None and due:
+        return Refresh(inventory=record.inventory, attempts=attempts(known))
     if record.inventory is not None:
         return Rematch(inventory=record.inventory)
     return Analyse(attempts=attempts(known, after=record.failure))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refreshing:
+    """When inventories of an older Trivy are made again: each at a turn of its own."""
+
+    trusted: Trusted | None  # None: nothing is, and nothing is made again
+    over_s: float
+
+    def is_due(self, key: ImageKey, inventory: Inventory, *, now_s: float) -> bool:
+        """Whether the image's turn has come."""
+        return (
+            self.trusted is not None
+            and is_newer(self.trusted.version, than=inventory.scanner_version)
+            and now_s >= self.trusted.since_s + turn_s(key, over_s=self.over_s)
+        )
 
 
 def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple[ImageUse, ...]:

@@ -6,18 +6,20 @@ Apart from the reconciler: what a pull needs (names, credentials, bounds) change
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from common.model.errors import BadReferenceError, SluiceError
 from common.model.facts import Fact
 from common.model.image import ImageUse, Inventory
+from common.model.key import ImageKey
 from common.model.refs import parse_reference
 from common.state.layers import Held
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
-from worker.evidence.image.inventory import InventoryJob, Scanner
+from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.told import Told
 from worker.subject.image.once import Elsewhere, PullOnce, Run
 
 
@@ -45,6 +47,7 @@ class Pulled:
 
     inventory: Inventory
     fact: Fact
+    told: tuple[Told, ...] = ()  # what Trivy itself found; for a canary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,23 +108,26 @@ class Pull:
         if nameless is not None and not given:
             raise nameless
 
+    def try_out(self, key: ImageKey, tries: Sequence[ImageUse]) -> Pulled:
+        """Return a new inventory, with what Trivy itself finds: for a canary, which leases nothing.
+
+        Raises what `analyse` raises.
+        """
+
+        def attempt(one: _Try) -> Pulled:
+            job = replace(self._job(Run(key=key, token=0), one), canary=True)
+            return _pulled(key, self.scanner.inventory(job))
+
+        return first_taken(
+            self._tries(tries), attempt, has_credential=lambda one: one.docker_config is not None
+        )
+
     def _attempt(self, run: Run, one: _Try) -> Pulled | Held | Elsewhere:
         job = self._job(run, one)
         if self.once is None:
-            result = self.scanner.inventory(job)
-        else:
-            found = self.once.inventory(self.scanner, run, job)
-            if isinstance(found, Held | Elsewhere):
-                return found
-            result = found
-        # No name: other tenants' histories tell this too.
-        data = {
-            "seconds": round(result.seconds, 3),
-            "secrets": len(result.inventory.secrets),
-            "covered": result.inventory.covered,
-        }
-        fact = Fact(kind="inventoried", key=str(run.key), data=data)
-        return Pulled(inventory=result.inventory, fact=fact)
+            return _pulled(run.key, self.scanner.inventory(job))
+        found = self.once.inventory(self.scanner, run, job)
+        return found if isinstance(found, Held | Elsewhere) else _pulled(run.key, found)
 
     def _job(self, run: Run, one: _Try) -> InventoryJob:
         return InventoryJob(
@@ -135,3 +141,14 @@ class Pull:
             alone=run.alone,
             max_bytes=self.config.max_bytes,
         )
+
+
+def _pulled(key: ImageKey, result: InventoryResult) -> Pulled:
+    # No name: other tenants' histories tell this too.
+    data = {
+        "seconds": round(result.seconds, 3),
+        "secrets": len(result.inventory.secrets),
+        "covered": result.inventory.covered,
+    }
+    fact = Fact(kind="inventoried", key=str(key), data=data)
+    return Pulled(inventory=result.inventory, fact=fact, told=result.told)

@@ -22,6 +22,8 @@ from common.queue.contract import (
     Finished,
     ImageUpdate,
     Outcome,
+    Park,
+    Retry,
     Settled,
     Waiting,
 )
@@ -31,6 +33,7 @@ from worker.evidence.image.match import Matcher
 from worker.subject.image.once import Elsewhere, Run
 from worker.subject.image.plan import (
     Analyse,
+    Refresh,
     Rematch,
     Unused,
     attempts,
@@ -74,6 +77,7 @@ class ImageReconciler:
     decide: Callable[[SluiceError, Claim], Failed]
     now_s: Callable[[], float]  # Unix seconds by Redis' clock
     epoch: Callable[[], int]
+    is_due: Callable[[ImageKey, Inventory], bool]  # whether a newer Trivy's turn has come
 
     def __call__(self, claim: Claim) -> Finished:
         """Run one claim to its end; every end leaves a record that tells its reason."""
@@ -94,7 +98,8 @@ class ImageReconciler:
     def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = self.records.uses(key)
         run = Run(key=key, token=claim.token, alone=needs_room(record))
-        chosen = plan(record, uses)
+        due = record.inventory is not None and self.is_due(key, record.inventory)
+        chosen = plan(record, uses, due=due)
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
@@ -112,6 +117,15 @@ class ImageReconciler:
                     if not isinstance(again, Inventory):
                         return self._put_off(again, done)
                     update = self._match(key, again, record, done)
+            case Refresh(inventory=known, attempts=tries):
+                # The layers as another Trivy knows them: none counts as analysed.
+                try:
+                    inventory = self._analyse(replace(run, lost=True), tries, done)
+                except SluiceError as fault:
+                    return self._not_refreshed(claim, fault, known, record, done)
+                if not isinstance(inventory, Inventory):
+                    return self._put_off(inventory, done)
+                update = self._match(key, inventory, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
@@ -131,6 +145,39 @@ class ImageReconciler:
             case _:
                 assert_never(instead)
         return Finished(outcome=outcome, facts=tuple(done.facts))
+
+    def _not_refreshed(
+        self,
+        claim: Claim,
+        fault: SluiceError,
+        known: Inventory,
+        record: ImageRecord,
+        done: _Progress,
+    ) -> Finished:
+        """Keep what is known true, and come back; nobody's report tells of it.
+
+        Findings that changed meanwhile must reach their reports, which only a run that settles
+        does: then the refresh is left to whatever runs the key next.
+        """
+        key = claim.key
+        assert isinstance(key, ImageKey)  # noqa: S101 # `__call__` has seen to it
+        try:
+            update = self._match(key, known, record, done)
+        except LayerCacheMissingError:
+            raise fault from None
+        facts = tuple(done.facts)
+        if facts[-1].data["changed"]:
+            return Finished(outcome=self._settled("Converged", update), facts=facts)
+        self._failure(claim, fault)  # takes the names out of it
+        outcome = self.decide(fault, claim)
+        if isinstance(outcome, Park):  # a parked image is one that reports call broken
+            outcome = Retry(
+                delay_s=outcome.probe_after_s,
+                reason=outcome.reason,
+                message=outcome.message,
+                budget=outcome.budget,
+            )
+        return Finished(outcome=_storing(outcome, update), facts=facts)
 
     def _analyse(
         self, run: Run, tries: tuple[ImageUse, ...], done: _Progress
@@ -168,14 +215,18 @@ class ImageReconciler:
     ) -> Failed:
         """Store the reason with the record, so that every waiter can read it.
 
-        An inventory that was taken before the match failed is kept: no image is pulled twice. Where
+        An inventory that was taken before the first match failed is kept: no image is pulled twice.
+        One that would replace another is not: what it changes would never reach the reports. Where
         an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
         failure = self._failure(claim, error)
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         if isinstance(error, CircuitOpenError) and record.failure is not None:
             told = False
-        update = ImageUpdate(inventory=inventory, failure=failure if told else None)
+        update = ImageUpdate(
+            inventory=inventory if record.match is None else None,
+            failure=failure if told else None,
+        )
         return _storing(self.decide(error, claim), update)
 
     def _failure(self, claim: Claim, error: SluiceError) -> Failure:

@@ -1,0 +1,1 @@
+"""Tries a new Trivy on images in use."""

@@ -1,0 +1,90 @@
+"""`python -m worker.canary`: whether this scanner's Trivy may analyse everything again.
+
+Where nothing differs on some images in use, the version is trusted: inventories that an older Trivy
+made are then made again, each at its own turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from socket import gethostname
+
+import orjson
+
+from common.kube.cluster import Cluster
+from common.kube.identity import key_space
+from common.kube.session import Session
+from common.model.trivy_version import is_newer
+from common.ops.exit_status import DONE, FAILED
+from common.ops.startup import begin_logs, exit_status
+from common.queue.workqueue import WorkQueue
+from common.settings.parse import parse
+from common.state.arrival import client_for, required_address
+from common.state.clock import RedisClock
+from common.state.images import ImageTable
+from common.state.names import Names
+from common.state.trusted import TrustTable
+from worker.canary.trial import Canary, document, lines, verdict
+from worker.compose import Parts, image_reconciler
+from worker.match_pool import Requeue
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the canary; return the exit status."""
+    parser = argparse.ArgumentParser(prog="sluice canary")
+    parser.add_argument("--images", type=int, required=True)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    return exit_status(lambda: _sing(arguments.images, as_json=arguments.json))
+
+
+def _sing(number: int, *, as_json: bool) -> int:
+    settings = parse(os.environ)
+    begin_logs(settings.ops, component="canary", warnings=settings.warnings)
+    with contextlib.closing(
+        client_for(settings.redis, required_address(settings.redis), name="sluice-canary")
+    ) as client:
+        session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
+        names = Names(settings.redis.cluster or key_space(Cluster(session)))
+        parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
+        built = image_reconciler(
+            parts, socket=Path(settings.trivy.scanner_socket), scanner_name=gethostname()
+        )
+        tried = Canary(
+            images=ImageTable(client, names), pull=built.pull, matcher=built.matcher
+        ).run(number)
+        version = verdict(tried)
+        said = _trust(version, parts) if version else "not trusted"
+    if as_json:
+        told = orjson.dumps(document(tried, version), option=orjson.OPT_INDENT_2).decode()
+    else:
+        told = "\n".join([*lines(tried), said])
+    sys.stdout.write(told + "\n")
+    return DONE if version else FAILED
+
+
+def _trust(version: str, parts: Parts) -> str:
+    """Trust it, and queue what an older one analysed; return what was done, in words."""
+    table = TrustTable(*parts.store)
+    before = table.current()
+    if before is not None and not is_newer(version, than=before.version):
+        return f"Trivy {before.version} is trusted already"
+    table.trust(version, now_s=RedisClock(*parts.store).now_s())
+    over_s = parts.settings.verify.refresh_over_s
+    Requeue(
+        images=ImageTable(*parts.store),
+        queue=WorkQueue(*parts.store),
+        over_s=over_s,
+        cause=f"Trivy {version} is trusted",
+    )()
+    return f"Trivy {version} is trusted; older analyses are made again within {over_s} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
