@@ -113,7 +113,7 @@ class Living:
 
     def ledger(self) -> Ledger:
         """Return the product's ledger."""
-        return Ledger(self._redis(), Names(CLUSTER))
+        return Ledger(self.redis(), Names(CLUSTER))
 
     def facts(self, since_s: float) -> list[Fact]:
         """Return what the ledger has since then, by Redis' clock, oldest first."""
@@ -121,22 +121,23 @@ class Living:
 
     def images(self) -> ImageTable:
         """Return the product's image table."""
-        return ImageTable(self._redis(), Names(CLUSTER))
+        return ImageTable(self.redis(), Names(CLUSTER))
 
     def circuits(self) -> list[Trouble]:
         """Return the sources in trouble."""
-        return CircuitTable(self._redis(), Names(CLUSTER)).troubles()
+        return CircuitTable(self.redis(), Names(CLUSTER)).troubles()
 
     def settled(self) -> list[tuple[str, str]]:
         """Return every settled key with its outcome."""
-        table = SettledTable(self._redis(), Names(CLUSTER))
+        table = SettledTable(self.redis(), Names(CLUSTER))
         return [(str(key), row.outcome) for key, row in table.all()]
 
     def flush_redis(self) -> None:
         """Lose everything that Redis knows."""
-        self._redis().flushall()
+        self.redis().flushall()
 
-    def _redis(self) -> Client:
+    def redis(self) -> Client:
+        """Return the product's Redis."""
         address = parse_redis_url(self.product.environ()["SLUICE_REDIS_URL"])
         return connect(address, name="test")
 

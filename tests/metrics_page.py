@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from common.model.key import ImageKey
 from common.ops.gathering import gathered_registry
 from common.ops.metrics import new_registry
 from common.queue.census import Census
@@ -25,6 +26,8 @@ from watcher.compose import fold_options
 from watcher.exporter import render
 from watcher.fold.cluster import Cluster
 from watcher.fold.reports import read_report
+from watcher.image_ages import ImageAges
+from watcher.imagesweep import Ages
 from watcher.metrics import ElectionMetrics, FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
 from watcher.queue_families import FAMILIES
@@ -69,6 +72,10 @@ def _cluster() -> Iterator[Row]:
     labels = {family.name: family.labels for family in FAMILIES}
     for metric in QueueMetrics(_unread).describe():
         yield _row(metric, "leading watcher", labels.get(_name(metric), ()))
+    images = ImageAges()
+    ages = Ages(verified_at={ImageKey(digest="sha256:1", platform="p", options="o"): 0.0})
+    images.seen(ages, redis_ahead_s=0.0)
+    yield from _rows(images.collect(), "leading watcher")
 
 
 def _unread() -> Census:

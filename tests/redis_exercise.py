@@ -91,6 +91,7 @@ def _scan(tables: Tables) -> None:
     tables.images.get(image(1))
     tables.images.uses(image(1))
     tables.images.used_by(WEB)
+    tables.images.states(list(tables.images.walk(500)))
     tables.images.release(WEB, keep=[image(1)])
 
 

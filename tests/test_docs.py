@@ -75,12 +75,8 @@ WAITING = {
     "package_types": "TRIVY_PKG_TYPES",
     "ignore_statuses": "TRIVY_IGNORE_STATUS",
     "sbom_sources": "TRIVY_SBOM_SOURCES",
-    "report_ttl_s": "SLUICE_RESCAN_WINDOW",
-    "rescan_window": "SLUICE_RESCAN_WINDOW",
     "max_image_bytes": "TRIVY_MAX_IMAGE_SIZE",
     "scratch_mb": "SLUICE_SCRATCH_MB",
-    "pulls_per_min": "SLUICE_REGISTRY_PULLS_PER_MIN",
-    "concurrent_pulls": "SLUICE_REGISTRY_CONCURRENT_PULLS",
     "pull_proxy": "SLUICE_PULL_PROXY",
     "verify_layers": "SLUICE_VERIFY_LAYERS",
 }

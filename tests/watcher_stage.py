@@ -102,6 +102,7 @@ class Stage:
             settled=self.tables,
             known=self.cluster,
             references=self.tables,
+            images=self.tables.images,
         )
         rounds = Rounds(
             RoundPorts(

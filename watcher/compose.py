@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import CollectorRegistry
 
@@ -20,8 +20,10 @@ from common.settings.value import Settings
 from common.state.clock import RedisClock
 from common.state.connect import Client
 from common.state.control import Control
+from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable, generation_digest
 from common.state.fence import FenceTable
+from common.state.images import ImageTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
@@ -29,10 +31,12 @@ from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
+from watcher.decide.images import Verification
 from watcher.decide.predicate import selection
 from watcher.electing import Seat, own_identity, seat_of
 from watcher.fold.cluster import Cluster
 from watcher.fold.tables import Options
+from watcher.imagesweep import Images
 from watcher.lead import LeadPorts
 from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
 from watcher.pulse import Pulse
@@ -84,7 +88,7 @@ def compose(
     seat = seat_of(settings, session, me=me, registry=registry, pulse=pulse)
     work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
     rounds = Rounds(
-        _round_ports(store, work, control, ledger, cluster),
+        _round_ports(store, _swept(store, work, cluster, settings), control, ledger, cluster),
         watch_metrics,
         interval_s=settings.pipeline.sweep_interval_s,
         pulse=pulse,
@@ -109,6 +113,7 @@ def compose(
     show_watcher(watch_metrics, watcher, cluster)
     show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
+    registry.register(OfTheLeader(watch_metrics.images, watcher))
     return Running(
         watcher=watcher,
         seat=seat,
@@ -123,22 +128,50 @@ def compose(
 
 
 def _round_ports(
-    store: tuple[Client, Names], work: WorkQueue, control: Control, ledger: Ledger, cluster: Cluster
+    store: tuple[Client, Names], tables: Ports, control: Control, ledger: Ledger, cluster: Cluster
 ) -> RoundPorts:
     redis, names = store
-    rows, settled = RowTable(redis, names), SettledTable(redis, names)
     return RoundPorts(
-        tables=Ports(
-            queue=work,
-            rows=rows,
-            settled=settled,
-            known=cluster,
-            references=ResolutionTable(redis, names),
-        ),
+        tables=tables,
         requests=control,
         ledger=ledger,
         clock=RedisClock(redis, names),
         count_reports=lambda: len(cluster.reports),
+    )
+
+
+def _swept(
+    store: tuple[Client, Names], work: WorkQueue, cluster: Cluster, settings: Settings
+) -> Ports:
+    redis, names = store
+    images = Images(
+        table=ImageTable(redis, names),
+        databases=DatabaseTable(redis, names),
+        rules=verification(settings),
+    )
+    return Ports(
+        queue=work,
+        rows=RowTable(redis, names),
+        settled=SettledTable(redis, names),
+        known=cluster,
+        references=ResolutionTable(redis, names),
+        images=images,
+    )
+
+
+def verification(settings: Settings) -> Verification:
+    """Return how often the settings want images verified.
+
+    A window that opens and closes between two sweeps would be as good as none: it lasts longer.
+    """
+    window, least_s = settings.verify.rescan_window, 1.2 * settings.pipeline.sweep_interval_s
+    if window is not None and window.duration_s < least_s:
+        window = replace(window, duration_s=least_s)
+    return Verification(
+        ttl_s=settings.verify.report_ttl_s,
+        window=window,
+        sweep_interval_s=settings.pipeline.sweep_interval_s,
+        foreign_server=bool(settings.trivy.server_url),
     )
 
 

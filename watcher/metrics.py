@@ -12,6 +12,7 @@ from common.model.errors import SluiceError
 from common.ops import metrics
 from common.ops.refusals import arranged_first, is_refusal
 from common.queue.contract import AddResult
+from watcher.image_ages import ImageAges
 from watcher.stream.catalog import ROWS
 from watcher.stream.meter import Trouble
 from watcher.stream.signals import Note
@@ -151,6 +152,8 @@ class WatchMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        # Of the whole cluster, so whoever composes registers them for a leader alone.
+        self.images = ImageAges()
         self._sweeps = metrics.counter(
             registry,
             "sluice_watcher_sweeps_total",

@@ -70,6 +70,7 @@ class _Round:
     fence: int  # the lead's
     request: int  # the last one that was made before it began
     began_at_s: float  # monotonic
+    redis_began_at_s: float  # Unix seconds by Redis' clock
 
 
 class Rounds:
@@ -154,7 +155,11 @@ class Rounds:
         now_s = self._ports.clock.now_s()
         sweep = Sweep(self._ports.tables, fence=lead.fence, epoch=lead.epoch, now_s=now_s)
         return _Round(
-            sweep=sweep, fence=lead.fence, request=request, began_at_s=self._pulse.monotonic()
+            sweep=sweep,
+            fence=lead.fence,
+            request=request,
+            began_at_s=self._pulse.monotonic(),
+            redis_began_at_s=now_s,
         )
 
     def _finish(self, done: _Round) -> None:
@@ -172,6 +177,7 @@ class Rounds:
         self._answered = done.request
         self._due_at_s = now_s + self._pause_s(too_young=tally.young)
         self._metrics.swept(seconds=seconds)
+        self._metrics.images.seen(tally.ages, redis_ahead_s=done.redis_began_at_s - done.began_at_s)
         _log.info(
             "swept", **data, stored=tally.stored, forgotten=tally.forgotten, causes=tally.causes
         )

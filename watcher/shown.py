@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -15,7 +16,6 @@ from watcher import exporter
 from watcher.fold.cluster import Cluster
 from watcher.metrics import WatchMetrics
 from watcher.pulse import Pulse
-from watcher.queue_metrics import QueueMetrics
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
 from watcher.watch import Watcher
@@ -24,13 +24,23 @@ from watcher.watch import Watcher
 _SILENT_S = 60.0
 
 
+class Described(Protocol):
+    """Metrics that can be told without their samples."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Return every metric without samples."""
+
+
 class OfTheLeader(Collector):
     """Serves what is the whole cluster's while no other watcher is known to serve it.
 
     Two that served the same numbers would double every sum over them.
     """
 
-    def __init__(self, shown: QueueMetrics, watcher: Watcher) -> None:
+    def __init__(self, shown: Described, watcher: Watcher) -> None:
         self._shown = shown
         self._watcher = watcher
 

@@ -150,6 +150,12 @@ def _tiles(shown: Document) -> Iterator[Html]:
         f"{age(database['age_s'])} old" if known else "none yet",
         database["version"] if known else "nothing can be matched without one",
     )
+    oldest_s = shown["verified"]["oldest_age_s"]
+    yield _tile(
+        "Verified",
+        "none yet" if oldest_s is None else f"{age(oldest_s)} ago",
+        "or later, each image in use",
+    )
     yield _tile("Last event", "none yet" if last_s is None else f"{age(last_s)} ago", "")
     queued = sum(lane["queued"] for lanes in shown["queue"].values() for lane in lanes.values())
     yield _tile(

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
-from common.model.key import WorkKey, WorkloadKey
+from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import WorkloadRow
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide import sweep
 from watcher.decide.sweep import Disagreement, Instant, Settlement
+from watcher.imagesweep import Ages, Images
 
 K = TypeVar("K", bound=WorkKey)
 
@@ -94,6 +95,7 @@ class Ports:
     settled: Settled
     known: Known
     references: References
+    images: Images
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class Tally:
     stored: int = 0
     forgotten: int = 0
     young: int = 0  # settled too lately to be judged by their reports
+    ages: Ages = field(default_factory=Ages)
     causes: dict[str, int] = field(default_factory=dict)
 
 
@@ -134,12 +137,13 @@ class Sweep:
         return next(self._slices, False)
 
     def _plan(self) -> Iterator[bool]:
-        """Yield True after each slice: first what exists, then what Redis has beyond that."""
+        """Yield True after each slice: what exists, what Redis has beyond that, and images."""
         ports = self._ports
         yield from self._all_of(ports.known.walk(), self._judge)
         yield from self._all_of(ports.rows.keys(), self._forget_stored)
         yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
         yield from self._all_of(iter(ports.references.due(self._now_s)), self._ask_again)
+        yield from self._all_of(ports.images.table.walk(SLICE_KEYS), self._verify)
 
     def _all_of(
         self, keys: Iterator[K], act: Callable[[Sequence[K]], Sequence[K]]
@@ -242,6 +246,18 @@ class Sweep:
             causes["ReferenceDue"] = causes.get("ReferenceDue", 0) + len(adds)
         self._ports.references.asked(now)
         return held
+
+    def _verify(self, keys: Sequence[ImageKey]) -> Sequence[ImageKey]:
+        """Add the images that nobody will look at although somebody should."""
+        found = self._ports.images.due(keys, self.tally.ages, now_s=self._now_s)
+        now, held = found[: self._allowed], found[self._allowed :]
+        if now:
+            adds = [Add(key=one.key, lane=Lane.BULK, cause=one.cause) for one in now]
+            self.tally.asked += len(adds)
+            self.tally.enqueued += self._ports.queue.add(adds, fence=self._fence).enqueued
+            for one in now:
+                self.tally.causes[one.cause] = self.tally.causes.get(one.cause, 0) + 1
+        return [one.image for one in held]
 
     def _waiting(self, keys: Sequence[WorkloadKey]) -> frozenset[WorkloadKey]:
         held = self._ports.queue.members(keys) if keys else []

@@ -26,6 +26,7 @@ from common.queue.workqueue import WorkQueue
 from common.reports.assemble import LabelPolicy
 from common.reports.catalog import EXPOSED_SECRET_REPORT, SBOM_REPORT, VULNERABILITY_REPORT
 from common.settings.value import Settings
+from common.state.budget import BudgetTable
 from common.state.circuits import CircuitTable
 from common.state.clock import RedisClock
 from common.state.connect import Client
@@ -40,6 +41,7 @@ from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from common.state.trusted import TrustTable
+from worker.budget import BudgetedRegistry, BudgetedScanner
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import (
@@ -144,6 +146,11 @@ class Parts:
         return Guard(circuits=self.circuits)
 
     @cached_property
+    def budgets(self) -> BudgetTable:
+        """Return how much registries may be asked for."""
+        return BudgetTable(*self.store, self.settings.limits, draw=self.draw)
+
+    @cached_property
     def judge(self) -> Judge:
         """Return what decides about failed runs."""
         return Judge(
@@ -211,7 +218,10 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
         gatherer=Gatherer(
             images=images,
             resolutions=ResolutionTable(*store),
-            resolver=GuardedRegistry(registry=HttpRegistry(), guard=parts.guard),
+            resolver=GuardedRegistry(
+                registry=BudgetedRegistry(registry=HttpRegistry(), budgets=parts.budgets),
+                guard=parts.guard,
+            ),
             keys=parts.keyring,
             options=scan_options(settings).digest(),
             accesses=parts.accesses,
@@ -247,7 +257,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         pull=Pull(
             keys=parts.keyring,
             scanner=GuardedScanner(
-                scanner=SocketScanner(socket),
+                scanner=BudgetedScanner(scanner=SocketScanner(socket), budgets=parts.budgets),
                 registries=HttpRegistry(),
                 name=scanner_name,
                 guard=parts.guard,

@@ -33,7 +33,7 @@ from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.manifest import ManifestSeen
 from worker.evidence.image.match import BatchMatcher, Matcher
-from worker.evidence.image.registry import Registry
+from worker.evidence.image.registry import Questions
 
 API_SERVER = "api-server"
 
@@ -169,10 +169,6 @@ class Documents(Protocol):
         access: Access,
         known: Sequence[bytes] = (),
     ) -> ManifestSeen: ...
-
-
-class Questions(Registry, Documents, Protocol):
-    """A registry that answers both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,10 +13,12 @@ from common.cli.command import Command, Context, positive
 from common.cli.subject import HINT, Images, Rows, keys_meant, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
-from common.model.key import ImageKey, WorkKey, WorkloadKey
+from common.model.image import ImageState
+from common.model.key import ImageKey, WorkKey, WorkloadKey, image_of
 from common.ops.exit_status import DONE, FAILED
 from common.overview.outages import concerning
 from common.overview.story import told
+from common.overview.verified import said
 from common.overview.words import counted
 
 _LIMIT = 50
@@ -34,6 +36,13 @@ class Used(Protocol):
 
     def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
         """Return the images that a workload uses."""
+
+
+class Recorded(Used, Protocol):
+    """The image table, with its records."""
+
+    def states(self, keys: Sequence[ImageKey]) -> list[ImageState]:
+        """Return what is on record about each."""
 
 
 def chapters(
@@ -54,20 +63,46 @@ def chapters(
     ]
 
 
-def page(found: Sequence[tuple[WorkKey, Sequence[Fact]]], *, limit: int) -> str:
+def on_record(keys: Sequence[WorkKey], images: Recorded) -> dict[WorkKey, list[ImageState]]:
+    """Return what is on record about the image of each key, or about those that it uses."""
+    found = {}
+    for key in keys:
+        image = image_of(key)
+        used = images.used_by(key) if isinstance(key, WorkloadKey) else [image] if image else []
+        found[key] = images.states(used) if used else []
+    return found
+
+
+def page(
+    found: Sequence[tuple[WorkKey, Sequence[Fact]]], verified: Mapping[WorkKey, str], *, limit: int
+) -> str:
     """Return the chapters for people; one that `limit` cut says so. Pure."""
     parts = []
     for key, facts in found:
         lines = [f"  {told(fact)}" for fact in facts] or ["  Nothing on record."]
         cut = [f"  … the newest {counted(limit, 'fact')}; --limit shows older ones"]
         own = sum(fact.kind != "circuit" for fact in facts)
-        parts.append("\n".join([key.shown, *(cut if own >= limit else []), *lines]))
+        ends = [f"  {verified[key]}"] if verified.get(key) else []
+        parts.append("\n".join([key.shown, *(cut if own >= limit else []), *lines, *ends]))
     return "\n\n".join(parts)
 
 
-def document(found: Sequence[tuple[WorkKey, Sequence[Fact]]]) -> str:
+def document(
+    found: Sequence[tuple[WorkKey, Sequence[Fact]]],
+    images: Mapping[WorkKey, Sequence[ImageState]],
+) -> str:
     """Return the chapters as JSON. Pure."""
-    listed = [{"key": str(key), "facts": msgspec.to_builtins(facts)} for key, facts in found]
+    listed = [
+        {
+            "key": str(key),
+            "facts": msgspec.to_builtins(facts),
+            "images": [
+                {"key": str(one.key), "verified_at": one.verified_at, "database": one.database}
+                for one in images.get(key, ())
+            ],
+        }
+        for key, facts in found
+    ]
     return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -92,14 +127,18 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     with open_tables(context.settings()) as tables:
         keys = find(arguments.object, tables.rows, tables.images)
         found = chapters(keys, tables.ledger, tables.images, limit=arguments.limit)
+        images, now_s = on_record([key for key, _ in found], tables.images), tables.clock.now_s()
     if not any(facts for _, facts in found):
         context.terminal.note(
             f"nothing is known about {arguments.object!r} (the ledger forgets the oldest facts); "
             f"{HINT}"
         )
         return FAILED
-    text = document(found) if arguments.json else page(found, limit=arguments.limit)
-    context.terminal.result(text)
+    if arguments.json:
+        context.terminal.result(document(found, images))
+    else:
+        verified = {key: said(states, now_s=now_s) for key, states in images.items()}
+        context.terminal.result(page(found, verified, limit=arguments.limit))
     return DONE
 
 

@@ -10,7 +10,7 @@ from common.cli.command import Command, Context
 from common.cli.layout import columns
 from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
-from common.overview import generation, watcher
+from common.overview import generation, verified, watcher
 from common.overview.gather import gather
 from common.overview.lacking import number, summary
 from common.overview.view import Document
@@ -46,6 +46,7 @@ def _numbers(document: Document) -> str:
         ("true reports", shares),
         *([("lacking", f"{number(document)}: {lacking}")] if lacking else []),
         ("database", _database_shown(database)),
+        ("verified", verified.shown(document["verified"])),
         ("last event", "none yet" if last_s is None else f"{age(last_s)} ago"),
         ("watcher", watcher.shown(document["watcher"])),
         ("workers", _workers_shown(document)),

@@ -4,6 +4,7 @@
     ├── TransientError            worth another try; the class's policy says when
     │   ├── RateLimitedError      a registry asks us to slow down (carries retry_after_s)
     │   │   └── ApiThrottledError the API server asks us to slow down
+    │   ├── BudgetSpentError      our own budget for a registry is used up: it was not asked
     │   ├── DatabaseNotReadyError no vulnerability database was ever announced
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
     │   │   ├── NameResolutionError   its name means nothing to DNS
@@ -113,6 +114,16 @@ class CircuitOpenError(SourceUnavailableError):
     """A source failed for others a moment ago, so it was not asked at all."""
 
     reason = "CircuitOpen"
+
+
+class BudgetSpentError(TransientError):
+    """A registry was asked for as many images as the settings allow: nobody is at fault."""
+
+    reason = "RegistryBudget"
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        super().__init__(message, retry_after_s=wait_s)
+        self.wait_s = wait_s  # until it is worth asking again
 
 
 class DatabaseNotReadyError(TransientError):

@@ -7,9 +7,12 @@ where it has it, so that older records decode and hash as before. Pure.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from common.model.canonical import ContentHash, content_hash
+from common.model.key import ImageKey
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +131,21 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     def ready(self) -> bool:
         """Whether reports can be built from it."""
         return self.inventory is not None and self.match is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageState:
+    """What a sweep asks about an image: what is on record, and whether anybody will look at it."""
+
+    key: ImageKey
+    used: bool  # by any workload
+    has_inventory: bool = False
+    has_match: bool = False
+    fails: bool = False
+    database: str = ""  # that the match was made with
+    verified_at: float | None = None  # as in `ImageRecord`
+    image_queued: bool = False  # queued, running, delayed or parked: its own key
+    match_queued: bool = False  # the same of its match's key
 
 
 class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -42,6 +42,7 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "RedisFault": "Unknown",
     "RedisFull": "Transient",
     "RedisRefused": "SourceUnavailable",
+    "RegistryBudget": "Transient",
     "RegistryRefused": "Terminal",
     "RegistryUnavailable": "SourceUnavailable",
     "ReportTooLarge": "Terminal",

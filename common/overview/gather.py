@@ -16,6 +16,7 @@ from common.overview.generation import described as described_generation
 from common.overview.lacking import grouped, named
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import problems
+from common.overview.verified import described as described_verified
 from common.overview.view import Overview
 from common.overview.watcher import described as described_watcher
 from common.queue.contract import Lane, Totals
@@ -36,6 +37,7 @@ def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) 
     delayed = failures(queue, images, state="delayed", limit=LOOKED_AT, now_s=now_s)
     document = {
         **_numbers(tables, measured, facts, now_s=now_s),
+        "verified": described_verified(tables.images.verified(), now_s=now_s),
         "failures": [*dead[:LOOKED_AT], *delayed],
         "dead_reasons": dict(queue.dead_by_reason()),
     }

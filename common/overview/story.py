@@ -30,6 +30,9 @@ _CAUSES = {
     "ReportEdited": "somebody edited a report of it",
     "ReportNoStamp": "a report of it was not written by us",
     "ReportForeignOwner": "a report of it belongs to another object, or to one that is gone",
+    "DatabaseOlder": "its findings are older than the vulnerability database in use",
+    "ImageLost": "workloads use the image, and it stood nowhere in the queue",
+    "Unverified": "nobody had looked at its findings for as long as reports may be old",
     "ReportMislabelled": "somebody changed the labels that name a report of it",
 }
 

@@ -228,9 +228,9 @@ RESCAN_WINDOW = Setting(
     format=image_formats.WINDOW,
     group="Pipeline",
     meaning="When images are looked at again for their age, in UTC: five fields of cron for the "
-    "beginning and how long it lasts, such as `0 22 * * * 6h`; empty: at any time.",
-    honoured=False,
-    instead=_NOT_YET,
+    "beginning and how long it lasts, such as `0 22 * * * 6h`; empty: at any time. What would pass "
+    "`OPERATOR_SCANNER_REPORT_TTL` outside of it is looked at in it, once. New databases and lost "
+    "work do not wait for it.",
 )
 REFRESH_OVER_S = Setting(
     name="SLUICE_REFRESH_OVER_S",
@@ -276,9 +276,8 @@ REGISTRY_PULLS_PER_MIN = Setting(
     format=image_formats.RATES,
     group="Pipeline",
     meaning="How many images all workers together pull from a registry in a minute, such as "
-    "`index.docker.io=1.5,*=120`; a registry that is not named has no limit.",
-    honoured=False,
-    instead=_NOT_YET,
+    "`index.docker.io=1.5,*=120`; a registry that is not named has no limit. A question for the "
+    "digest of a tag counts too. A minute's worth may be used at once.",
 )
 REGISTRY_CONCURRENT_PULLS = Setting(
     name="SLUICE_REGISTRY_CONCURRENT_PULLS",
@@ -286,8 +285,6 @@ REGISTRY_CONCURRENT_PULLS = Setting(
     group="Pipeline",
     meaning="How many images all workers together pull from a registry at the same time, such as "
     "`*=8`; a registry that is not named has no limit.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 PULL_PROXY = Setting(
     name="SLUICE_PULL_PROXY",

@@ -87,8 +87,9 @@ REPORT_TTL = Setting(
     format=formats.OPTIONAL_DURATION,
     default="24h",
     group="Reports",
-    meaning="The `report-ttl` annotation on new VulnerabilityReports. "
-    "Reports are kept true by events and database versions and are never deleted for their age.",
+    meaning="The `report-ttl` annotation on new VulnerabilityReports, and within which time images "
+    "are verified: matched again, if no new database did it before. At least an hour counts. "
+    "Reports are never deleted for their age, and not written again where they are equal.",
     upstream=True,
 )
 METRICS_BIND_ADDRESS = Setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 from common.model.errors import shorten
 from common.reports.duration import parse_go_duration
@@ -15,6 +16,9 @@ _SUNDAY = 7
 _PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
 _FORM = "write five fields of cron and a duration, such as 0 22 * * 1-5 6h"
 _LONGEST_S = 7 * 86_400.0
+_LONGEST_DAYS = 8  # that a window which is open may have begun before today
+# 29 February comes back after eight years at most (1896, 1904): what has not by then never will.
+_EVERY_DAY = 8 * 366 + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,48 @@ class Window:
     months: frozenset[int]
     weekdays: frozenset[int] | None  # 0: Sunday; None: `*`
     duration_s: float
+
+    def is_open(self, now_s: float) -> bool:
+        """Whether it is open; `now_s` is Unix seconds, as below."""
+        return self.opened_at(now_s) is not None
+
+    def opened_at(self, now_s: float) -> float | None:
+        """Return when it was opened last, if that was less than its duration ago."""
+        today = datetime.fromtimestamp(now_s, tz=UTC).date()
+        for back in range(_LONGEST_DAYS):
+            past = [at for at in self._openings(today - timedelta(days=back)) if at <= now_s]
+            if past:
+                return past[-1] if now_s < past[-1] + self.duration_s else None
+        return None
+
+    def opens_next(self, now_s: float) -> float | None:
+        """Return when it is opened after `now_s`; None: never (30 February)."""
+        today = datetime.fromtimestamp(now_s, tz=UTC).date()
+        for ahead in range(_EVERY_DAY):
+            for at in self._openings(today + timedelta(days=ahead)):
+                if at > now_s:
+                    return at
+        return None
+
+    def _openings(self, day: date) -> list[float]:
+        """Return the openings of a day, in their order."""
+        if not self._counts(day):
+            return []
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        return [
+            midnight + 3600.0 * hour + 60.0 * minute
+            for hour in sorted(self.hours)
+            for minute in sorted(self.minutes)
+        ]
+
+    def _counts(self, day: date) -> bool:
+        if day.month not in self.months:
+            return False
+        by_date = self.days is None or day.day in self.days
+        by_weekday = self.weekdays is None or day.isoweekday() % _SUNDAY in self.weekdays
+        if self.days is None or self.weekdays is None:
+            return by_date and by_weekday
+        return by_date or by_weekday
 
 
 def read_window(text: str) -> Window | None:

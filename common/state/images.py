@@ -7,16 +7,26 @@ fails takes nothing away.
 from __future__ import annotations
 
 import contextlib
+import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 from redis import Redis
 
-from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Layers, Match
+from common.model.image import (
+    Failure,
+    ImageRecord,
+    ImageState,
+    ImageUse,
+    Inventory,
+    Layers,
+    Match,
+)
 from common.model.key import ImageKey, WorkloadKey
 from common.state.names import IDENTITY_TTL_S, Names
 from common.state.readable import UNREADABLE, key_of, text_of
@@ -33,7 +43,7 @@ _failure = msgspec.json.Decoder(Failure)
 _use = msgspec.json.Decoder(ImageUse)
 
 # Of a record: each part, and the hash that tells whether it changed.
-_FIELDS = (("inv", "ih", "layers"), ("match", "fh", "db", "seen"), ("fail",))
+_FIELDS = (("inv", "ih", "layers"), ("match", "fh", "db", "seen", "ver"), ("fail",))
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -44,7 +54,9 @@ def pack(part: Inventory | Match) -> bytes:
     return zlib.compress(msgspec.json.encode(part), _COMPRESSION)
 
 
-def unpack_record(inventory: bytes, match: bytes, failure: bytes) -> ImageRecord:
+def unpack_record(
+    inventory: bytes, match: bytes, failure: bytes, verified: bytes = b""
+) -> ImageRecord:
     """Return the record of its stored parts; empty: absent, and so is what cannot be read.
 
     A newer version's, before a rollback, or by hand: the next run of the image writes it anew.
@@ -53,7 +65,17 @@ def unpack_record(inventory: bytes, match: bytes, failure: bytes) -> ImageRecord
         inventory=_part(lambda: _inventory.decode(zlib.decompress(inventory)), inventory),
         match=_part(lambda: _match.decode(zlib.decompress(match)), match),
         failure=_part(lambda: _failure.decode(failure), failure),
+        verified_at=_time(verified),
     )
+
+
+def _time(stored: bytes) -> float | None:
+    """Return Unix seconds; None for what is absent or no time."""
+    try:
+        at = float(stored)
+    except ValueError:
+        return None
+    return at if math.isfinite(at) else None
 
 
 def _part(decode: Callable[[], T], data: bytes) -> T | None:
@@ -153,7 +175,7 @@ class ImageTable:
     def get(self, key: ImageKey) -> ImageRecord:
         """Return what is known, which may be nothing."""
         with self._scripts.reading() as redis:
-            parts = redis.hmget(self._own(f"image:{key}"), ["inv", "match", "fail"])
+            parts = redis.hmget(self._own(f"image:{key}"), ["inv", "match", "fail", "ver"])
         return unpack_record(*(part or b"" for part in parts))
 
     def stocks(self, keys: Sequence[ImageKey]) -> list[Stock]:
@@ -211,6 +233,37 @@ class ImageTable:
             texts = redis.zrange(self._own("images"), 0, -1)
         return _image_keys(texts)
 
+    def walk(self, size: int) -> Iterator[ImageKey]:
+        """Yield every image that has a record or a user, while others change; some of them twice.
+
+        `size`: about as many as one call of Redis may read.
+        """
+        cursor = 0
+        while True:
+            with self._scripts.reading() as redis:
+                cursor, found = redis.zscan(self._own("images"), cursor, count=size)
+            yield from _image_keys(text for text, _ in found)
+            if cursor == 0:
+                return
+
+    def states(self, keys: Sequence[ImageKey]) -> list[ImageState]:
+        """Return what is on record about each, and whether the queue holds it, at one instant."""
+        found = self._scripts.run("images", {"keys": [str(key) for key in keys]}, repeatable=True)
+        return [_state(key, parts) for key, parts in zip(keys, found, strict=True)]
+
+    def verified(self, size: int = 500) -> Iterator[float | None]:
+        """Yield when each image in use was verified, as in `ImageRecord`; `size`: as in `walk`."""
+        keys = iter(dict.fromkeys(self.walk(size)))
+        while part := list(islice(keys, size)):
+            with self._scripts.pipeline() as pipe:
+                for key in part:
+                    pipe.exists(self._own(f"users:{key}"))
+                    pipe.hget(self._own(f"image:{key}"), "ver")
+                found = pipe.execute()
+            for used, at in zip(found[0::2], found[1::2], strict=True):
+                if used:
+                    yield _time(at or b"")
+
     def release(self, workload: WorkloadKey, keep: Collection[ImageKey] = ()) -> int:
         """End the workload's uses of all other images; return how many there were."""
         payload = {"workload": str(workload), "keep": [str(key) for key in keep]}
@@ -221,6 +274,21 @@ class ImageTable:
         payload = {"successor": str(successor), "waiter": str(waiter)}
         row = self._scripts.run("await", payload, repeatable=True)
         return decode_settled(row) if row else None
+
+
+def _state(key: ImageKey, parts: Sequence[Any]) -> ImageState:
+    used, inventory, match, fails, database, verified, image_queued, match_queued = parts
+    return ImageState(
+        key=key,
+        used=bool(used),
+        has_inventory=bool(inventory),
+        has_match=bool(match),
+        fails=bool(fails),
+        database=database.decode(errors="replace"),
+        verified_at=_time(verified),
+        image_queued=bool(image_queued),
+        match_queued=bool(match_queued),
+    )
 
 
 def _image_keys(texts: Iterable[bytes]) -> list[ImageKey]:

@@ -175,6 +175,13 @@ TABLE: tuple[Bound, ...] = (
         bound="one per image; forgotten with the record",
     ),
     Bound(
+        name="sluice:<c>:budget:<registry>, :pulls:<registry>, :refused:<registry>",
+        owner="worker",
+        holds="what is left of a registry's budget, what is pulled from it, and who waits for it",
+        bound="only for registries with a limit: one, one per pull and one per image that waits; "
+        "TTL: until the budget is full, the pulls are over, an hour",
+    ),
+    Bound(
         name="sluice:<c>:ledger",
         owner="every script that changes state",
         holds="facts, one stream entry each",

@@ -61,6 +61,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "exec": (),
     "blpop": (_KEY, "1"),
     "hscan": (_KEY, "0"),
+    "zscan": (_KEY, "0"),
     "info": ("server",),
     "lrange": (_KEY, "0", "0"),
     "xrevrange": (_KEY, "+", "-"),

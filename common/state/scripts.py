@@ -73,6 +73,7 @@ _ALLOW_OOM = frozenset(
         "claim",
         "complete",
         "drop",
+        "images",
         "members",
         "reap",
         "recover",

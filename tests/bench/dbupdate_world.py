@@ -220,17 +220,20 @@ def _fill(world: World) -> None:
         home=world.place.sub("fill"),
     )
     process = MatchProcess(config)
-    folders = DatabaseFolders(root / "db", LayerCache(root))
-    database = folders.add(unpacked)
-    folders.link(database)
-    process.start(database)
+    layers = LayerCache(root)
+    layers.serve_by(trivy.version)
+    folders = DatabaseFolders(root / "db", layers)
+    first = folders.add(unpacked)
+    folders.link(first)
+    process.start(first)
     try:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda image: _put(config.url, image), world.images))
         matcher = TwirpMatcher(config.url)
         for at in range(0, len(world.images), _BATCH):
             part = world.images[at : at + _BATCH]
-            _store(world, part, matcher.match_many([layers_of(image) for image in part]))
+            found = matcher.match_many([layers_of(image) for image in part])
+            _store(world, part, found, scanner_version=trivy.version)
         matcher.close()
     finally:
         process.stop()
@@ -253,7 +256,13 @@ def _put(url: str, image: Image) -> None:
     connection.close()
 
 
-def _store(world: World, part: Sequence[Image], found: Sequence[Match | SluiceError]) -> None:
+def _store(
+    world: World,
+    part: Sequence[Image],
+    found: Sequence[Match | SluiceError],
+    *,
+    scanner_version: str,
+) -> None:
     """Store records as an image's own run would have."""
     options = scan_options(parse(world.product.environ())).digest()
     keys = {
@@ -271,12 +280,12 @@ def _store(world: World, part: Sequence[Image], found: Sequence[Match | SluiceEr
         match = matches[image.number]
         if isinstance(match, SluiceError):
             raise match
-        update = ImageUpdate(inventory=_inventory(image), match=match)
+        update = ImageUpdate(inventory=_inventory(image, scanner_version), match=match)
         done.append((claim, Settled(fingerprint="", epoch=1, outcome="Converged", image=update)))
     world.queue.complete("bench", done)
 
 
-def _inventory(image: Image) -> Inventory:
+def _inventory(image: Image, scanner_version: str) -> Inventory:
     """Return an inventory with an SBOM of the right size."""
     layers = layers_of(image)
     components = [
@@ -290,7 +299,7 @@ def _inventory(image: Image) -> Inventory:
         for one in range(image.packages)
     ]
     return Inventory(
-        scanner_version="0.76.0",
+        scanner_version=scanner_version,
         artifact_id=layers.artifact_id,
         blob_ids=layers.blob_ids,
         target=layers.target,

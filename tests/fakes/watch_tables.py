@@ -8,14 +8,30 @@ tables behind the same ports are tested in tests/integration/test_watcher_*.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.model.errors import SourceUnavailableError, StaleFenceError, TransientError
 from common.model.facts import Fact
-from common.model.key import WorkKey, WorkloadKey
+from common.model.image import ImageState
+from common.model.key import ImageKey, WorkKey, WorkloadKey, match_key
 from common.model.workload import WorkloadRow, fingerprint
 from common.queue.contract import Add, AddResult, Lane
+from common.state.database import DatabaseRow
 from common.state.settled import SettledRow
+from watcher.decide.images import Verification
+from watcher.imagesweep import Images
+
+NEVER = Verification(ttl_s=None, window=None, sweep_interval_s=600.0, foreign_server=False)
+
+
+@dataclass
+class _Published:
+    """The database of `tables`: `current` is the epoch's there."""
+
+    tables: FakeTables
+
+    def current(self) -> DatabaseRow | None:
+        return self.tables.database
 
 
 @dataclass
@@ -40,6 +56,31 @@ class FakeTables:
     adds: list[Add] = field(default_factory=list)  # everything that was ever sent
     calls: int = 0
     references: dict[WorkloadKey, float] = field(default_factory=dict)  # when they are due
+    states_of: dict[ImageKey, ImageState] = field(default_factory=dict)
+    database: DatabaseRow | None = None
+    verification: Verification = NEVER
+
+    @property
+    def images(self) -> Images:
+        """What a sweep reads of them."""
+        return Images(table=self, databases=_Published(self), rules=self.verification)
+
+    # --- images ---------------------------------------------------------------------------------
+
+    def walk(self, size: int) -> Iterator[ImageKey]:
+        self._call()
+        yield from list(self.states_of)
+
+    def states(self, keys: Sequence[ImageKey]) -> list[ImageState]:
+        self._call()
+        return [
+            replace(
+                self.states_of[key],
+                image_queued=key in self.waiting,
+                match_queued=match_key(key) in self.waiting,
+            )
+            for key in keys
+        ]
 
     # --- references that no kubelet runs --------------------------------------------------------
 

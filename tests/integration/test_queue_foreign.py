@@ -33,7 +33,7 @@ from redis import Redis
 
 from common.model.errors import SluiceError
 from common.model.key import WorkKey, pool_of
-from common.queue.contract import Add, After, Claim, Lane, Outcome, Settled, Waiting
+from common.queue.contract import Add, After, Claim, Handed, Lane, Outcome, Settled, Waiting
 from common.queue.workqueue import WorkQueue
 from common.state.names import POOLS, RQ, Names
 from sandbox.valkey import Valkey
@@ -165,13 +165,15 @@ class ForeignMachine(RuleBasedStateMachine):
 
     def complete(self, ended: list[Given], outcome: Outcome) -> None:
         worker = ended[0].worker if ended else WORKERS[0]
+        if isinstance(outcome, Handed):
+            self.wish(outcome.to)
         valid = self.queue.complete(worker, [(one.claim, outcome) for one in ended])
         for one, counted in zip(ended, valid, strict=True):
             self.saw(one, outcome, counted=counted)
 
     def saw(self, one: Given, outcome: Outcome, *, counted: bool) -> None:
         """Note what a run has seen: every change that came before its claim."""
-        final = isinstance(outcome, Settled | Waiting)
+        final = isinstance(outcome, Settled | Waiting | Handed)
         if counted and final and self.unseen.get(one.claim.key, 0) <= one.wishes:
             self.unseen.pop(one.claim.key, None)
 
@@ -290,7 +292,7 @@ class ForeignMachine(RuleBasedStateMachine):
             assert ran[key] == (key in self.unseen), (key, ran[key])
         self.queue.leave("d")
         left = self.left()
-        for _ in range(40):  # a look through every registry
+        for _ in range(60):  # a look through every registry
             if not left:
                 break
             self.queue.reap(3)

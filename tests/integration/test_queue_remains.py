@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 
 from common.model.errors import SluiceError
-from common.model.key import WorkKey
+from common.model.key import WorkKey, match_key
 from common.queue.contract import Add, Claim, Lane, Retry
 from common.queue.workqueue import WorkQueue
-from common.state.names import RQ, Names
+from common.state.names import POOLS, RQ, Names
 from common.state.readable import STOCK_WORKER
 from tests.queue_values import LEASE_S, converged, image, parked, workload, workloads
 from tests.rq_tools import RqTools
@@ -23,9 +23,10 @@ from tests.rq_tools import RqTools
 pytestmark = pytest.mark.integration
 
 WEB = workload("web")
-# A look through all registries: four of each lane, two probes, four intermediate lists, `running`,
-# images.
-FULL_PASS = 4 * 4 + 2 + 4 + 1 + 1
+# A look through all registries: four of each lane, a probe of each pool, an intermediate list of
+# each lane, `running`, images.
+LANES = 2 * len(POOLS)
+FULL_PASS = LANES * 4 + len(POOLS) + LANES + 1 + 1
 
 
 def add(queue: WorkQueue, *keys: WorkKey, lane: Lane = Lane.FRESH) -> None:
@@ -224,14 +225,17 @@ def test_members_whose_job_lives_are_left_alone(queue: WorkQueue) -> None:
 def test_every_page_of_a_registry_is_looked_at(queue: WorkQueue, redis_client: Redis) -> None:
     """What stands behind the first page is cleared away as well, and the next registries too."""
     keys = workloads(100)
-    add(queue, *keys, image())
+    add(queue, *keys, image(), match_key(image()))
     queue.complete("w1", [(found, parked()) for found in claim(queue, 100)])
-    scan = queue.claim("scan", "s1", limit=1, lease_s=LEASE_S)
-    queue.complete("s1", [(scan[0], parked())])
-    deleted: list[WorkKey] = [*keys[1::2], image()]
+    for pool in ("scan", "rematch"):
+        (claimed,) = queue.claim(pool, "s1", limit=1, lease_s=LEASE_S)
+        queue.complete("s1", [(claimed, parked())])
+    deleted: list[WorkKey] = [*keys[1::2], image(), match_key(image())]
     redis_client.delete(*map(queue.names.job, deleted))
     tidied(queue, passes=2)
-    assert (queue.totals()["reconcile"].dead, queue.totals()["scan"].dead) == (50, 0)
+    assert [queue.totals()[pool].dead for pool in POOLS] == [50, 0, 0]
+    probed = redis_client.zcard(queue.names.own("probe:rematch"))
+    assert probed == 0
 
 
 def test_a_mark_without_a_lease_is_cleared_away(

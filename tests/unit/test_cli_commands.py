@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
@@ -15,10 +16,12 @@ from common.cli.subject import Exactly, Image, Named, read_wish
 from common.model.errors import SourceUnavailableError
 from common.model.facts import Fact
 from common.model.finding import Fault, Good, Notice
+from common.model.image import ImageState
 from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.model.workload import Fingerprint
 from common.overview.coverage import coverage
 from common.overview.database import described
+from common.overview.verified import said
 from common.overview.words import age
 from common.queue.standing import Stand, State
 from common.state.database import DatabaseRow
@@ -121,6 +124,12 @@ class Images:
         """Return it for its workload."""
         return [IMAGE] if workload == WEB else []
 
+    def states(self, keys: Sequence[ImageKey]) -> list[ImageState]:
+        """Return images that were matched a minute ago."""
+        return [
+            ImageState(key=key, used=True, database="db1", verified_at=NOW_S - 60) for key in keys
+        ]
+
 
 def test_a_workloads_chapter_is_followed_by_its_images() -> None:
     """And each key is told once, however many ways lead to it."""
@@ -133,7 +142,7 @@ def test_a_workloads_chapter_is_followed_by_its_images() -> None:
 def test_a_page_names_each_key_and_says_when_nothing_is_known() -> None:
     """An empty chapter without a word looks like a bug."""
     found = history.chapters([WEB], Ledger(), Images(), limit=7)
-    assert history.page(found, limit=7) == (
+    assert history.page(found, {}, limit=7) == (
         "ReplicaSet/shop/web-1\n"
         "  2026-11-25 07:00:00Z  Changed again while it was queued: one run covers both.\n"
         "\n"
@@ -145,7 +154,7 @@ def test_a_page_names_each_key_and_says_when_nothing_is_known() -> None:
 def test_a_chapter_that_is_cut_says_so() -> None:
     """A story that begins in its middle is misread as the whole."""
     found = history.chapters([WEB], Ledger(), Images(), limit=1)
-    first, second = history.page(found, limit=1).split("\n\n")
+    first, second = history.page(found, {}, limit=1).split("\n\n")
     assert first.splitlines()[1] == "  … the newest 1 fact; --limit shows older ones"
     assert "--limit" not in second
 
@@ -153,10 +162,23 @@ def test_a_chapter_that_is_cut_says_so() -> None:
 def test_a_document_holds_the_facts_as_they_are() -> None:
     """Scripts want names, not sentences."""
     found = history.chapters([WEB], Ledger(), Images(), limit=7)
-    first, second = json.loads(history.document(found))
+    first, second = json.loads(history.document(found, {}))
     assert first["key"] == str(WEB)
     assert first["facts"][0]["kind"] == "deduplicated"
     assert second["facts"] == []
+
+
+def test_history_ends_with_when_the_findings_were_verified() -> None:
+    """A report that did not change for a month may be a month old, or a minute."""
+    found = history.chapters([WEB], Ledger(), Images(), limit=7)
+    states = history.on_record([key for key, _ in found], Images())
+    verified = {key: said(one, now_s=NOW_S) for key, one in states.items()}
+    first, second = history.page(found, verified, limit=7).split("\n\n")
+    assert first.splitlines()[-1] == "  Findings verified 1m ago, by database db1."
+    assert second.splitlines()[-1] == first.splitlines()[-1]
+    told = json.loads(history.document(found, states))
+    image = {"key": str(IMAGE), "verified_at": NOW_S - 60, "database": "db1"}
+    assert [chapter["images"] for chapter in told] == [[image], [image]]
 
 
 # --- queue

@@ -55,6 +55,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "checked_age_s": 90.0,
         },
         "trivy": {"serving": "0.76.1", "trusted": "0.76.0"},
+        "verified": {"images": 12, "never": 0, "oldest_age_s": 600.0},
         "epoch": 1,
         "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
         "last_event_age_s": 4.2,
@@ -102,6 +103,7 @@ def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
     assert shown() == [
         "true reports  40 of 40 workloads (100%)",
         "database      2026-11-25T06:00:00Z, 1h old, looked for a newer one 1m30s ago",
+        "verified      12 images within the last 10m",
         "last event    4s ago",
         "watcher       host_7_0f leads since 2h, last heard 0s ago",
         "workers       2 alive",

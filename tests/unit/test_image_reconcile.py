@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from common.model.errors import (
+    BudgetSpentError,
     CircuitOpenError,
     DamagedImageError,
     DatabaseNotReadyError,
@@ -298,6 +299,14 @@ def test_before_the_first_database_an_image_waits_for_it(world: World) -> None:
     assert world.run(use()).outcome == Waiting(on="cluster/database")
 
 
+def test_a_spent_budget_is_a_delay_and_no_failure(world: World) -> None:
+    """Nobody is at fault, so nobody must read of one: no attempt, no record, no Event."""
+    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", wait_s=42.0)
+    finished = world.run(use())
+    assert finished.outcome == After(delay_s=42.0, reason="RegistryBudget")
+    assert kinds(finished) == []
+
+
 def test_lost_layers_are_analysed_again_at_once(world: World) -> None:
     """The match server's volume was lost: the inventory's keys mean nothing to it."""
     world.matcher.faults = [LayerCacheMissingError("layer cache missing")]
@@ -414,6 +423,14 @@ def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> N
     update = finished.outcome.image
     assert update is not None
     assert (update.inventory, update.match, update.failure) == (None, MATCH, None)
+
+
+def test_a_refresh_that_the_budget_refuses_costs_no_attempt(world: World) -> None:
+    """A new Trivy brings every image back: hours of waiting must not use up anybody's tries."""
+    world.due = True
+    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", wait_s=42.0)
+    finished = world.run(use(), record=KNOWN)
+    assert finished.outcome == After(delay_s=42.0, reason="RegistryBudget")
 
 
 def test_a_refresh_that_would_be_parked_comes_back_instead(world: World) -> None:

@@ -95,6 +95,16 @@ def test_a_download_becomes_a_version_with_the_shared_layers(
     assert folders.newest() == second
 
 
+def test_layers_that_stand_in_the_links_place_give_way(
+    folders: DatabaseFolders, tmp_path: Path
+) -> None:
+    """Whoever starts `trivy server` on a version's folder leaves a folder there."""
+    database = folders.add(unpacked(folders.fresh()))
+    (database.folder / "fanal").mkdir()
+    folders.link(database)
+    assert (database.folder / "fanal").resolve() == tmp_path / "layers"
+
+
 def test_the_same_version_again_changes_nothing(folders: DatabaseFolders) -> None:
     """A running server has that very file mapped."""
     first = folders.add(unpacked(folders.fresh()))

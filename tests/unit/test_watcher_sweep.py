@@ -39,7 +39,14 @@ def _workloads(count: int) -> list[Change]:
 
 
 def _ports(tables: FakeTables, cluster: Cluster) -> Ports:
-    return Ports(queue=tables, rows=tables, settled=tables, known=cluster, references=tables)
+    return Ports(
+        queue=tables,
+        rows=tables,
+        settled=tables,
+        known=cluster,
+        references=tables,
+        images=tables.images,
+    )
 
 
 def _sweep(tables: FakeTables, cluster: Cluster) -> Sweep:

@@ -10,6 +10,7 @@ import pytest
 
 from common.kube.errors import NotFoundError
 from common.model.errors import (
+    BudgetSpentError,
     ConflictError,
     ImageNotFoundError,
     RateLimitedError,
@@ -354,6 +355,14 @@ def test_a_reference_that_cannot_be_resolved_is_retried_by_its_class(world: Worl
     assert isinstance(parked, Park)
     assert parked.probe_after_s > 0
     assert set(world.events.reasons) == {"ScanFailed"}
+
+
+def test_a_spent_budget_is_a_delay_that_nobody_is_told_of(world: World) -> None:
+    """An Event `ScanFailed` would say that something is wrong."""
+    world.registry.fault = BudgetSpentError("enough", wait_s=42.0)
+    key = world.rows.put(replica_set(container(digest=None, pull_error="ErrImagePull")))
+    assert world.run(key).outcome == After(delay_s=42.0, reason="RegistryBudget")
+    assert world.events.reasons == []
 
 
 def test_a_bad_reference_is_told_and_the_rest_is_reported(world: World) -> None:

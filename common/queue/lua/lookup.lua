@@ -1,7 +1,8 @@
 -- LOOKUP: return image records, or register to be woken when they land; one step, so nothing slips by.
 -- Needs    adding.lua, same.lua
 -- ARGV[2]  {workload, keys, uses (JSON of the use, one per key), keep_s (of identities)}
--- Result   list of {inventory, match, failure, key under which they stand}; an absent part is ''
+-- Result   list of {inventory, match, failure, time of the last match, key under which they stand}; an
+--          absent part is ''
 local out, looked = {}, {}
 
 -- The keys whose identity is known are used under their home. Its digest may be nothing that this
@@ -43,12 +44,12 @@ end
 
 for i, asked in ipairs(P.keys) do
   local text, use = led(asked, P.uses[i])
-  local h = kept('HMGET', C.own .. 'image:' .. text, 'inv', 'match', 'fail')
+  local h = kept('HMGET', C.own .. 'image:' .. text, 'inv', 'match', 'fail', 'ver')
   -- Two containers may name one image in two ways. A workload is one user: the first way counts, or
   -- each look-up would find another one than the last and try a failed image again at once.
   if not looked[text] then register(text, use, h) end
   looked[text] = true
-  out[i] = { h[1] or '', h[2] or '', h[3] or '', text }
+  out[i] = { h[1] or '', h[2] or '', h[3] or '', h[4] or '', text }
 end
 finish()
 return out

@@ -44,7 +44,8 @@ local function store_image(d, settles)
     kept('HSET', key, 'inv', ARGV[image.inventory], 'ih', image.ih, 'layers', image.layers)
   end
   if stored then
-    kept('HSET', key, 'match', ARGV[image.match], 'fh', image.fh, 'db', image.db, 'seen', published)
+    kept('HSET', key, 'match', ARGV[image.match], 'fh', image.fh, 'db', image.db, 'seen', published,
+      'ver', seconds(now)) -- equal findings too: that they were looked at again is what it tells
   end
   if image.failure ~= '' then
     kept('HSET', key, 'fail', string.format('{"at":%.3f,', now) .. image.failure)

@@ -59,6 +59,22 @@ class Registry(Protocol):
         ...
 
 
+class Questions(Registry, Protocol):
+    """A registry that tells which configuration an image has, too."""
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """Return manifest and configuration of the platform's image in `digest`."""
+        ...
+
+
 class HttpRegistry:
     """The distribution API over HTTP(S). Holds nothing, not even tokens. Thread-safe."""
 

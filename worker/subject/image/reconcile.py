@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from common.model.errors import (
+    BudgetSpentError,
     CircuitOpenError,
     DatabaseNotReadyError,
     LayerCacheMissingError,
@@ -91,6 +92,9 @@ class ImageReconciler:
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
+        except BudgetSpentError as error:
+            later = After(delay_s=error.wait_s, reason=error.reason)
+            return Finished(outcome=later, facts=tuple(done.facts))
         except SluiceError as error:
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
@@ -100,35 +104,51 @@ class ImageReconciler:
         run = Run(key=key, token=claim.token, alone=needs_room(record))
         due = record.inventory is not None and self.is_due(key, record.inventory)
         chosen = plan(record, uses, due=due)
+        update: ImageUpdate | Finished
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
             case Analyse(attempts=tries):
-                inventory = self._analyse(run, tries, done)
-                if not isinstance(inventory, Inventory):
-                    return self._put_off(inventory, done)
-                update = self._match(key, inventory, record, done)
+                update = self._analysed(run, tries, record, done)
             case Rematch(inventory=known):
                 try:
                     update = self._match(key, known, record, done)
                 except LayerCacheMissingError:
                     # The match server lost its volume: the layers must be analysed again.
-                    again = self._analyse(replace(run, lost=True), attempts(uses), done)
-                    if not isinstance(again, Inventory):
-                        return self._put_off(again, done)
-                    update = self._match(key, again, record, done)
-            case Refresh(inventory=known, attempts=tries):
-                # The layers as another Trivy knows them: none counts as analysed.
-                try:
-                    inventory = self._analyse(replace(run, lost=True), tries, done)
-                except SluiceError as fault:
-                    return self._not_refreshed(claim, fault, known, record, done)
-                if not isinstance(inventory, Inventory):
-                    return self._put_off(inventory, done)
-                update = self._match(key, inventory, record, done)
+                    update = self._analysed(replace(run, lost=True), attempts(uses), record, done)
+            case Refresh():
+                update = self._refreshed(claim, run, chosen, record, done)
             case _:
                 assert_never(chosen)
+        if isinstance(update, Finished):
+            return update
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _analysed(
+        self, run: Run, tries: tuple[ImageUse, ...], record: ImageRecord, done: _Progress
+    ) -> ImageUpdate | Finished:
+        """Return a new inventory with its match, or the end of a run that takes none."""
+        inventory = self._analyse(run, tries, done)
+        if not isinstance(inventory, Inventory):
+            return self._put_off(inventory, done)
+        return self._match(run.key, inventory, record, done)
+
+    def _refreshed(
+        self, claim: Claim, run: Run, chosen: Refresh, record: ImageRecord, done: _Progress
+    ) -> ImageUpdate | Finished:
+        """Do the same for an image that stays as it is known when that fails.
+
+        The layers as another Trivy knows them: none counts as analysed.
+        """
+        try:
+            inventory = self._analyse(replace(run, lost=True), chosen.attempts, done)
+        except BudgetSpentError:
+            raise  # nothing failed; its matches have a key of their own
+        except SluiceError as fault:
+            return self._not_refreshed(claim, fault, chosen.inventory, record, done)
+        if not isinstance(inventory, Inventory):
+            return self._put_off(inventory, done)
+        return self._match(run.key, inventory, record, done)
 
     def _put_off(self, instead: Held | Elsewhere, done: _Progress) -> Finished:
         """Return the end of a run that takes no inventory.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
-from common.model.errors import GoneError, SluiceError
+from common.model.errors import BudgetSpentError, GoneError, SluiceError
 from common.model.facts import Fact
 from common.model.key import ImageKey, WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow
@@ -262,6 +262,9 @@ class _Run:
                 return Waiting(on=str(on))
             case LookAgain(delay_s=delay_s):
                 return After(delay_s=delay_s, reason="WaitingForKubelet")
+            case Fail(error=BudgetSpentError() as error):
+                # Nothing failed: there is nothing to tell.
+                return After(delay_s=error.wait_s, reason=error.reason)
             case Fail(container=container, image=image, error=error):
                 self._tell(container, reason=error.reason, message=_about(image, str(error)))
                 return self._parts.decide(error, self._claim)
