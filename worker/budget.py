@@ -18,7 +18,8 @@ from common.model.refs import ImageDigest, ImageReference
 from common.state.budget import Pull
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
-from worker.evidence.image.registry import Registry
+from worker.evidence.image.manifest import ManifestSeen
+from worker.evidence.image.registry import Questions
 
 # Beyond the job's deadline, until a slot is free although nobody said so: by then Trivy was killed.
 _GRACE_S = 60.0
@@ -74,7 +75,7 @@ class BudgetedScanner:
 class BudgetedRegistry:
     """A `Registry` whose questions count as pulls: some registries count them so."""
 
-    registry: Registry
+    registry: Questions
     budgets: Budgets
 
     def resolve(
@@ -83,6 +84,20 @@ class BudgetedRegistry:
         """See `Registry.resolve`; raises BudgetSpentError before anything was asked for."""
         _take(self.budgets, access.host, Pull(subject=reference.canonical))
         return self.registry.resolve(reference, docker_config, access=access)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """See `HttpRegistry.manifest`; asked behind `resolve`, it is part of the same pull."""
+        return self.registry.manifest(
+            reference, digest, config=config, platform=platform, access=access
+        )
 
 
 def _take(budgets: Budgets, host: str, pull: Pull) -> None:

@@ -14,6 +14,8 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "CacheLocked": "Transient",
     "CertificateRefused": "Terminal",
     "CircuitOpen": "SourceUnavailable",
+    "ConfigurationUnknown": "Terminal",
+    "CredentialProviderFailed": "Transient",
     "DatabaseChanging": "Transient",
     "DatabaseCheckSlow": "SourceUnavailable",
     "DatabaseDownloadFailed": "SourceUnavailable",

@@ -118,7 +118,7 @@ class World:
             kbom=KbomReporter(
                 waiters=self.tables,
                 matcher=self.matcher,
-                options=lambda: ReportOptions(),
+                options=ReportOptions,
                 labels=LabelPolicy(additional={"team": "red"}, report_ttl="24h0m0s"),
             ),
             epoch=lambda: 3,

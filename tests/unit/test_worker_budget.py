@@ -13,6 +13,7 @@ from common.state.budget import Pull
 from worker.budget import BudgetedRegistry, BudgetedScanner
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
+from worker.evidence.image.manifest import ManifestSeen
 
 ACCESS = Access(mirrored_name="r.example/shop/web", plain=False, verify=True)
 DIGEST = "sha256:" + "a" * 64
@@ -67,6 +68,17 @@ class Registry:
     ) -> ImageDigest:
         self.asked += 1
         return ImageDigest(DIGEST)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        raise NotImplementedError
 
 
 def _job(digest: str = DIGEST) -> InventoryJob:

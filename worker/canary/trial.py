@@ -37,9 +37,7 @@ class Images(Protocol):
 class Pulls(Protocol):
     """Whoever analyses an image."""
 
-    def analyse(
-        self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool, canary: bool
-    ) -> Pulled:
+    def try_out(self, key: ImageKey, tries: Sequence[ImageUse]) -> Pulled:
         """Return the inventory with Trivy's own findings."""
 
 
@@ -81,9 +79,7 @@ class Canary:
 
     def _try(self, key: ImageKey) -> Tried:
         try:
-            pulled = self.pull.analyse(
-                key, attempts(self.images.uses(key)), alone=False, canary=True
-            )
+            pulled = self.pull.try_out(key, attempts(self.images.uses(key)))
             found = told_once(self.matcher.match(pulled.inventory).findings)
         except SluiceError as error:
             return Tried(image=key.shown, error=f"{error.reason}: {error}")
