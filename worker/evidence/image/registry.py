@@ -1,4 +1,4 @@
-"""Tags to digests: asks a registry what a reference means now. Nothing is ever pulled here."""
+"""Asks a registry what a reference means now, and which layers an image has. Pulls no layer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from common.model.errors import (
     BadReferenceError,
+    DamagedImageError,
     ImageNotFoundError,
     RateLimitedError,
     SluiceError,
@@ -18,8 +19,10 @@ from common.model.errors import (
 )
 from common.model.refs import DEFAULT_REGISTRY, ImageDigest, ImageReference, parse_digest
 from worker.evidence.failures import scrub
+from worker.evidence.image import manifest
 from worker.evidence.image.access import Access
 from worker.evidence.image.docker_config import Credential, credential_in
+from worker.evidence.image.manifest import ManifestSeen
 from worker.evidence.image.registry_http import RegistryHttp, Reply
 from worker.evidence.image.registry_token import (
     Challenge,
@@ -29,12 +32,8 @@ from worker.evidence.image.registry_token import (
     token_request,
 )
 
-_MANIFEST_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
+_ACCEPT = {"Accept": ", ".join((*manifest.INDEX_TYPES, *manifest.MANIFEST_TYPES))}
+_MAX_DEPTH = 3  # of an index in an index; nobody nests them, and a loop cannot be made of digests
 # Docker Hub's images carry one host in their names, its API has another.
 _API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
 _OK, _UNAUTHORIZED, _SERVER = 200, 401, 500
@@ -78,7 +77,7 @@ class HttpRegistry:
 
         HEAD is no pull in the registries' accounts: Docker Hub counts only GET.
         """
-        inquiry = _Inquiry(access, reference, credential_in(docker_config, reference.registry))
+        inquiry = _Inquiry(access, reference, credential_in(docker_config, access.host))
         reply = inquiry.ask("HEAD")
         if reply.status == _OK:
             digest = reference.digest or reply.headers.get("Docker-Content-Digest") or ""
@@ -90,6 +89,35 @@ class HttpRegistry:
         if reply.status != _OK:
             raise _refusal(reference, reply)
         return ImageDigest(f"sha256:{hashlib.sha256(reply.body).hexdigest()}")
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """Return the manifest and configuration of the platform's image in `digest`.
+
+        `digest` may be an index's or a manifest's; a manifest is taken whatever its platform, as
+        Trivy does. Each document is asked for once, and its digest checked. `config` is a docker
+        config. Raises what `resolve` raises, and NoPlatformError, DamagedImageError,
+        TransferDamagedError.
+        """
+        inquiry = _Inquiry(access, reference.pinned(digest), credential_in(config, access.host))
+        index_digest = ""
+        body = inquiry.read("manifests", digest)
+        for _ in range(_MAX_DEPTH):
+            if not manifest.is_index(body):
+                config_digest = manifest.config_of(body)
+                configuration = inquiry.read("blobs", config_digest)
+                return manifest.seen(body, configuration, index_digest=index_digest, digest=digest)
+            index_digest = index_digest or digest
+            digest = manifest.entry_for(body, platform)
+            body = inquiry.read("manifests", digest)
+        raise DamagedImageError(f"indexes are nested deeper than {_MAX_DEPTH}")
 
 
 def _http(access: Access) -> RegistryHttp:
@@ -110,23 +138,32 @@ class _Inquiry:
         self._authorization = ""
 
     def ask(self, method: str) -> Reply:
-        reply = self._send(method)
+        """Ask what the reference means."""
+        return self._ask(method, "manifests", self._reference.digest or self._reference.tag)
+
+    def read(self, kind: str, digest: str) -> bytes:
+        """Return a document whose digest is known."""
+        reply = self._ask("GET", kind, digest)
+        if reply.status != _OK:
+            raise _refusal(self._reference, reply)
+        return manifest.checked(reply.body, digest, what=kind.removesuffix("s"))
+
+    def _ask(self, method: str, kind: str, name: str) -> Reply:
+        reply = self._send(method, kind, name)
         if reply.status == _UNAUTHORIZED and not self._authorization:
             # Without a challenge (nginx in front of a registry) go-containerregistry, and so
             # Trivy, sends user and password; the two must agree on who may pull.
             header = reply.headers.get("WWW-Authenticate") or ""
             self._authorization = self._proof(parse_challenge(header) or _BASIC)
             if self._authorization:
-                return self._send(method)
+                return self._send(method, kind, name)
         return reply
 
-    def _send(self, method: str) -> Reply:
-        headers = {"Accept": ", ".join(_MANIFEST_TYPES)}
+    def _send(self, method: str, kind: str, name: str) -> Reply:
+        headers = dict(_ACCEPT) if kind == "manifests" else {}
         if self._authorization:
             headers["Authorization"] = self._authorization
-        reference = self._reference
-        path = f"/v2/{self._repository}/manifests/{reference.digest or reference.tag}"
-        return self._http.exchange(method, path, headers)
+        return self._http.exchange(method, f"/v2/{self._repository}/{kind}/{name}", headers)
 
     def _proof(self, challenge: Challenge) -> str:
         """Return the header that answers the challenge, empty where we have nothing to answer."""
