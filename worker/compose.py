@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from common.kube.credentials import Credentials
 from common.kube.events import Events
+from common.kube.identity import own_namespace
 from common.kube.resources import Reports
 from common.kube.session import Api, Session
 from common.model.circuit import changed_circuits
@@ -36,7 +37,7 @@ from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from worker.deliver import KubeAnnouncer
 from worker.evidence.image.access import Accesses
-from worker.evidence.image.credentials import Keyring
+from worker.evidence.image.credentials import Keyring, KeyringConfig
 from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
@@ -140,9 +141,24 @@ class Parts:
         digest = generation_digest(self.settings.projection_digest(), VERSION)
         return Generation(recent(EpochTable(*self.store).published), digest)
 
+    @cached_property
+    def accesses(self) -> Accesses:
+        """Return how registries are reached."""
+        return Accesses.of_settings(self.settings)
+
+    @cached_property
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
-        return Keyring(Credentials(self.api))
+        chosen = self.settings.credentials
+        return Keyring(
+            Credentials(self.api),
+            KeyringConfig(
+                accesses=self.accesses,
+                shared=dict(chosen.registry_secrets),
+                operator_namespace=own_namespace(self.settings.scope.operator_namespace),
+                workload_secrets=chosen.workload_secrets,
+            ),
+        )
 
 
 def workload_reconciler(parts: Parts) -> WorkloadReconciler:
@@ -158,9 +174,9 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
             images=images,
             resolutions=ResolutionTable(*store),
             resolver=GuardedRegistry(registry=HttpRegistry(), guard=parts.guard),
-            keys=parts.keyring(),
+            keys=parts.keyring,
             options=scan_options(settings).digest(),
-            accesses=Accesses.of_settings(settings),
+            accesses=parts.accesses,
         ),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
         announcer=KubeAnnouncer(Events(parts.api), now=_now),
@@ -191,7 +207,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
     return ImageReconciler(
         records=ImageTable(*store),
         pull=Pull(
-            keys=parts.keyring(),
+            keys=parts.keyring,
             scanner=GuardedScanner(
                 scanner=SocketScanner(socket),
                 registries=HttpRegistry(),
@@ -201,7 +217,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
             config=PullConfig(
                 options=scan_options(settings),
                 deadline_s=settings.trivy.scan_timeout_s,
-                accesses=Accesses.of_settings(settings),
+                accesses=parts.accesses,
                 server_url=server_url,
             ),
         ),

@@ -19,8 +19,6 @@ REGISTRY_MIRRORS = Setting(
     meaning="Where images are pulled from instead, by prefix of their full name; the longest "
     "prefix counts, and reports keep the image's own name "
     "(trivy-operator's `trivy.registry.mirror.*`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 INSECURE_REGISTRIES = Setting(
     name="SLUICE_INSECURE_REGISTRIES",
@@ -28,8 +26,6 @@ INSECURE_REGISTRIES = Setting(
     group="Trivy",
     meaning="Registries whose certificates need nobody to vouch for them "
     "(trivy-operator's `trivy.insecureRegistry.*`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 NON_SSL_REGISTRIES = Setting(
     name="SLUICE_NON_SSL_REGISTRIES",
@@ -37,8 +33,6 @@ NON_SSL_REGISTRIES = Setting(
     group="Trivy",
     meaning="Registries that may be asked over plain HTTP "
     "(trivy-operator's `trivy.nonSslRegistry.*`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 NON_SSL = Setting(
     name="TRIVY_NON_SSL",
@@ -47,8 +41,6 @@ NON_SSL = Setting(
     group="Trivy",
     meaning="Whether every registry may be asked over plain HTTP.",
     upstream=True,
-    honoured=False,
-    instead="use TRIVY_INSECURE",
 )
 DB_REPOSITORY_INSECURE = Setting(
     name="SLUICE_DB_REPOSITORY_INSECURE",
@@ -84,20 +76,19 @@ PRIVATE_REGISTRY_SECRETS = Setting(
     name="OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
     format=image_formats.SECRETS,
     group="Trivy",
-    meaning="Pull secrets to use for every workload of a namespace, besides its own.",
+    meaning="Pull secrets by namespace, tried after a workload's own. Those of a namespace serve "
+    "its own workloads; those of the operator's namespace serve all.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
 )
 ACCESS_GLOBAL_SECRETS = Setting(
     name="OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether the pull secrets of workloads and of their service accounts are read.",
+    meaning="Whether the pull secrets of workloads and of their service accounts are read; "
+    "`false`: those of `OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES` in the operator's own "
+    "namespace alone.",
     upstream=True,
-    honoured=False,
-    instead="the worker's RBAC decides which pull secrets it may read",
 )
 CREDENTIAL_PROVIDER_CONFIG = Setting(
     name="SLUICE_CREDENTIAL_PROVIDER_CONFIG",

@@ -6,7 +6,7 @@ table's own tests prove; here it is trivially so.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,8 +140,8 @@ class FakeRegistry:
 class NoKeys:
     """No pull secrets."""
 
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        return None
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        yield None
 
 
 @dataclass

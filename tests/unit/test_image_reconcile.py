@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -41,7 +42,8 @@ MATCH = Match(db_version="1", findings=())
 
 
 def use(workload: str = "w1", reference: str = "r.example/web:1", **more: object) -> ImageUse:
-    return ImageUse(workload=workload, reference=reference, namespace="shop", **more)  # type: ignore[arg-type] # the builder's own fields
+    fields = {"workload": workload, "reference": reference, "namespace": "shop"}
+    return ImageUse(**fields | more)  # type: ignore[arg-type] # the builder's own fields
 
 
 @dataclass
@@ -50,9 +52,12 @@ class FakeScanner:
 
     faults: dict[str, SluiceError] = field(default_factory=dict)
     jobs: list[InventoryJob] = field(default_factory=list)
+    good: bytes | None = None  # the only credential that opens; None: all do
 
     def inventory(self, job: InventoryJob) -> InventoryResult:
         self.jobs.append(job)
+        if self.good is not None and job.docker_config != self.good:
+            raise UnauthorizedError("no")
         fault = self.faults.get(job.reference.partition("@")[0])
         if fault is not None:
             raise fault
@@ -80,6 +85,7 @@ class World:
     images: FakeImages = field(default_factory=FakeImages)
     scanner: FakeScanner = field(default_factory=FakeScanner)
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
+    keys: NoKeys | Keys = field(default_factory=NoKeys)
 
     def run(
         self, *uses: ImageUse, record: ImageRecord | None = None, failed_for_s: float = 0.0
@@ -90,7 +96,7 @@ class World:
         reconciler = ImageReconciler(
             records=self.images,
             pull=Pull(
-                keys=NoKeys(),
+                keys=self.keys,
                 scanner=self.scanner,
                 config=PullConfig(
                     options=ScanOptions(),
@@ -270,3 +276,72 @@ def test_a_use_whose_kubelet_ran_the_image_is_tried_first() -> None:
     """Its credentials are proven."""
     ran = use("z", "b.example/web:1", kubelet_ran_it=True)
     assert attempts([use("a"), ran])[0] == ran
+
+
+@dataclass
+class Keys:
+    """Secrets by namespace, then anonymous."""
+
+    configs: dict[str, tuple[bytes, ...]]
+
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        yield from self.configs.get(use.namespace, ())
+        yield None
+
+
+def test_every_credential_of_a_use_is_tried(world: World) -> None:
+    """A stale secret before a good one was Unauthorized for ever."""
+    world.keys = Keys({"shop": (b"stale", b"good")})
+    world.scanner.good = b"good"
+    assert isinstance(world.run(use()).outcome, Settled)
+    assert [job.docker_config for job in world.scanner.jobs] == [b"stale", b"good"]
+
+
+def test_what_a_registry_could_not_tell_apart_is_asked_once(world: World) -> None:
+    """Two namespaces without a secret are one anonymous try."""
+    world.scanner.faults["r.example/web"] = UnauthorizedError("no")
+    world.run(use("w1"), use("w2", namespace="other"))
+    assert len(world.scanner.jobs) == 1
+
+
+def test_after_a_refusal_the_next_run_begins_with_other_uses() -> None:
+    """A run makes few tries; the use that has the right secret must have its turn."""
+    uses = [use(f"w{number:02}", namespace=f"n{number}") for number in range(20)]
+    failure = Failure(reason="Unauthorized", message="no", at=0, attempts=3)
+    assert attempts(uses, after=failure)[0] == uses[12]
+    assert set(attempts(uses, after=failure)) == set(uses)
+    away = Failure(reason="RegistryUnavailable", message="no", at=0, attempts=3)
+    assert attempts(uses, after=away)[0] == uses[0]
+
+
+def test_no_tenant_reads_where_another_one_pulls_from(world: World) -> None:
+    """Trap 27: the image is everybody's, its name is one tenant's."""
+    text = (
+        'the registry refuses our credentials: GET "https://r.example/v2/secret-plan/manifests/'
+        'sha256:1": DENIED: see auth.r.example, mirror 10.1.2.3:5000 for secret-plan in 0.76.0'
+    )
+    error = UnauthorizedError(text)
+    world.scanner.faults["r.example/secret-plan"] = error
+    finished = world.run(use("w1", "r.example/secret-plan:1"), use("w2", "b.example/x:1"))
+    assert isinstance(finished.outcome, Settled)
+    world.scanner.faults["b.example/x"] = UnauthorizedError("neither b.example/x")
+    outcome = world.run(
+        use("w1", "r.example/secret-plan:1"), use("w2", "b.example/x:1", namespace="other")
+    ).outcome
+    assert isinstance(outcome, Park)
+    assert outcome.image is not None
+    failure = outcome.image.failure
+    assert failure is not None
+    assert failure.told_to("shop") == text
+    told = failure.told_to("other")
+    assert told == outcome.message == str(error)
+    assert told.startswith("the registry refuses our credentials: GET ")
+    assert told.endswith("in 0.76.0")
+    for name in ("secret-plan", "r.example", "10.1.2.3"):
+        assert name not in told
+
+
+def test_the_fact_of_an_inventory_names_nobody(world: World) -> None:
+    """Histories of all its users tell it."""
+    facts = world.run(use()).facts
+    assert "r.example" not in str(facts)

@@ -105,7 +105,7 @@ class JobRun:
                 cache_dir=self._bench.java.cache_dir,
                 output=report,
                 timeout_s=self._left_s(),
-                insecure=not self._job.access.verify,
+                insecure=self._job.access.insecure,
             )
             self._run(image_argv(self._bench.trivy, command), scratch)
             recording = recorder.recording()

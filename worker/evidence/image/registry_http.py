@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import http.client
+import ipaddress
 import re
 import socket
 import ssl
@@ -19,8 +20,8 @@ from common.model.errors import NameResolutionError, SourceUnavailableError, Ter
 
 _TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries accept
-# Where go-containerregistry, and so Trivy, falls back to plain HTTP without being told to.
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|.*\.local(host)?)(:\d+)?")
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _MAX_WAIT_S = 3600.0  # Docker Hub has sent Unix times here: no more than an hour
 _CREDENTIAL_HEADER = "Authorization"
 
@@ -44,8 +45,20 @@ class Reply:
 
 
 def is_local(registry: str) -> bool:
-    """Say whether plain HTTP to this host needs no permission."""
+    """Say whether the host is this very machine, or a name that no proxy knows."""
     return _LOCAL.fullmatch(registry) is not None
+
+
+def may_be_plain(registry: str) -> bool:
+    """Say whether plain HTTP to this host needs no permission.
+
+    As go-containerregistry decides, and so Trivy: local ones, and addresses of private networks.
+    """
+    try:
+        address = ipaddress.ip_address(registry.partition(":")[0])
+    except ValueError:
+        return is_local(registry)
+    return is_local(registry) or any(address in network for network in _PRIVATE)
 
 
 class RegistryHttp:
@@ -54,7 +67,7 @@ class RegistryHttp:
     def __init__(self, host: str, *, plain: bool, verify: bool) -> None:
         """`plain`: HTTP may be tried; `verify`: somebody must vouch for the certificate."""
         self._host = host
-        self._plain = plain or is_local(host)
+        self._plain = plain or may_be_plain(host)
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname = False

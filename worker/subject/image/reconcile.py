@@ -16,6 +16,7 @@ from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
 from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from worker.evidence.failures import unnamed
 from worker.evidence.image.match import Matcher
 from worker.subject.image.plan import (
     Analyse,
@@ -23,6 +24,7 @@ from worker.subject.image.plan import (
     Unused,
     attempts,
     is_told,
+    names_of,
     needs_room,
     plan,
 )
@@ -132,14 +134,29 @@ class ImageReconciler:
         An inventory that was taken before the match failed is kept: no image is pulled twice. Where
         an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
-        failure = Failure(
-            reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
-        )
+        failure = self._failure(claim, error)
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         if isinstance(error, CircuitOpenError) and record.failure is not None:
             told = False
         update = ImageUpdate(inventory=inventory, failure=failure if told else None)
         return _storing(self.decide(error, claim), update)
+
+    def _failure(self, claim: Claim, error: SluiceError) -> Failure:
+        """Return what users may read, and take the names out of `error`: facts tell it to all.
+
+        The image is everybody's who runs it; under which name, and where from, is one tenant's.
+        """
+        detail = str(error)
+        uses = self.records.uses(claim.key) if isinstance(claim.key, ImageKey) else ()
+        error.args = (unnamed(detail, names_of(uses)),)
+        return Failure(
+            reason=error.reason,
+            message=str(error),
+            at=self.now_s(),
+            attempts=claim.attempts + 1,
+            detail=detail if error.whose else "",
+            whose=error.whose,
+        )
 
 
 def _storing(outcome: Failed, update: ImageUpdate) -> Failed:

@@ -6,7 +6,7 @@ where there is no record yet: an image that lands in between cannot be missed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -16,6 +16,7 @@ from common.model.key import ImageKey, WorkloadKey
 from common.model.refs import ImageReference, parse_reference
 from common.model.workload import Container, WorkloadRow
 from worker.evidence.image.access import Access, Accesses
+from worker.evidence.image.credentials import first_taken
 from worker.subject.workload.needs import ContainerNeed, Ran, Resolve, WaitForKubelet
 from worker.subject.workload.plan import Broken, Evidence, Known, Pending, Unresolved, Young
 
@@ -52,8 +53,8 @@ class Resolver(Protocol):
 class Keys(Protocol):
     """Pull credentials."""
 
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        """Return what the use's kubelet would present, None: nothing."""
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        """Give what the use's kubelet would present, best first, and None at last: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Gatherer:
         uses = [use for one in asked if isinstance(one, _Asked) for use in one.uses]
         records = iter(self.images.lookup_uses(uses))
         return tuple(
-            judge(one.container, [(key, next(records)) for _, key in one.uses])
+            judge(row.namespace, one.container, [(key, next(records)) for _, key in one.uses])
             if isinstance(one, _Asked)
             else one
             for one in asked
@@ -111,7 +112,7 @@ class Gatherer:
                 assert_never(need.image)
 
     def _resolve(self, row: WorkloadRow, use: ImageUse) -> str:
-        """Return the digest, asking the registry with the workload's own credentials at most once.
+        """Return the digest, asking the registry with the workload's own credentials in turn.
 
         Kept per workload: another tenant's answer proves nothing about this one's rights.
         """
@@ -119,15 +120,20 @@ class Gatherer:
         known = self.resolutions.get(row.key, use.reference)
         if known is not None:
             return known
-        config = self.keys.docker_config_for(use)
         access = self.accesses.of(reference)
-        digest = self.resolver.resolve(reference, config, access=access)
+        digest = first_taken(
+            self.keys.candidates(use),
+            lambda config: self.resolver.resolve(reference, config, access=access),
+            has_credential=lambda config: config is not None,
+        )
         self.resolutions.put(row.key, use.reference, digest)
         return digest
 
 
-def judge(container: Container, records: Sequence[tuple[ImageKey, ImageRecord]]) -> Evidence:
-    """Return what the records say about one container. Pure.
+def judge(
+    namespace: str, container: Container, records: Sequence[tuple[ImageKey, ImageRecord]]
+) -> Evidence:
+    """Return what the records say about one container of the namespace. Pure.
 
     The report is built when no record is still on its way and at least one is there: a digest
     that failed must not hold up one that is known.
@@ -143,7 +149,7 @@ def judge(container: Container, records: Sequence[tuple[ImageKey, ImageRecord]])
         return Unresolved(
             container=container, error=TransientError("no image is known for the container")
         )
-    return Broken(container=container, reason=failure.reason, message=failure.message)
+    return Broken(container=container, reason=failure.reason, message=failure.told_to(namespace))
 
 
 def _use(row: WorkloadRow, reference: str, *, kubelet_ran_it: bool) -> ImageUse:
