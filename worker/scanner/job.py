@@ -14,6 +14,7 @@ from common.model.errors import (
     BadReferenceError,
     NoPlatformError,
     ScanTimeoutError,
+    SluiceError,
     SourceUnavailableError,
     TerminalError,
     TransientError,
@@ -24,16 +25,21 @@ from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
 from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
+from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.report import inventory_of
 from worker.evidence.image.trivy_cli import (
     ImageCommand,
     child_environment,
     convert_argv,
     image_argv,
+    mirror_config,
 )
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
 from worker.evidence.image.wire import Job
+from worker.scanner.layer_stream import LayerStream
+from worker.scanner.pull_proxy import PullProxy
 from worker.scanner.scratch import Scratch, Workshop
 
 # 4108 findings gave 10 MB; ten times the packages of the largest image that was seen.
@@ -62,6 +68,7 @@ class JobRun:
         self._job = job
         self._aborts = aborts
         self._deadline_at_s = deadline_at_s
+        self._reference = parse_reference(job.reference)
 
     def inventory(self) -> Inventory:
         """Return the image's inventory.
@@ -78,9 +85,8 @@ class JobRun:
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
-        reference = parse_reference(self._job.reference)
-        if not reference.digest:
-            raise BadReferenceError(f"not pinned by a digest: {reference.canonical}")
+        if not self._reference.digest:
+            raise BadReferenceError(f"not pinned by a digest: {self._reference.canonical}")
         if _PLATFORM.fullmatch(self._job.platform) is None:
             raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
 
@@ -95,6 +101,30 @@ class JobRun:
         return self._scan(scratch)
 
     def _scan(self, scratch: Scratch) -> Inventory:
+        if self._job.parts is None:
+            return self._scanned(scratch, None)
+        with self._pull_proxy(self._job.parts) as proxy:
+            config = scratch.files / "trivy.yaml"
+            config.write_bytes(mirror_config(self._reference.registry, proxy.address))
+            try:
+                found = self._scanned(scratch, config)
+            except SluiceError as exc:
+                if proxy.fault is not None:  # what Trivy says of it is a guess
+                    raise proxy.fault from exc
+                raise
+            if proxy.fault is not None:
+                raise proxy.fault
+            return found
+
+    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
+        blobs = HttpRegistry().blobs(
+            self._reference, self._job.docker_config, access=self._job.access
+        )
+        layers = LayerStream(blobs, parts.layers, limit_bytes=self._job.max_bytes)
+        return PullProxy(parts.documents, layers)
+
+    def _scanned(self, scratch: Scratch, config: Path | None) -> Inventory:
+        """Run Trivy; with a configuration, which leads it to the proxy, it needs no credential."""
         report = scratch.files / "report.json"
         with Recorder(self._job.server_url, token=self._bench.token) as recorder:
             command = ImageCommand(
@@ -105,7 +135,8 @@ class JobRun:
                 cache_dir=self._bench.java.cache_dir,
                 output=report,
                 timeout_s=self._left_s(),
-                insecure=self._job.access.insecure,
+                insecure=config is None and self._job.access.insecure,
+                config=config,
             )
             self._run(image_argv(self._bench.trivy, command), scratch)
             recording = recorder.recording()
@@ -142,9 +173,10 @@ class JobRun:
     def _config(self, scratch: Scratch) -> str:
         """Return a folder with the job's credentials, if any, and none of anybody else's."""
         path = scratch.secrets / "config.json"
-        if self._job.docker_config is not None and not path.exists():
+        ours = self._job.docker_config if self._job.parts is None else None
+        if ours is not None and not path.exists():
             path.touch(mode=0o600)
-            path.write_bytes(self._job.docker_config)
+            path.write_bytes(ours)
         return str(scratch.secrets)
 
     def _left_s(self) -> float:

@@ -17,6 +17,7 @@ from common.model.image import Inventory
 from worker.evidence.image import wire
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.parts import ImageParts
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
 
@@ -38,6 +39,9 @@ class InventoryJob:
     # Let nothing else run beside it, and give it the memory of all slots: for the one retry after
     # an OutOfMemoryError.
     alone: bool = False
+    # What was read of the image already; None: Trivy pulls by itself, with the credential.
+    parts: ImageParts | None = field(default=None, repr=False)
+    max_bytes: int = 0  # of all layers, packed; 0: no limit; needs `parts`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,4 +114,6 @@ def _job(job: InventoryJob) -> wire.Job:
         deadline_s=job.deadline_s,
         docker_config=job.docker_config,
         alone=job.alone,
+        parts=job.parts,
+        max_bytes=job.max_bytes,
     )

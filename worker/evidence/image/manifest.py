@@ -59,6 +59,7 @@ class ManifestSeen:
     diff_ids: tuple[str, ...]  # of the layers unpacked, in their order
     manifest: bytes = field(repr=False)
     config: bytes = field(repr=False)  # may hold anybody's environment: never to be stored
+    indexes: tuple[bytes, ...] = field(default=(), repr=False)  # on the way to it, outermost first
 
 
 class _Platform(msgspec.Struct, frozen=True):
@@ -105,6 +106,11 @@ def checked(body: bytes, digest: str, *, what: str) -> bytes:
     if f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
         raise TransferDamagedError(f"the {what} arrived damaged: its digest is not {digest}")
     return body
+
+
+def stated_type(body: bytes) -> str:
+    """Return the media type that the document gives itself; empty: none."""
+    return _decoded(body, _Kind, "manifest").media_type
 
 
 def is_index(body: bytes) -> bool:

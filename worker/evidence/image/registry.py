@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import threading
 from typing import Protocol
 
 from common.model.errors import (
@@ -23,7 +25,7 @@ from worker.evidence.image import manifest
 from worker.evidence.image.access import Access
 from worker.evidence.image.docker_config import Credential, credential_in
 from worker.evidence.image.manifest import ManifestSeen
-from worker.evidence.image.registry_http import RegistryHttp, Reply
+from worker.evidence.image.registry_http import Opened, RegistryHttp, Reply, said
 from worker.evidence.image.registry_token import (
     Challenge,
     basic,
@@ -36,7 +38,7 @@ _ACCEPT = {"Accept": ", ".join((*manifest.INDEX_TYPES, *manifest.MANIFEST_TYPES)
 _MAX_DEPTH = 3  # of an index in an index; nobody nests them, and a loop cannot be made of digests
 # Docker Hub's images carry one host in their names, its API has another.
 _API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
-_OK, _UNAUTHORIZED, _SERVER = 200, 401, 500
+_OK, _PARTIAL, _UNAUTHORIZED, _SERVER = 200, 206, 401, 500
 _BASIC = Challenge(scheme="basic")
 _NO_HEAD = (400, 405, 501)  # what HEAD gets where only GET is served
 
@@ -108,16 +110,45 @@ class HttpRegistry:
         """
         inquiry = _Inquiry(access, reference.pinned(digest), credential_in(config, access.host))
         index_digest = ""
+        indexes: list[bytes] = []
         body = inquiry.read("manifests", digest)
         for _ in range(_MAX_DEPTH):
             if not manifest.is_index(body):
                 config_digest = manifest.config_of(body)
                 configuration = inquiry.read("blobs", config_digest)
-                return manifest.seen(body, configuration, index_digest=index_digest, digest=digest)
+                found = manifest.seen(body, configuration, index_digest=index_digest, digest=digest)
+                return dataclasses.replace(found, indexes=tuple(indexes))
             index_digest = index_digest or digest
+            indexes.append(body)
             digest = manifest.entry_for(body, platform)
             body = inquiry.read("manifests", digest)
         raise DamagedImageError(f"indexes are nested deeper than {_MAX_DEPTH}")
+
+    def blobs(
+        self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
+    ) -> Blobs:
+        """Return the way to the blobs of one image's repository."""
+        return Blobs(_Inquiry(access, reference, credential_in(docker_config, access.host)))
+
+
+class Blobs:
+    """The blobs of one repository. Thread-safe; it keeps the proof that the registry asked for."""
+
+    def __init__(self, inquiry: _Inquiry) -> None:
+        self._inquiry = inquiry
+
+    def open(self, digest: str, part: tuple[int, int] | None = None) -> Opened:
+        """Ask for a blob, or for its bytes from the first to the last of `part`.
+
+        The status is 206 for a part, 200 for the whole, which a registry may send all the same.
+        Raises what `Registry.resolve` raises. Close the answer's body.
+        """
+        try:
+            return self._inquiry.open(digest, part)
+        except TerminalError as exc:
+            if part is None or exc.reason != "RegistryRefused":
+                raise
+        return self._inquiry.open(digest, None)  # one that knows no parts
 
 
 def _http(access: Access) -> RegistryHttp:
@@ -136,6 +167,7 @@ class _Inquiry:
         self._reference = reference
         self._credential = credential
         self._authorization = ""
+        self._proving = threading.Lock()
 
     def ask(self, method: str) -> Reply:
         """Ask what the reference means."""
@@ -147,6 +179,33 @@ class _Inquiry:
         if reply.status != _OK:
             raise _refusal(self._reference, reply)
         return manifest.checked(reply.body, digest, what=kind.removesuffix("s"))
+
+    def open(self, digest: str, part: tuple[int, int] | None) -> Opened:
+        """Ask for a blob; a proof that ran out meanwhile is asked for again."""
+        shown = self._authorization
+        opened = self._open(digest, part, shown)
+        if opened.status == _UNAUTHORIZED:
+            header = opened.headers.get("WWW-Authenticate") or ""
+            proof = self._renewed(shown, parse_challenge(header) or _BASIC)
+            if proof != shown:
+                opened.body.close()
+                opened = self._open(digest, part, proof)
+        if opened.status in (_OK, _PARTIAL):
+            return opened
+        with opened.body:
+            raise _refusal(self._reference, said(opened))
+
+    def _renewed(self, shown: str, challenge: Challenge) -> str:
+        with self._proving:  # an image's layers are asked for at once
+            if self._authorization == shown:
+                self._authorization = self._proof(challenge)
+            return self._authorization
+
+    def _open(self, digest: str, part: tuple[int, int] | None, authorization: str) -> Opened:
+        headers = {"Authorization": authorization} if authorization else {}
+        if part is not None:
+            headers["Range"] = f"bytes={part[0]}-{part[1]}"
+        return self._http.open(f"/v2/{self._repository}/blobs/{digest}", headers)
 
     def _ask(self, method: str, kind: str, name: str) -> Reply:
         reply = self._send(method, kind, name)
