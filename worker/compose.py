@@ -30,6 +30,7 @@ from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable, Generation, generation_digest
 from common.state.images import ImageTable
+from common.state.layers import LayerTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
@@ -42,9 +43,17 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.registry import HttpRegistry
-from worker.guard import Guard, GuardedApi, GuardedMatcher, GuardedRegistry, GuardedScanner
+from worker.guard import (
+    Guard,
+    GuardedApi,
+    GuardedManifests,
+    GuardedMatcher,
+    GuardedRegistry,
+    GuardedScanner,
+)
 from worker.judge import Judge
 from worker.project.context import ReportOptions
+from worker.subject.image.once import PullOnce
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
 from worker.subject.workload.gather import Gatherer
@@ -219,7 +228,9 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
                 deadline_s=settings.trivy.scan_timeout_s,
                 accesses=parts.accesses,
                 server_url=server_url,
+                max_bytes=settings.limits.max_image_bytes,
             ),
+            once=_pull_once(parts),
         ),
         matcher=GuardedMatcher(
             matcher=TwirpMatcher(server_url), server_url=server_url, guard=parts.guard
@@ -227,6 +238,16 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         decide=parts.judge,
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
+    )
+
+
+def _pull_once(parts: Parts) -> PullOnce | None:
+    """Return what pulls each layer once; None: Trivy pulls by itself."""
+    if not parts.settings.limits.pull_proxy:
+        return None
+    return PullOnce(
+        manifests=GuardedManifests(registry=HttpRegistry(), guard=parts.guard),
+        layers=LayerTable(*parts.store),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,10 +27,11 @@ from common.model.errors import (
     TerminalError,
 )
 from common.model.image import Inventory, Match
-from common.model.refs import ImageDigest, ImageReference
+from common.model.refs import ImageDigest, ImageReference, parse_reference
 from common.state.circuits import Passage, Probe, Refusal
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
+from worker.evidence.image.manifest import ManifestSeen
 from worker.evidence.image.match import Matcher
 from worker.evidence.image.registry import Registry
 
@@ -158,6 +159,67 @@ class GuardedRegistry:
         """See `Registry.resolve`."""
         with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
             return self.registry.resolve(reference, docker_config, access=access)
+
+
+class Documents(Protocol):
+    """A registry that tells which layers an image has."""
+
+    def outline(  # noqa: D102 # see HttpRegistry
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> tuple[bytes, ...]: ...
+
+    def manifest(  # noqa: D102, PLR0913 # see HttpRegistry
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+        known: Sequence[bytes] = (),
+    ) -> ManifestSeen: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedManifests:
+    """The documents of jobs' images, under the circuit of their registry."""
+
+    registry: Documents
+    guard: Guard
+
+    def outline(self, job: InventoryJob) -> tuple[bytes, ...]:
+        """Return the image's manifest, and before it the indexes that led to it."""
+        reference = parse_reference(job.reference)
+        with self._asking(job.access):
+            return self.registry.outline(
+                reference,
+                reference.digest,
+                config=job.docker_config,
+                platform=job.platform,
+                access=job.access,
+            )
+
+    def manifest(self, job: InventoryJob, known: Sequence[bytes]) -> ManifestSeen:
+        """Return manifest and configuration; what is `known` is not asked for."""
+        reference = parse_reference(job.reference)
+        with self._asking(job.access):
+            return self.registry.manifest(
+                reference,
+                reference.digest,
+                config=job.docker_config,
+                platform=job.platform,
+                access=job.access,
+                known=known,
+            )
+
+    def _asking(self, access: Access) -> AbstractContextManager[frozenset[str]]:
+        return self.guard.asking(registry_of(access.host), subject=access.mirrored_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

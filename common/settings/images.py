@@ -257,10 +257,9 @@ MAX_IMAGE_SIZE = Setting(
     name="TRIVY_MAX_IMAGE_SIZE",
     format=image_formats.SIZE,
     group="Trivy",
-    meaning="Larger images are not unpacked; empty: no limit.",
+    meaning="Larger images are not unpacked; empty: no limit. It counts what is fetched, and what "
+    "that unpacks to.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
 )
 SCRATCH_MB = Setting(
     name="SLUICE_SCRATCH_MB",
@@ -306,10 +305,8 @@ PULL_PROXY = Setting(
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether layers reach Trivy through the scanner, which counts and checks them; "
-    "`false`: Trivy pulls by itself.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Whether layers reach Trivy through the scanner, which counts and checks them and "
+    "fetches each once for the whole cluster; `false`: Trivy pulls by itself.",
 )
 VERIFY_LAYERS = Setting(
     name="SLUICE_VERIFY_LAYERS",

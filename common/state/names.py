@@ -26,6 +26,11 @@ LEDGER_MAX_FACTS = 200_000
 UNUSED_IMAGE_TTL_S = 7 * 86_400
 # As long as a report lives by default: then a tag that never ran here is asked for again.
 RESOLUTION_TTL_S = 86_400
+# While a layer counts as known, nobody analyses it, however often images with it come and go. The
+# match server keeps it for longer: it forgets nothing.
+LAYER_TTL_S = 30 * 86_400
+# Longer than images wait for one another, or for a registry to recover.
+DOCUMENTS_TTL_S = 3600
 # Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
 # somebody deleted: without it they would stay for ever.
 CLAIMS_TTL_S = 86_400
@@ -129,6 +134,24 @@ TABLE: tuple[Bound, ...] = (
         owner="completion, reap and database scripts",
         holds="keys that are queued by the next calls, 1,000 each: more would hold Redis up",
         bound="one entry per waiter, user or image of what just ended; empty after seconds",
+    ),
+    Bound(
+        name="sluice:<c>:layer:<digest>/<options>",
+        owner="layer script",
+        holds="that a layer was analysed, or which image's run is analysing it",
+        bound="one per layer; 30 days after an image was last analysed that has it",
+    ),
+    Bound(
+        name="sluice:<c>:layer-waiters:<key>",
+        owner="layer and reap scripts",
+        holds="images to wake when the run of an image ends that holds layers of theirs",
+        bound="one member per waiter; emptied by every end; TTL 1 day",
+    ),
+    Bound(
+        name="sluice:<c>:documents:<key>",
+        owner="worker, layer script",
+        holds="manifest and index of an image whose run waits or failed; never its configuration",
+        bound="one per such image, 1 MB at most; deleted when it is analysed; TTL 1 hour",
     ),
     Bound(
         name="sluice:<c>:images",

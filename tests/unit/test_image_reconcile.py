@@ -19,11 +19,14 @@ from common.model.errors import (
 )
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Finished, Park, Retry, Settled, Waiting
+from common.queue.contract import After, Claim, Finished, Park, Retry, Settled, Waiting
+from common.state.layers import Held
 from tests.fakes.tables import FakeImages, NoKeys
 from tests.queue_values import tallies
+from tests.unit import test_image_once as once
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
+from worker.subject.image.once import PullOnce
 from worker.subject.image.plan import attempts
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -86,6 +89,7 @@ class World:
     scanner: FakeScanner = field(default_factory=FakeScanner)
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
     keys: NoKeys | Keys = field(default_factory=NoKeys)
+    once: PullOnce | None = None
 
     def run(
         self, *uses: ImageUse, record: ImageRecord | None = None, failed_for_s: float = 0.0
@@ -104,6 +108,7 @@ class World:
                     accesses=Accesses(insecure=False),
                     server_url=lambda: "http://m",
                 ),
+                once=self.once,
             ),
             matcher=self.matcher,
             decide=decide,
@@ -147,6 +152,19 @@ def test_a_known_image_is_only_matched(world: World) -> None:
     assert isinstance(finished.outcome, Settled)
     assert finished.outcome.image is not None
     assert finished.outcome.image.inventory is None
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_run_that_another_holds_up_comes_back(world: World, *, known: bool) -> None:
+    """It has not failed, and nothing is charged; the end of the other one wakes it."""
+    layers = once.World(lease_answer=Held(by="image/other"))
+    world.once = PullOnce(manifests=layers, layers=layers)
+    world.matcher.faults = [LayerCacheMissingError("lost")] if known else []
+    finished = world.run(use(), record=ImageRecord(inventory=INVENTORY) if known else None)
+    assert isinstance(finished.outcome, After)
+    assert finished.outcome.reason == "LayersLeased"
+    assert world.scanner.jobs == []
+    assert layers.log == ["outline", "lease lost" if known else "lease"]
 
 
 def test_an_image_that_nobody_uses_is_not_pulled(world: World) -> None:

@@ -136,6 +136,7 @@ class JobRun:
                 output=report,
                 timeout_s=self._left_s(),
                 insecure=config is None and self._job.access.insecure,
+                max_bytes=self._job.max_bytes if config is None else 0,
                 config=config,
             )
             self._run(image_argv(self._bench.trivy, command), scratch)

@@ -10,7 +10,6 @@ that it does not try again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.server
 import json
 import os
@@ -37,8 +36,8 @@ class PullProxy:
     """Serves one image on a loopback port. A context manager."""
 
     def __init__(self, documents: Sequence[bytes], layers: LayerStream) -> None:
-        self._documents = {
-            f"sha256:{hashlib.sha256(document).hexdigest()}": document for document in documents
+        self._documents: dict[str, bytes] = {
+            manifest.digest_of(document): document for document in documents
         }
         self.layers = layers
         self.closed = threading.Event()

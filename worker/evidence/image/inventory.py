@@ -41,7 +41,7 @@ class InventoryJob:
     alone: bool = False
     # What was read of the image already; None: Trivy pulls by itself, with the credential.
     parts: ImageParts | None = field(default=None, repr=False)
-    max_bytes: int = 0  # of all layers, packed; 0: no limit; needs `parts`
+    max_bytes: int = 0  # of all layers; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,9 +101,14 @@ class _Kind(msgspec.Struct, frozen=True, rename={"media_type": "mediaType"}):
 _DEFAULT = _Platform(os="linux", architecture="amd64")
 
 
+def digest_of(body: bytes) -> ImageDigest:
+    """Return the digest under which a registry keeps the document."""
+    return ImageDigest(f"sha256:{hashlib.sha256(body).hexdigest()}")
+
+
 def checked(body: bytes, digest: str, *, what: str) -> bytes:
     """Return `body` if its digest is `digest`; raise TransferDamagedError otherwise."""
-    if f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
+    if digest_of(body) != digest:
         raise TransferDamagedError(f"the {what} arrived damaged: its digest is not {digest}")
     return body
 
@@ -152,6 +157,13 @@ def entry_for(body: bytes, platform: str) -> ImageDigest:
 def config_of(manifest: bytes) -> ImageDigest:
     """Return the digest of the image's configuration."""
     return _digest(_decoded(manifest, _Manifest, "manifest").config.digest)
+
+
+def layers_of(manifest: bytes) -> tuple[ImageDigest, ...]:
+    """Return the digests of the image's layers, in their order."""
+    return tuple(
+        _digest(layer.digest) for layer in _decoded(manifest, _Manifest, "manifest").layers
+    )
 
 
 def seen(manifest: bytes, config: bytes, *, index_digest: str, digest: str) -> ManifestSeen:

@@ -6,7 +6,7 @@ fetches layers alone. Pure; wire format, part of a job.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import msgspec
 
@@ -30,10 +30,16 @@ class ImageParts(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerPart, ...]
 
 
-def parts_of(seen: ManifestSeen, *, proven: Collection[str] = ()) -> ImageParts:
-    """Return the parts; `proven` are the diff ids whose blobs were seen to unpack to them."""
+def parts_of(seen: ManifestSeen, *, contents: Mapping[str, str] | None = None) -> ImageParts:
+    """Return the parts; `contents` says by digest what layers were seen to unpack to."""
+    known = contents or {}
     layers = tuple(
-        LayerPart(digest=layer.digest, size=layer.size, diff_id=diff_id, proven=diff_id in proven)
+        LayerPart(
+            digest=layer.digest,
+            size=layer.size,
+            diff_id=diff_id,
+            proven=known.get(layer.digest) == diff_id,
+        )
         for layer, diff_id in zip(seen.layers, seen.diff_ids, strict=True)
     )
     return ImageParts(documents=(*seen.indexes, seen.manifest, seen.config), layers=layers)

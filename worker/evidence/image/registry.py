@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from common.model.errors import (
@@ -92,7 +93,7 @@ class HttpRegistry:
             raise _refusal(reference, reply)
         return ImageDigest(f"sha256:{hashlib.sha256(reply.body).hexdigest()}")
 
-    def manifest(
+    def outline(
         self,
         reference: ImageReference,
         digest: str,
@@ -100,29 +101,43 @@ class HttpRegistry:
         config: bytes | None,
         platform: str,
         access: Access,
+    ) -> tuple[bytes, ...]:
+        """Return the manifest of the platform's image in `digest`, and before it its indexes.
+
+        They name the layers. What `manifest` says of its arguments and errors holds here too.
+        """
+        inquiry = _Inquiry(access, reference.pinned(digest), credential_in(config, access.host))
+        return _outline(inquiry, digest, platform, {})
+
+    def manifest(  # noqa: PLR0913 - what is asked, by which way
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+        known: Sequence[bytes] = (),
     ) -> ManifestSeen:
         """Return the manifest and configuration of the platform's image in `digest`.
 
         `digest` may be an index's or a manifest's; a manifest is taken whatever its platform, as
-        Trivy does. Each document is asked for once, and its digest checked. `config` is a docker
-        config. Raises what `resolve` raises, and NoPlatformError, DamagedImageError,
-        TransferDamagedError.
+        Trivy does. Each document is asked for once, those that are `known` not at all, and its
+        digest checked. `config` is a docker config. Raises what `resolve` raises, and
+        NoPlatformError, DamagedImageError, TransferDamagedError.
         """
         inquiry = _Inquiry(access, reference.pinned(digest), credential_in(config, access.host))
-        index_digest = ""
-        indexes: list[bytes] = []
-        body = inquiry.read("manifests", digest)
-        for _ in range(_MAX_DEPTH):
-            if not manifest.is_index(body):
-                config_digest = manifest.config_of(body)
-                configuration = inquiry.read("blobs", config_digest)
-                found = manifest.seen(body, configuration, index_digest=index_digest, digest=digest)
-                return dataclasses.replace(found, indexes=tuple(indexes))
-            index_digest = index_digest or digest
-            indexes.append(body)
-            digest = manifest.entry_for(body, platform)
-            body = inquiry.read("manifests", digest)
-        raise DamagedImageError(f"indexes are nested deeper than {_MAX_DEPTH}")
+        *indexes, body = _outline(
+            inquiry, digest, platform, {manifest.digest_of(one): one for one in known}
+        )
+        configuration = inquiry.read("blobs", manifest.config_of(body))
+        found = manifest.seen(
+            body,
+            configuration,
+            index_digest=digest if indexes else "",
+            digest=manifest.digest_of(body),
+        )
+        return dataclasses.replace(found, indexes=tuple(indexes))
 
     def blobs(
         self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
@@ -149,6 +164,18 @@ class Blobs:
             if part is None or exc.reason != "RegistryRefused":
                 raise
         return self._inquiry.open(digest, None)  # one that knows no parts
+
+
+def _outline(
+    inquiry: _Inquiry, digest: str, platform: str, known: Mapping[str, bytes]
+) -> tuple[bytes, ...]:
+    found = []
+    for _ in range(1 + _MAX_DEPTH):
+        found.append(known.get(digest) or inquiry.read("manifests", digest))
+        if not manifest.is_index(found[-1]):
+            return tuple(found)
+        digest = manifest.entry_for(found[-1], platform)
+    raise DamagedImageError(f"indexes are nested deeper than {_MAX_DEPTH}")
 
 
 def _http(access: Access) -> RegistryHttp:

@@ -66,6 +66,7 @@ class ImageCommand:
     output: Path
     timeout_s: float
     insecure: bool
+    max_bytes: int = 0  # 0: no limit. Trivy fetches even known layers to find out
     config: Path | None = None  # None: none, and never one that lies about
 
 
@@ -97,6 +98,7 @@ def image_argv(trivy: Trivy, command: ImageCommand) -> tuple[str, ...]:
         f"--platform={command.platform.replace('-', '/')}",
         f"--timeout={max(1, round(command.timeout_s))}s",
         *(("--insecure",) if command.insecure else ()),
+        *((f"--max-image-size={command.max_bytes}B",) if command.max_bytes else ()),
         "--",
         command.reference,
     )

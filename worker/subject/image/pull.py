@@ -12,12 +12,13 @@ from typing import Protocol
 from common.model.errors import BadReferenceError, SluiceError
 from common.model.facts import Fact
 from common.model.image import ImageUse, Inventory
-from common.model.key import ImageKey
 from common.model.refs import parse_reference
+from common.state.layers import Held
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
 from worker.evidence.image.inventory import InventoryJob, Scanner
 from worker.evidence.image.options import ScanOptions
+from worker.subject.image.once import PullOnce, Run
 
 
 class Keys(Protocol):
@@ -35,6 +36,7 @@ class PullConfig:
     deadline_s: float  # of one inventory
     accesses: Accesses
     server_url: Callable[[], str]  # of the match server, which keeps the layer cache
+    max_bytes: int = 0  # of an image; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +63,20 @@ class Pull:
     keys: Keys
     scanner: Scanner
     config: PullConfig
+    once: PullOnce | None = None  # None: Trivy pulls by itself, whoever else may do so
 
-    def analyse(self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool) -> Pulled:
+    def analyse(self, run: Run, tries: Sequence[ImageUse]) -> Pulled | Held:
         """Return the image's inventory, by the first name and credential that will do.
 
+        Or say which image's run must end first; its end wakes the key.
         `tries` come one after the other, each with every credential that it may have; only what
-        another could do better goes on to the next. `alone`: with nothing beside it in the scanner.
+        another could do better goes on to the next.
         Raises the most telling refusal; an error says whose names its text may hold (`whose`).
         """
 
-        def attempt(one: _Try) -> Pulled:
+        def attempt(one: _Try) -> Pulled | Held:
             try:
-                return self._attempt(key, one, alone=alone)
+                return self._attempt(run, one)
             except SluiceError as error:
                 error.whose = one.use.namespace
                 raise
@@ -99,24 +103,33 @@ class Pull:
         if nameless is not None and not given:
             raise nameless
 
-    def _attempt(self, key: ImageKey, one: _Try, *, alone: bool) -> Pulled:
-        result = self.scanner.inventory(
-            InventoryJob(
-                reference=f"{one.access.mirrored_name}@{key.digest}",
-                access=one.access,
-                platform=key.platform,
-                options=self.config.options,
-                server_url=self.config.server_url(),
-                deadline_s=self.config.deadline_s,
-                docker_config=one.docker_config,
-                alone=alone,
-            )
-        )
+    def _attempt(self, run: Run, one: _Try) -> Pulled | Held:
+        job = self._job(run, one)
+        if self.once is None:
+            result = self.scanner.inventory(job)
+        else:
+            found = self.once.inventory(self.scanner, run, job)
+            if isinstance(found, Held):
+                return found
+            result = found
         # No name: other tenants' histories tell this too.
         data = {
             "seconds": round(result.seconds, 3),
             "secrets": len(result.inventory.secrets),
             "covered": result.inventory.covered,
         }
-        fact = Fact(kind="inventoried", key=str(key), data=data)
+        fact = Fact(kind="inventoried", key=str(run.key), data=data)
         return Pulled(inventory=result.inventory, fact=fact)
+
+    def _job(self, run: Run, one: _Try) -> InventoryJob:
+        return InventoryJob(
+            reference=f"{one.access.mirrored_name}@{run.key.digest}",
+            access=one.access,
+            platform=run.key.platform,
+            options=self.config.options,
+            server_url=self.config.server_url(),
+            deadline_s=self.config.deadline_s,
+            docker_config=one.docker_config,
+            alone=run.alone,
+            max_bytes=self.config.max_bytes,
+        )

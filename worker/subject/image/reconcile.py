@@ -15,9 +15,11 @@ from common.model.errors import (
 from common.model.facts import Fact
 from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
-from common.queue.contract import Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from common.queue.contract import After, Claim, Failed, Finished, ImageUpdate, Settled, Waiting
+from common.state.layers import Held
 from worker.evidence.failures import unnamed
 from worker.evidence.image.match import Matcher
+from worker.subject.image.once import Run
 from worker.subject.image.plan import (
     Analyse,
     Rematch,
@@ -29,6 +31,10 @@ from worker.subject.image.plan import (
     plan,
 )
 from worker.subject.image.pull import Pull
+
+# How long a run waits for another that analyses layers of its image, if its end wakes nobody: a
+# worker that is killed and a Redis that forgets are the only ways to that.
+_LAYER_WAIT_S = 30.0
 
 
 class Records(Protocol):
@@ -68,7 +74,7 @@ class ImageReconciler:
         record = self.records.get(key)
         done = _Progress()
         try:
-            return self._run(key, record, done)
+            return self._run(claim, key, record, done)
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
@@ -76,31 +82,35 @@ class ImageReconciler:
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
-    def _run(self, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
+    def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = self.records.uses(key)
-        alone = needs_room(record)
+        run = Run(key=key, token=claim.token, alone=needs_room(record))
         chosen = plan(record, uses)
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
             case Analyse(attempts=tries):
-                inventory = self._analyse(key, tries, done, alone=alone)
+                inventory = self._analyse(run, tries, done)
+                if isinstance(inventory, Held):
+                    return _after(inventory, done)
                 update = self._match(key, inventory, record, done)
             case Rematch(inventory=known):
                 try:
                     update = self._match(key, known, record, done)
                 except LayerCacheMissingError:
                     # The match server lost its volume: the layers must be analysed again.
-                    again = self._analyse(key, attempts(uses), done, alone=alone)
+                    again = self._analyse(replace(run, lost=True), attempts(uses), done)
+                    if isinstance(again, Held):
+                        return _after(again, done)
                     update = self._match(key, again, record, done)
             case _:
                 assert_never(chosen)
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
 
-    def _analyse(
-        self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
-    ) -> Inventory:
-        pulled = self.pull.analyse(key, tries, alone=alone)
+    def _analyse(self, run: Run, tries: tuple[ImageUse, ...], done: _Progress) -> Inventory | Held:
+        pulled = self.pull.analyse(run, tries)
+        if isinstance(pulled, Held):
+            return pulled
         done.facts.append(pulled.fact)
         done.inventory = pulled.inventory
         return pulled.inventory
@@ -157,6 +167,12 @@ class ImageReconciler:
             detail=detail if error.whose else "",
             whose=error.whose,
         )
+
+
+def _after(held: Held, done: _Progress) -> Finished:
+    """Return the end of a run that comes back when another one has ended."""
+    del held  # the queue knows: it wakes the key
+    return Finished(outcome=After(delay_s=_LAYER_WAIT_S, reason="LayersLeased"), facts=done.facts)
 
 
 def _storing(outcome: Failed, update: ImageUpdate) -> Failed:
