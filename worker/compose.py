@@ -248,6 +248,7 @@ def _pull_once(parts: Parts) -> PullOnce | None:
     return PullOnce(
         manifests=GuardedManifests(registry=HttpRegistry(), guard=parts.guard),
         layers=LayerTable(*parts.store),
+        verify=parts.settings.limits.verify_layers,
     )
 
 

@@ -14,7 +14,7 @@ from sandbox.images import Pushed, Sample
 from sandbox.packages import alpine, apk, deb, debian, node
 
 BASES, RUNTIMES = 5, 10
-_BASE_BYTES, _RUNTIME_BYTES, _OWN_BYTES = 2_000_000, 500_000, 50_000
+_BASE_BYTES, _RUNTIME_BYTES, _OWN_BYTES = 2_000_000, 1_000_000, 400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

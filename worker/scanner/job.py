@@ -24,6 +24,7 @@ from common.model.refs import parse_reference
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.descriptors import readable
 from worker.evidence.image.java_database import JavaDatabase
 from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
@@ -69,6 +70,7 @@ class JobRun:
         self._aborts = aborts
         self._deadline_at_s = deadline_at_s
         self._reference = parse_reference(job.reference)
+        self.proven: frozenset[str] = frozenset()  # layers that are what the image says
 
     def inventory(self) -> Inventory:
         """Return the image's inventory.
@@ -78,10 +80,37 @@ class JobRun:
         self._check()
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
-            found = self._scan_with_jars(scratch)
+            found = self._found(scratch)
             if not (self._job.options.sbom and found.has_packages):
                 return found
             return msgspec.structs.replace(found, sbom=self._bom(scratch, found.scanner_version))
+
+    def _found(self, scratch: Scratch) -> Inventory:
+        parts = self._job.parts
+        if parts is None:
+            return self._scan_with_jars(scratch, None)
+        with self._pull_proxy(parts) as proxy:
+            try:
+                found = self._scan_with_jars(scratch, proxy)
+            except SluiceError as exc:
+                if proxy.fault is not None:  # what Trivy says of it is a guess
+                    raise proxy.fault from exc
+                raise
+            proxy.prove()
+            self.proven = proxy.layers.proven()
+            return found
+
+    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
+        blobs = HttpRegistry().blobs(
+            self._reference, self._job.docker_config, access=self._job.access
+        )
+        layers = LayerStream(
+            blobs, parts.layers, limit_bytes=self._job.max_bytes, verify=parts.verify
+        )
+        return PullProxy(parts.documents, layers, over=self._is_over)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._deadline_at_s or bool(readable(self._aborts, 0))
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
@@ -90,43 +119,24 @@ class JobRun:
         if _PLATFORM.fullmatch(self._job.platform) is None:
             raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
 
-    def _scan_with_jars(self, scratch: Scratch) -> Inventory:
+    def _scan_with_jars(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
         """Scan; where a jar is met without a Java database, provide one and scan again."""
         try:
-            return self._scan(scratch)
+            return self._scan(scratch, proxy)
         except SourceUnavailableError as exc:
             if exc.reason != "JavaDatabaseMissing":
                 raise
         self._bench.java.provide(self._deadline_at_s)
-        return self._scan(scratch)
+        return self._scan(scratch, proxy)
 
-    def _scan(self, scratch: Scratch) -> Inventory:
-        if self._job.parts is None:
-            return self._scanned(scratch, None)
-        with self._pull_proxy(self._job.parts) as proxy:
+    def _scan(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
+        """Run Trivy; through a proxy it needs no credential."""
+        report, config = scratch.files / "report.json", None
+        if proxy is not None:
             config = scratch.files / "trivy.yaml"
             config.write_bytes(mirror_config(self._reference.registry, proxy.address))
-            try:
-                found = self._scanned(scratch, config)
-            except SluiceError as exc:
-                if proxy.fault is not None:  # what Trivy says of it is a guess
-                    raise proxy.fault from exc
-                raise
-            if proxy.fault is not None:
-                raise proxy.fault
-            return found
-
-    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
-        blobs = HttpRegistry().blobs(
-            self._reference, self._job.docker_config, access=self._job.access
-        )
-        layers = LayerStream(blobs, parts.layers, limit_bytes=self._job.max_bytes)
-        return PullProxy(parts.documents, layers)
-
-    def _scanned(self, scratch: Scratch, config: Path | None) -> Inventory:
-        """Run Trivy; with a configuration, which leads it to the proxy, it needs no credential."""
-        report = scratch.files / "report.json"
-        with Recorder(self._job.server_url, token=self._bench.token) as recorder:
+        admits = None if proxy is None else proxy.admits
+        with Recorder(self._job.server_url, token=self._bench.token, admits=admits) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
                 platform=self._job.platform,

@@ -118,7 +118,7 @@ class ScannerService:
     def _run(self, job: wire.Job, connection: socket.socket, accepted_at_s: float) -> wire.Answer:
         aborts = (connection.fileno(), self._stop_read)
         try:
-            inventory = self._inventory(job, aborts, accepted_at_s + job.deadline_s)
+            inventory, proven = self._inventory(job, aborts, accepted_at_s + job.deadline_s)
         except SluiceError as exc:
             return wire.failed(exc)
         except OSError as exc:
@@ -128,16 +128,23 @@ class ScannerService:
             _log.exception("job failed", image=job.reference)
             text = f"the scanner could not handle what Trivy found: {type(exc).__name__}"
             return wire.failed(TerminalError(text, reason="ScannerFault"))
-        return wire.Done(inventory=inventory, seconds=time.monotonic() - accepted_at_s)
+        return wire.Done(
+            inventory=inventory,
+            seconds=time.monotonic() - accepted_at_s,
+            proven=tuple(sorted(proven)),
+        )
 
-    def _inventory(self, job: wire.Job, aborts: Sequence[int], deadline_at_s: float) -> Inventory:
+    def _inventory(
+        self, job: wire.Job, aborts: Sequence[int], deadline_at_s: float
+    ) -> tuple[Inventory, frozenset[str]]:
         def give_up() -> bool:
             return time.monotonic() >= deadline_at_s or bool(readable(aborts, 0))
 
         with self._slots.take(alone=job.alone, give_up=give_up) as ready:
             if not ready:
                 raise ScanTimeoutError("no scanner was free before the job's deadline")
-            return JobRun(self._bench, job, aborts, deadline_at_s).inventory()
+            run = JobRun(self._bench, job, aborts, deadline_at_s)
+            return run.inventory(), run.proven
 
 
 def _hold(path: Path) -> int:

@@ -50,6 +50,8 @@ class InventoryResult:
 
     inventory: Inventory
     seconds: float  # wall time of the job in the scanner
+    # Digests of layers that were seen to unpack to what the image says.
+    proven: frozenset[str] = frozenset()
 
 
 class Scanner(Protocol):
@@ -86,8 +88,10 @@ class SocketScanner:
             except (EOFError, OSError) as exc:
                 raise ScannerDiedError("the scanner process ended during the scan") from exc
         match answer:
-            case wire.Done(inventory=inventory, seconds=seconds):
-                return InventoryResult(inventory=inventory, seconds=seconds)
+            case wire.Done(inventory=inventory, seconds=seconds, proven=proven):
+                return InventoryResult(
+                    inventory=inventory, seconds=seconds, proven=frozenset(proven)
+                )
             case wire.Failed():
                 raise wire.raised(answer)
             case _:
