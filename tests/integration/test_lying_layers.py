@@ -88,6 +88,21 @@ def test_a_layer_under_anothers_name_is_refused_and_harms_nobody(
     matcher.close()
 
 
+def test_an_honest_layer_that_goes_on_behind_its_end_is_taken(
+    scanner: RunningScanner, registry: Registry, match_url: str
+) -> None:
+    """Trivy stops reading there; who checks the layer reads on before Trivy's word counts."""
+    layer = content(OLD, secrets.token_hex(8))
+    raw = gzip.decompress(layer.blob.body) + secrets.token_bytes(3_000_000)
+    blob = replace(layer.blob, body=gzip.compress(raw, mtime=0))
+    honest = replace(layer, blob=blob, diff_id=oci.digest_of(raw))
+    one = Sample(name="tail", tags=("1",), build=lambda: oci.image([honest], entrypoint=["/none"]))
+    image = push(registry.address, [one])["tail"]
+    result = take(scanner, inventory_job(image.pinned, match_url))
+    assert result.inventory.has_packages
+    assert result.proven == {blob.digest}
+
+
 def test_layers_that_are_proven_are_not_fetched_again(
     images: Images, scanner: RunningScanner, registry: Registry, match_url: str
 ) -> None:
