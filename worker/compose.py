@@ -375,6 +375,7 @@ def _pull_once(parts: Parts) -> PullOnce | None:
         manifests=GuardedManifests(registry=HttpRegistry(), guard=parts.guard),
         identities=IdentityTable(*parts.store),
         layers=LayerTable(*parts.store),
+        verify=parts.settings.limits.verify_layers,
     )
 
 

@@ -30,6 +30,7 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "Invalid": "Terminal",
     "JavaDatabaseMissing": "SourceUnavailable",
     "LayerCacheUnavailable": "SourceUnavailable",
+    "LayerMismatch": "DamagedImage",
     "ManifestTooLarge": "Terminal",
     "MatchFailed": "Transient",
     "MatchServerRefused": "SourceUnavailable",

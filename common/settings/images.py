@@ -291,9 +291,8 @@ VERIFY_LAYERS = Setting(
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether the scanner checks that a layer unpacks to what its image says.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Whether the scanner checks that a layer unpacks to what its image says, so that no "
+    "image can put its own findings in another's place; needs `SLUICE_PULL_PROXY`.",
 )
 
 # Collected, not listed: no row can be forgotten.

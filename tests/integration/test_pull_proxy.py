@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,7 +26,7 @@ from common.model.image import Inventory
 from sandbox import oci
 from sandbox.accesslog import count
 from sandbox.broken import broken
-from sandbox.faults import Answer, Cut, Login
+from sandbox.faults import Answer, Cut, Login, Slow
 from sandbox.images import Pushed, Sample, push, samples
 from sandbox.packages import alpine, apk
 from sandbox.registry import Registry
@@ -116,6 +119,32 @@ def test_trivy_never_has_the_credential(
         assert take(scanner, replace(job, docker_config=config)).has_packages
     assert PASSWORD not in scanner.log.read_text(encoding="utf-8")
     assert "documents" not in repr(job)
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_the_credential_is_written_for_nobody(
+    *,
+    through: bool,
+    scanner: RunningScanner,
+    registry: Registry,
+    own: Pushed,
+    match_url: str,
+) -> None:
+    """Not even for the time of the run; where Trivy pulls by itself, it has to be."""
+    pair = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+    config = json.dumps({"auths": {registry.address: {"auth": pair}}}).encode()
+    job = replace(inventory_job(own.pinned, match_url), docker_config=config)
+    job = with_parts(job) if through else job
+    shared = Path("/dev/shm")  # noqa: S108 - where the scanner keeps them
+    seen = set()
+    late = registry.fail(Slow(delay_s=0.5), repository=own.repository, kind="blob")
+    with late, ThreadPoolExecutor(1) as pool:
+        ends = pool.submit(take, scanner, job)
+        while not ends.done():
+            seen |= {path.name for path in shared.glob("sluice-scanner-*/*/*")}
+            time.sleep(0.01)  # the run takes half a second at least
+    assert ends.result().has_packages
+    assert seen == (set() if through else {"config.json"})
 
 
 def test_a_registry_says_itself_how_long_to_wait(

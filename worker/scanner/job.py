@@ -29,6 +29,7 @@ from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.descriptors import readable
 from worker.evidence.image.java_database import JavaDatabase
 from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
@@ -72,6 +73,7 @@ class Taken(NamedTuple):
 
     inventory: Inventory
     told: tuple[Told, ...]  # what Trivy itself found; empty unless the job is a canary
+    proven: frozenset[str]  # digests of layers that were seen to unpack to what the image says
 
 
 class JobRun:
@@ -93,12 +95,39 @@ class JobRun:
         self._check_server()
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
-            found = self._scan_with_jars(scratch)
+            found, proven = self._found(scratch)
             told = told_by(self._read(_report(scratch))) if self._job.canary else ()
             if self._job.options.sbom and found.has_packages:
                 bom = self._bom(scratch, found.scanner_version)
                 found = msgspec.structs.replace(found, sbom=bom)
-            return Taken(found, told)
+            return Taken(found, told, proven)
+
+    def _found(self, scratch: Scratch) -> tuple[Inventory, frozenset[str]]:
+        """Return what was found, and which layers are what the image says."""
+        parts = self._job.parts
+        if parts is None:
+            return self._scan_with_jars(scratch, None), frozenset()
+        with self._pull_proxy(parts) as proxy:
+            try:
+                found = self._scan_with_jars(scratch, proxy)
+            except SluiceError as exc:
+                if proxy.fault is not None:  # what Trivy says of it is a guess
+                    raise proxy.fault from exc
+                raise
+            proxy.prove()
+            return found, proxy.layers.proven()
+
+    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
+        blobs = HttpRegistry().blobs(
+            self._reference, self._job.docker_config, access=self._job.access
+        )
+        layers = LayerStream(
+            blobs, parts.layers, limit_bytes=self._job.max_bytes, verify=parts.verify
+        )
+        return PullProxy(parts.documents, layers, over=self._is_over)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._deadline_at_s or bool(readable(self._aborts, 0))
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
@@ -119,43 +148,24 @@ class JobRun:
                 reason="ScannerTooNew",
             )
 
-    def _scan_with_jars(self, scratch: Scratch) -> Inventory:
+    def _scan_with_jars(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
         """Scan; where a jar is met without a Java database, provide one and scan again."""
         try:
-            return self._scan(scratch)
+            return self._scan(scratch, proxy)
         except SourceUnavailableError as exc:
             if exc.reason != "JavaDatabaseMissing":
                 raise
         self._bench.java.provide(self._deadline_at_s)
-        return self._scan(scratch)
+        return self._scan(scratch, proxy)
 
-    def _scan(self, scratch: Scratch) -> Inventory:
-        if self._job.parts is None:
-            return self._scanned(scratch, None)
-        with self._pull_proxy(self._job.parts) as proxy:
+    def _scan(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
+        """Run Trivy; through a proxy it needs no credential."""
+        report, config = _report(scratch), None
+        if proxy is not None:
             config = scratch.files / "trivy.yaml"
             config.write_bytes(mirror_config(self._reference.registry, proxy.address))
-            try:
-                found = self._scanned(scratch, config)
-            except SluiceError as exc:
-                if proxy.fault is not None:  # what Trivy says of it is a guess
-                    raise proxy.fault from exc
-                raise
-            if proxy.fault is not None:
-                raise proxy.fault
-            return found
-
-    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
-        blobs = HttpRegistry().blobs(
-            self._reference, self._job.docker_config, access=self._job.access
-        )
-        layers = LayerStream(blobs, parts.layers, limit_bytes=self._job.max_bytes)
-        return PullProxy(parts.documents, layers)
-
-    def _scanned(self, scratch: Scratch, config: Path | None) -> Inventory:
-        """Run Trivy; with a configuration, which leads it to the proxy, it needs no credential."""
-        report = _report(scratch)
-        with Recorder(self._job.server_url, token=self._bench.token.read()) as recorder:
+        admits, token = None if proxy is None else proxy.admits, self._bench.token.read()
+        with Recorder(self._job.server_url, token=token, admits=admits) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
                 platform=self._job.platform,

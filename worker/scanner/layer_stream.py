@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Protocol
 
@@ -22,6 +23,7 @@ from common.model.errors import (
 )
 from worker.evidence.image.parts import LayerPart
 from worker.evidence.image.registry_http import Opened
+from worker.scanner.layer_content import LayerContent
 
 _CHUNK_BYTES = 256 * 1024
 # A connection that breaks in a large layer costs the rest, not the whole; a registry that breaks
@@ -41,40 +43,82 @@ class Blobs(Protocol):
 class LayerStream:
     """The layers of one image. Thread-safe: each call of `read` stands for itself."""
 
-    def __init__(self, blobs: Blobs, layers: Sequence[LayerPart], *, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        layers: Sequence[LayerPart],
+        *,
+        limit_bytes: int,
+        verify: bool = False,
+    ) -> None:
         """Raise TerminalError (`ImageTooLarge`) before the first byte is asked for.
 
-        `limit_bytes`: of all layers together, packed; 0: no limit.
+        `limit_bytes`: of all layers together, packed and unpacked; 0: no limit. `verify`: layers
+        that are not proven must unpack to what the image says.
         """
         self._blobs = blobs
         self._layers = {layer.digest: layer for layer in layers}
-        total = sum(layer.size for layer in self._layers.values())
-        if 0 < limit_bytes < total:
-            raise TerminalError(
-                f"its layers have {total} bytes; the limit is {limit_bytes} (TRIVY_MAX_IMAGE_SIZE)",
-                reason="ImageTooLarge",
-            )
+        self._limit_bytes = limit_bytes
+        self._verify = verify
+        self._unpacked_bytes = 0
+        self._proven: set[str] = set()
+        self._spending = threading.Lock()
+        self._check(sum(layer.size for layer in self._layers.values()), "have")
 
     def layer(self, digest: str) -> LayerPart | None:
         """Return the layer of this digest; None: the image has no such layer."""
         return self._layers.get(digest)
+
+    def unproven(self) -> tuple[LayerPart, ...]:
+        """Return the layers that are yet to be read to their end, to see what they unpack to."""
+        if not self._verify:
+            return ()
+        return tuple(
+            layer
+            for digest, layer in self._layers.items()
+            if not (layer.proven or digest in self._proven)
+        )
+
+    def proven(self) -> frozenset[str]:
+        """Return the digests of layers that were read to their end, and were what they should be.
+
+        One that is packed as nobody here can unpack it counts as such: reading it again would not
+        tell more.
+        """
+        return frozenset(self._proven)
 
     def read(self, layer: LayerPart, *, ended: Callable[[], bool]) -> Iterator[bytes]:
         """Yield the layer's bytes; the last of them only if all were right.
 
         Stops where `ended()`: nobody listens any more. Raises what the registry's refusal means,
         TransferDamagedError for bytes that are not the layer's, SourceUnavailableError when the
-        registry stops sending.
+        registry stops sending, DamagedImageError for a layer that unpacks to another content.
         """
         if layer.size <= 0:
             raise DamagedImageError("the manifest names a layer without bytes")
-        reading = _Reading(layer)
+        must_prove = self._verify and not layer.proven
+        reading = _Reading(layer, LayerContent(self._spend) if must_prove else None)
         for _ in range(1 + _RESUMES):
             with self._open(layer, reading.size_bytes) as body:
                 yield from reading.pieces(body, ended)
             if reading.complete or ended():
                 break
-        yield reading.rest(ended)
+        last = reading.rest(ended)
+        if must_prove and reading.complete:
+            self._proven.add(layer.digest)
+        yield last
+
+    def _spend(self, size: int) -> None:
+        with self._spending:
+            self._unpacked_bytes += size
+            self._check(self._unpacked_bytes, "unpack to")
+
+    def _check(self, size: int, how: str) -> None:
+        if 0 < self._limit_bytes < size:
+            raise TerminalError(
+                f"its layers {how} more than {self._limit_bytes} bytes (TRIVY_MAX_IMAGE_SIZE)",
+                reason="ImageTooLarge",
+            )
 
     def _open(self, layer: LayerPart, offset: int) -> IO[bytes]:
         """Return the layer's bytes from `offset` on."""
@@ -97,8 +141,9 @@ class LayerStream:
 class _Reading:
     """How far one layer came, over all connections."""
 
-    def __init__(self, layer: LayerPart) -> None:
+    def __init__(self, layer: LayerPart, content: LayerContent | None) -> None:
         self._layer = layer
+        self._content = content
         self._hash = hashlib.sha256()
         self._held = b""
         self._fault: BaseException | None = None
@@ -120,6 +165,8 @@ class _Reading:
             if not piece:
                 return
             self._hash.update(piece)
+            if self._content is not None:
+                self._content.update(piece)
             self.size_bytes += len(piece)
             if self._held:
                 yield self._held
@@ -131,7 +178,17 @@ class _Reading:
             raise self._broken()
         if self.complete and f"sha256:{self._hash.hexdigest()}" != self._layer.digest:
             raise TransferDamagedError(f"a layer arrived damaged: {self._layer.digest}")
+        if self.complete and self._content is not None:
+            self._compare(self._content.diff_id())
         return self._held
+
+    def _compare(self, diff_id: str) -> None:
+        """Raise unless the content is what the image says; what nobody can unpack passes."""
+        if diff_id not in ("", self._layer.diff_id):
+            raise DamagedImageError(
+                f"layer {self._layer.digest} unpacks to another content than the image says",
+                reason="LayerMismatch",
+            )
 
     def _broken(self) -> SluiceError:
         if isinstance(self._fault, TimeoutError):

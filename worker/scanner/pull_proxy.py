@@ -5,21 +5,26 @@ configuration come from memory: the worker read them once. Layers are streamed w
 which Trivy itself never has; a redirection to a store elsewhere goes without it. What fails is kept
 as the registry said it, instead of being guessed from Trivy's words; and Trivy is answered in a way
 that it does not try again.
+
+What Trivy found in a layer is stored for all images under the name that this one gives to the
+layer's content; so nothing is passed on to the match server before the layer was read to its end,
+and was what it should be.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import http.server
 import json
 import os
 import re
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from common.model.errors import SluiceError
+from common.model.errors import ScanTimeoutError, SluiceError
 from worker.evidence.image import manifest
 from worker.evidence.image.descriptors import readable
 from worker.evidence.image.parts import LayerPart
@@ -30,17 +35,24 @@ _BLOB = "application/octet-stream"
 # go-containerregistry tries most other refusals again, seconds later: whether that makes sense is
 # decided by who knows all images of the registry.
 _GONE = 404
+_LOOK_S = 0.2  # how soon it is noticed that the job's time is up
 
 
 class PullProxy:
     """Serves one image on a loopback port. A context manager."""
 
-    def __init__(self, documents: Sequence[bytes], layers: LayerStream) -> None:
+    def __init__(
+        self, documents: Sequence[bytes], layers: LayerStream, *, over: Callable[[], bool]
+    ) -> None:
+        """`over`: whether the job's time is up, or nobody waits for it any more."""
         self._documents: dict[str, bytes] = {
             manifest.digest_of(document): document for document in documents
         }
         self.layers = layers
-        self.closed = threading.Event()
+        self._over = over
+        self._closed = threading.Event()
+        self._reading: set[str] = set()  # layers that are on their way
+        self._changed = threading.Condition()
         self.fault: SluiceError | None = None  # the first one; the others follow from it
         self._server = _Server(self)
         self._wake_read, self._wake_write = os.pipe()
@@ -61,11 +73,47 @@ class PullProxy:
 
     def stream(self, layer: LayerPart) -> Generator[bytes, None, None]:
         """Yield a layer's bytes; notes what fails."""
+        with self._changed:
+            self._reading.add(layer.digest)
         try:
-            yield from self.layers.read(layer, ended=self.closed.is_set)
+            yield from self.layers.read(layer, ended=self.ended)
         except SluiceError as exc:
             self.fault = self.fault or exc
             raise
+        finally:
+            with self._changed:
+                self._reading.discard(layer.digest)
+                self._changed.notify_all()
+
+    def ended(self) -> bool:
+        """Say whether nobody needs the layers any more."""
+        return self._closed.is_set() or self._over()
+
+    def prove(self) -> None:
+        """Read what Trivy did not: it knew layers of these names already, from another image.
+
+        Raises what fails.
+        """
+        for layer in self.layers.unproven():
+            with contextlib.suppress(SluiceError):
+                collections.deque(self.stream(layer), maxlen=0)
+        if self.fault is None and self.ended():
+            raise ScanTimeoutError("the job's time was over before its layers were checked")
+        if self.fault is not None:
+            raise self.fault
+
+    def admits(self, found: bytes) -> bool:
+        """Say whether what Trivy found in a layer may be stored; waits until that is known.
+
+        Trivy may stop reading where an archive seems to end. `found` carries the layer's digest;
+        should it carry none some day, it waits for all that are on their way.
+        """
+        with self._changed:
+            named = {digest for digest in self._reading if digest.encode() in found}
+            while self._reading & (named or self._reading) and not self.ended():
+                self._changed.wait(_LOOK_S)
+        left = any(layer.digest.encode() in found for layer in self.layers.unproven())
+        return self.fault is None and not left and not self.ended()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,7 +125,7 @@ class PullProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.closed.set()
+        self._closed.set()
         os.write(self._wake_write, b"x")
         self._thread.join()
         self._server.server_close()
@@ -139,11 +187,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
             self._head(200, _BLOB, layer.size, digest=layer.digest)
             try:
-                self.wfile.write(first)
-                for piece in pieces:
-                    self.wfile.write(piece)
+                self._send(layer, first, pieces)
             except SluiceError:
                 self.close_connection = True
+
+    def _send(self, layer: LayerPart, first: bytes, pieces: Iterator[bytes]) -> None:
+        """Send all of it; read on where Trivy has enough, if the layer is to be proven."""
+        try:
+            self.wfile.write(first)
+            for piece in pieces:
+                self.wfile.write(piece)
+        except OSError:
+            self.close_connection = True
+            if layer in self.server.proxy.layers.unproven():
+                collections.deque(pieces, maxlen=0)
 
     def _refuse(self) -> None:
         error = {"code": "BLOB_UNKNOWN", "message": "the pull proxy has the reason"}

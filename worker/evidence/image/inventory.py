@@ -53,6 +53,8 @@ class InventoryResult:
     inventory: Inventory
     seconds: float  # wall time of the job in the scanner
     told: tuple[Told, ...] = ()  # what Trivy's own command line found; for a canary
+    # Digests of layers that were seen to unpack to what the image says.
+    proven: frozenset[str] = frozenset()
 
 
 class Scanner(Protocol):
@@ -89,8 +91,10 @@ class SocketScanner:
             except (EOFError, OSError) as exc:
                 raise ScannerDiedError("the scanner process ended during the scan") from exc
         match answer:
-            case wire.Done(inventory=inventory, seconds=seconds, told=told):
-                return InventoryResult(inventory=inventory, seconds=seconds, told=told)
+            case wire.Done(inventory=inventory, seconds=seconds, told=told, proven=proven):
+                return InventoryResult(
+                    inventory=inventory, seconds=seconds, told=told, proven=frozenset(proven)
+                )
             case wire.Failed():
                 raise wire.raised(answer)
             case _:

@@ -28,9 +28,12 @@ class ImageParts(msgspec.Struct, frozen=True, kw_only=True):
 
     documents: tuple[bytes, ...]  # indexes, manifest, configuration; each is named by its digest
     layers: tuple[LayerPart, ...]
+    verify: bool = False  # every layer that is not proven must be unpacked, here or by Trivy
 
 
-def parts_of(seen: ManifestSeen, *, contents: Mapping[str, str] | None = None) -> ImageParts:
+def parts_of(
+    seen: ManifestSeen, *, contents: Mapping[str, str] | None = None, verify: bool = False
+) -> ImageParts:
     """Return the parts; `contents` says by digest what layers were seen to unpack to."""
     known = contents or {}
     layers = tuple(
@@ -42,4 +45,5 @@ def parts_of(seen: ManifestSeen, *, contents: Mapping[str, str] | None = None) -
         )
         for layer, diff_id in zip(seen.layers, seen.diff_ids, strict=True)
     )
-    return ImageParts(documents=(*seen.indexes, seen.manifest, seen.config), layers=layers)
+    documents = (*seen.indexes, seen.manifest, seen.config)
+    return ImageParts(documents=documents, layers=layers, verify=verify)

@@ -47,6 +47,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     inventory: Inventory
     seconds: float
     told: tuple[Told, ...] = ()  # for a canary
+    proven: tuple[str, ...] = ()  # digests of layers that unpack to what the image says
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

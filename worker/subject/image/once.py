@@ -8,7 +8,7 @@ back when that one has ended. Then the configuration, and the layers that the ma
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from common.model.refs import ImageDigest
 from common.state.layers import Held, Lease
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.manifest import ManifestSeen, digest_of, layers_of
-from worker.evidence.image.parts import parts_of
+from worker.evidence.image.parts import ImageParts, parts_of
 
 
 class Manifests(Protocol):
@@ -69,6 +69,14 @@ class Run:
     lost: bool = False  # the match server lost the layers, whoever analysed them
 
 
+def _contents(parts: ImageParts, proven: Collection[str]) -> dict[str, str]:
+    """Return by digest what a layer is known to unpack to; empty where nobody looked."""
+    return {
+        layer.digest: layer.diff_id if layer.proven or layer.digest in proven else ""
+        for layer in parts.layers
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """The image has its record under another key, to which every look-up is led by now."""
@@ -83,6 +91,7 @@ class PullOnce:
     manifests: Manifests
     identities: Identities
     layers: Layers
+    verify: bool = True  # that layers unpack to what their image says
 
     def inventory(
         self, scanner: Scanner, run: Run, job: InventoryJob
@@ -98,11 +107,11 @@ class PullOnce:
             return lease
         with self._leased(run, digests):
             seen = self.manifests.manifest(job, documents)
-            parts = parts_of(seen, contents=lease.contents)
+            parts = parts_of(seen, contents=lease.contents, verify=self.verify)
             result = scanner.inventory(replace(job, parts=parts))
         # The leases end with the claim at the latest, so nothing is lost with this.
         with contextlib.suppress(SluiceError):
-            self.layers.done(run.key, run.token, dict.fromkeys(digests, ""))
+            self.layers.done(run.key, run.token, _contents(parts, result.proven))
         return result
 
     def _documents(self, key: ImageKey, job: InventoryJob) -> tuple[bytes, ...]:
