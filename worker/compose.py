@@ -45,7 +45,7 @@ from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from common.state.trusted import TrustTable
-from worker.budget import BudgetedRegistry, BudgetedScanner
+from worker.budget import BudgetedDocuments, BudgetedRegistry, BudgetedScanner, Paid
 from worker.deliver import KubeAnnouncer
 from worker.evidence.cluster.match import TwirpClusterMatcher
 from worker.evidence.image.access import Accesses
@@ -335,13 +335,15 @@ def row_reconciler(parts: Parts) -> Callable[[Claim], Finished]:
 def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageReconciler:
     """Build what works on image keys; `socket` is the scanner's, its name the cluster's for it."""
     settings, store = parts.settings, parts.store
-    server_url = match_server(settings, store)
+    server_url, paid = match_server(settings, store), Paid()
     return ImageReconciler(
         records=ImageTable(*store),
         pull=Pull(
             keys=parts.keyring,
             scanner=GuardedScanner(
-                scanner=BudgetedScanner(scanner=SocketScanner(socket), budgets=parts.budgets),
+                scanner=BudgetedScanner(
+                    scanner=SocketScanner(socket), budgets=parts.budgets, paid=paid
+                ),
                 registries=HttpRegistry(),
                 name=scanner_name,
                 guard=parts.guard,
@@ -353,7 +355,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
                 server_url=server_url,
                 max_bytes=settings.limits.max_image_bytes,
             ),
-            once=_pull_once(parts),
+            once=_pull_once(parts, paid),
         ),
         matcher=GuardedMatcher(
             matcher=TwirpMatcher(server_url, token=match_token(settings).read),
@@ -367,12 +369,13 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
     )
 
 
-def _pull_once(parts: Parts) -> PullOnce | None:
+def _pull_once(parts: Parts, paid: Paid) -> PullOnce | None:
     """Return what pulls each layer once; None: Trivy pulls by itself."""
     if not parts.settings.limits.pull_proxy:
         return None
+    documents = BudgetedDocuments(registry=HttpRegistry(), budgets=parts.budgets, paid=paid)
     return PullOnce(
-        manifests=GuardedManifests(registry=HttpRegistry(), guard=parts.guard),
+        manifests=GuardedManifests(registry=documents, guard=parts.guard),
         identities=IdentityTable(*parts.store),
         layers=LayerTable(*parts.store),
         verify=parts.settings.limits.verify_layers,
