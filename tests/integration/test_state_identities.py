@@ -11,7 +11,8 @@ import pytest
 from msgspec import structs
 from redis import Redis
 
-from common.model.key import ImageKey
+from common.model.image import ImageUse
+from common.model.key import ImageKey, cluster_sbom_key
 from common.queue.contract import Add, Settled
 from common.queue.workqueue import WorkQueue
 from common.state.identities import IdentityTable
@@ -112,6 +113,49 @@ def test_who_waited_under_another_name_is_woken_and_led(world: World) -> None:
     assert world.look(API, OTHER_INDEX)[0].record.ready
     world.images.release(API, keep=[INDEX])
     assert world.images.uses(OTHER_INDEX) == []
+
+
+def test_a_follower_is_led_too_and_asks_for_nothing(world: World) -> None:
+    """Reports about the cluster tell of the one record, and are woken by it."""
+    follower = cluster_sbom_key("bcdf")
+    used = ImageUse(workload=str(follower), reference="app:1", namespace="")
+    world.settle(INDEX)
+    (found,) = world.images.follow([(used, MANIFEST)])
+    assert (found.key, world.queued()) == (INDEX, [])
+    world.images.release(follower, keep=[found.key])
+    world.land(INDEX, landed())
+    woken = world.queue.claim("reconcile", "w1", limit=64, lease_s=LEASE_S)
+    assert [claim.key for claim in woken] == [follower]
+
+
+def test_a_database_matches_the_one_record_for_every_name(world: World) -> None:
+    """No match is made for a name that leads elsewhere."""
+    world.look(WEB, INDEX)
+    world.settle(INDEX)
+    world.land(INDEX, landed())
+    world.settle(OTHER_INDEX)
+    world.look(API, OTHER_INDEX, MANIFEST)
+    assert world.images.keys() == [INDEX]
+
+
+def test_who_uses_a_record_that_is_led_elsewhere_by_now_is_brought_there(world: World) -> None:
+    """It was made before anybody knew: no run refreshes it any more, and nobody waits for it."""
+    world.look(WEB, OTHER_INDEX)
+    world.land(OTHER_INDEX, landed())
+    world.look(API, INDEX)
+    world.settle(INDEX)
+    world.land(INDEX, landed())
+    world.queue.complete(
+        "w1",
+        [
+            (claim, Settled(fingerprint="", epoch=1, outcome="Converged"))
+            for claim in world.queue.claim("reconcile", "w1", limit=64, lease_s=LEASE_S)
+        ],
+    )
+    assert world.settle(OTHER_INDEX) == INDEX
+    (woken,) = world.queue.claim("reconcile", "w1", limit=64, lease_s=LEASE_S)
+    assert woken.key == WEB
+    assert world.look(WEB, OTHER_INDEX)[0].key == INDEX
 
 
 def test_a_workload_that_names_an_image_twice_does_not_try_it_for_ever(world: World) -> None:
