@@ -19,6 +19,7 @@ from worker.subject.image.pull import Pulled
 
 FINDING = Finding(vulnerability_id="CVE-1", resource="a", installed_version="1", severity="HIGH")
 USE = ImageUse(workload="w", reference="r.example/a:1", namespace="shop")
+REPORTING = ImageUse(workload="cluster/sbom/x", reference="r/a:1", namespace="")
 
 
 def key(number: int) -> ImageKey:
@@ -87,13 +88,22 @@ def test_one_image_of_each_operating_system_comes_first() -> None:
 
 
 def test_images_without_use_or_analysis_are_not_chosen() -> None:
-    """Nobody could pull the one, and the other may be unpullable."""
-    table = images("debian", "alpine")
+    """Nobody could pull the one, and the other may be unpullable; some are only reported on."""
+    table = images("debian", "alpine", "wolfi")
     table.users[key(0)] = {}
     table.records[key(1)] = ImageRecord()
+    table.users[key(2)] = {"cluster/sbom/x": REPORTING}
     assert chosen(table, 5) == []
     with pytest.raises(PreconditionError):
         World().run(table)
+
+
+def test_who_reports_an_image_is_not_asked_to_pull_it() -> None:
+    """Nobody's credentials are behind it."""
+    table = images("debian")
+    table.users[key(0)]["cluster/sbom/x"] = REPORTING
+    (tried,) = World().run(table)
+    assert tried.error == ""
 
 
 def test_agreement_is_trusted() -> None:

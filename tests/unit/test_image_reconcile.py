@@ -96,6 +96,19 @@ class World:
     once: PullOnce | None = None
     due: bool = False
 
+    def pull(self) -> Pull:
+        return Pull(
+            keys=self.keys,
+            scanner=self.scanner,
+            config=PullConfig(
+                options=ScanOptions(),
+                deadline_s=60,
+                accesses=Accesses(insecure=False),
+                server_url=lambda: "http://m",
+            ),
+            once=self.once,
+        )
+
     def run(
         self,
         *uses: ImageUse,
@@ -108,17 +121,7 @@ class World:
             self.images.records[key] = record
         reconciler = ImageReconciler(
             records=self.images,
-            pull=Pull(
-                keys=self.keys,
-                scanner=self.scanner,
-                config=PullConfig(
-                    options=ScanOptions(),
-                    deadline_s=60,
-                    accesses=Accesses(insecure=False),
-                    server_url=lambda: "http://m",
-                ),
-                once=self.once,
-            ),
+            pull=self.pull(),
             matcher=self.matcher,
             decide=decide,
             now_s=lambda: 5.0,
@@ -438,6 +441,16 @@ def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> N
     assert (update.inventory, update.match, update.failure) == (None, MATCH, None)
 
 
+def test_a_refresh_analyses_layers_that_are_known_already(world: World) -> None:
+    """They are as another Trivy knows them; of two images with one layer, one analyses it."""
+    world.due = True
+    layers = once.World(lease_answer=Held(by="image/other"), home=KEY)
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, After)
+    assert layers.log == ["outline", "lease lost"]
+
+
 def test_a_refresh_that_the_budget_refuses_costs_no_attempt(world: World) -> None:
     """A new Trivy brings every image back: hours of waiting must not use up anybody's tries."""
     world.due = True
@@ -519,6 +532,15 @@ def test_only_those_pull_whose_skips_the_key_names(world: World) -> None:
     world.run(hiding, use("w2", "r.example/open:1"))
     assert [job.reference.partition("@")[0] for job in world.scanner.jobs] == ["r.example/open"]
     assert world.scanner.jobs[0].options == ScanOptions()
+
+
+def test_a_canary_is_tried_by_those_whose_skips_its_key_names(world: World) -> None:
+    """It compares what it stores, and stores it for all."""
+    hiding = use("w1", "r.example/hiding:1", skip_dirs=("/",))
+    world.pull().try_out(KEY, [hiding, use("w2", "r.example/open:1")])
+    (job,) = world.scanner.jobs
+    assert (job.reference.partition("@")[0], job.options) == ("r.example/open", ScanOptions())
+    assert job.canary
 
 
 def test_skips_reach_the_scanner(world: World) -> None:
