@@ -102,7 +102,8 @@ def test_it_starts_everything_serves_its_pages_and_drains_on_ctrl_c(
 
     status = sluice.command("status", "--json")
     assert status.returncode == 0, status.stderr
-    assert len(json.loads(status.stdout)["workers"]) == 2
+    loops = [name.split("-")[1] for name in json.loads(status.stdout)["workers"]]
+    assert sorted(loops) == ["reconcile", "rematch", "scan", "scan"]
 
     assert sluice.end(signal.SIGINT) == 0
     assert not alive(str(tmp_path))
