@@ -11,13 +11,14 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from common.model.errors import PreconditionError
+from common.model.refs import parse_reference
 from common.ops.process import Child, ChildSpec, ToFile
 from common.ops.trivy_program import Trivy, require_trivy
 from sandbox import vulndb
@@ -27,6 +28,8 @@ from tests.fixtures_sandbox import lacking
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, ScanOptions, SocketScanner
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
+from worker.evidence.image.parts import parts_of
+from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.vulnerability_database import Database
 
 UPDATED = {
@@ -146,6 +149,19 @@ def scanner(trivy: Trivy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Give a scanner process for tests that leave it as it was."""
     with scanner_process(tmp_path_factory.mktemp("scanner"), SLUICE_TRIVY_PATH=trivy.path) as one:
         yield one
+
+
+def with_parts(job: InventoryJob) -> InventoryJob:
+    """Return the job as a worker hands it over that has read manifest and configuration."""
+    reference = parse_reference(job.reference)
+    seen = HttpRegistry().manifest(
+        reference,
+        reference.digest,
+        config=job.docker_config,
+        platform=job.platform,
+        access=job.access,
+    )
+    return replace(job, parts=parts_of(seen))
 
 
 def inventory_job(image: str, server_url: str, **fields: object) -> InventoryJob:

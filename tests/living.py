@@ -22,6 +22,7 @@ from common.model.facts import Fact
 from common.model.redis_address import parse_redis_url
 from common.state.circuits import CircuitTable, Trouble
 from common.state.connect import Client, connect
+from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.settled import SettledTable
@@ -117,6 +118,10 @@ class Living:
     def facts(self, since_s: float) -> list[Fact]:
         """Return what the ledger has since then, by Redis' clock, oldest first."""
         return [fact for _, fact in self.ledger().tail(5000) if fact.at >= since_s]
+
+    def images(self) -> ImageTable:
+        """Return the product's image table."""
+        return ImageTable(self.redis(), Names(CLUSTER))
 
     def circuits(self) -> list[Trouble]:
         """Return the sources in trouble."""

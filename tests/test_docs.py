@@ -65,22 +65,8 @@ def test_our_numbers_carry_their_unit_in_the_name(row: Setting[object]) -> None:
 
 # Fields of `Settings` whose rows are not honoured yet, by the row that fills them.
 WAITING = {
-    "registry_mirrors": "SLUICE_REGISTRY_MIRRORS",
-    "insecure_registries": "SLUICE_INSECURE_REGISTRIES",
-    "plain_registries": "SLUICE_NON_SSL_REGISTRIES",
-    "all_plain": "TRIVY_NON_SSL",
-    "insecure_databases": "SLUICE_DB_REPOSITORY_INSECURE",
-    "database_username_file": "SLUICE_DB_REPOSITORY_USERNAME_FILE",
-    "database_password_file": "SLUICE_DB_REPOSITORY_PASSWORD_FILE",
-    "registry_secrets": "OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
-    "workload_secrets": "OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
-    "provider_config": "SLUICE_CREDENTIAL_PROVIDER_CONFIG",
-    "provider_bin_dir": "SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
     "sbom_sources": "TRIVY_SBOM_SOURCES",
-    "max_image_bytes": "TRIVY_MAX_IMAGE_SIZE",
     "scratch_mb": "SLUICE_SCRATCH_MB",
-    "pull_proxy": "SLUICE_PULL_PROXY",
-    "verify_layers": "SLUICE_VERIFY_LAYERS",
 }
 
 

@@ -101,6 +101,7 @@ class Stage:
             rows=self.tables,
             settled=self.tables,
             known=self.cluster,
+            references=self.tables,
             images=self.tables.images,
         )
         rounds = Rounds(

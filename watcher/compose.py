@@ -26,6 +26,7 @@ from common.state.images import ImageTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
 from common.state.settled import SettledTable
@@ -157,6 +158,7 @@ def _swept(
         rows=RowTable(redis, names),
         settled=SettledTable(redis, names),
         known=cluster,
+        references=ResolutionTable(redis, names),
         images=images,
     )
 

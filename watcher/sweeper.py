@@ -9,13 +9,13 @@ rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
 
 from common.model.clusterrow import Row
-from common.model.key import ImageKey, RowKey, WorkKey, has_row
+from common.model.key import ImageKey, RowKey, WorkKey, WorkloadKey, has_row
 from common.queue.contract import Add, AddResult, Lane
 from watcher.decide import sweep
 from watcher.decide.sweep import Disagreement, Instant, Settlement
@@ -66,6 +66,16 @@ class Settled(Protocol):
         """Yield every row."""
 
 
+class References(Protocol):
+    """Workloads whose images no kubelet runs; raises TransientError."""
+
+    def due(self, now_s: float) -> Sequence[WorkloadKey]:
+        """Return those that must ask a registry again by now, some thousands at most."""
+
+    def asked(self, workloads: Iterable[WorkloadKey]) -> None:
+        """Note that they are queued, or gone."""
+
+
 class Known(sweep.Known, Protocol):
     """What the folds know, and the rows that they build."""
 
@@ -87,6 +97,7 @@ class Ports:
     rows: Rows
     settled: Settled
     known: Known
+    references: References
     images: Images
 
 
@@ -135,6 +146,7 @@ class Sweep:
         yield from self._all_of(ports.rows.every(), self._forget_stored)
         yield from self._all_of((key for key, _ in ports.settled.all()), self._forget_settled)
         yield from self._all_of(ports.known.left_over(), self._forget_reports)
+        yield from self._all_of(iter(ports.references.due(self._now_s)), self._ask_again)
         yield from self._all_of(ports.images.table.walk(SLICE_KEYS), self._verify)
 
     def _all_of(
@@ -228,6 +240,21 @@ class Sweep:
             self.tally.asked += len(now)
             self._ports.queue.forget(now, fence=self._fence, lane=Lane.BULK)
             self.tally.forgotten += len(now)
+        return held
+
+    def _ask_again(self, keys: Sequence[WorkloadKey]) -> Sequence[WorkloadKey]:
+        """Queue workloads whose references must be resolved again; return what exceeds that."""
+        now, held = keys[: self._allowed], keys[self._allowed :]
+        gone = frozenset(sweep.gone(now, self._ports.known))
+        adds = [
+            Add(key=key, lane=Lane.BULK, cause="ReferenceDue") for key in now if key not in gone
+        ]
+        if adds:
+            self.tally.asked += len(adds)
+            self.tally.enqueued += self._ports.queue.add(adds, fence=self._fence).enqueued
+            causes = self.tally.causes
+            causes["ReferenceDue"] = causes.get("ReferenceDue", 0) + len(adds)
+        self._ports.references.asked(now)
         return held
 
     def _verify(self, keys: Sequence[ImageKey]) -> Sequence[ImageKey]:

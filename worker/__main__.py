@@ -100,7 +100,7 @@ def _serve(
         store=(client, names),
         session=session,
         draw=random.random,
-        programs=os.environ.get("PATH", os.defpath),
+        environ=os.environ,
     )
     crews = _crews(parts, counters)
     threads = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +18,9 @@ from common.model.refs import ImageDigest, ImageReference
 from common.state.budget import Pull
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
-from worker.evidence.image.registry import Registry
+from worker.evidence.image.manifest import ManifestSeen
+from worker.evidence.image.registry import Questions
+from worker.guard import Documents
 
 # Beyond the job's deadline, until a slot is free although nobody said so: by then Trivy was killed.
 _GRACE_S = 60.0
@@ -34,16 +36,69 @@ class Budgets(Protocol):
         """Say that the pull ended."""
 
 
-class _Paid(threading.local):
-    """What this loop took last: one run tries several credentials for one pull's price."""
-
-    what: tuple[str, str] | None = None  # host, subject
-    until_s = 0.0  # monotonic
-
-
 # From one attempt to the next of the same run. Without it a budget of one pull a minute would never
 # let a run get to its second credential.
 _SAME_RUN_S = 30.0
+
+
+class Paid(threading.local):
+    """What each loop took last: a run tries several credentials for one pull's price."""
+
+    _what: tuple[str, str] | None = None  # host, subject
+    _until_s = 0.0  # monotonic
+
+    def covers(self, host: str, subject: str, now_s: float) -> bool:
+        """Say whether the pull was counted a moment ago."""
+        return self._what == (host, subject) and now_s < self._until_s
+
+    def note(self, host: str, subject: str, now_s: float) -> None:
+        """Note that an attempt of the pull ended now."""
+        self._what, self._until_s = (host, subject), now_s + _SAME_RUN_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetedDocuments:
+    """`Documents` whose first question counts as the pull of the image."""
+
+    registry: Documents
+    budgets: Budgets
+    paid: Paid  # the scanner's too
+    monotonic_s: Callable[[], float] = time.monotonic
+
+    def outline(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> tuple[bytes, ...]:
+        """See `HttpRegistry.outline`; raises BudgetSpentError before anything was asked for."""
+        host, subject = access.host, _subject(digest, platform)
+        again = self.paid.covers(host, subject, self.monotonic_s())
+        _take(self.budgets, host, Pull(subject=subject, paid=again))
+        try:
+            return self.registry.outline(
+                reference, digest, config=config, platform=platform, access=access
+            )
+        finally:
+            self.paid.note(host, subject, self.monotonic_s())
+
+    def manifest(  # noqa: PLR0913 # see HttpRegistry
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+        known: Sequence[bytes] = (),
+    ) -> ManifestSeen:
+        """See `HttpRegistry.manifest`; asked behind `outline`, it is part of the same pull."""
+        return self.registry.manifest(
+            reference, digest, config=config, platform=platform, access=access, known=known
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +108,15 @@ class BudgetedScanner:
     scanner: Scanner
     budgets: Budgets
     monotonic_s: Callable[[], float] = time.monotonic
-    _paid: _Paid = field(default_factory=_Paid)
+    paid: Paid = field(default_factory=Paid)
 
     def inventory(self, job: InventoryJob) -> InventoryResult:
-        """See `Scanner.inventory`; raises BudgetSpentError before anything was asked for."""
-        host, subject = job.access.host, f"{job.reference.rpartition('@')[2]} {job.platform}"
-        paid = self._paid
-        again = paid.what == (host, subject) and self.monotonic_s() < paid.until_s
+        """See `Scanner.inventory`; raises BudgetSpentError before anything was asked for.
+
+        Who read the image's documents has paid, may it be in an earlier run that had to wait.
+        """
+        host, subject = job.access.host, _subject(job.reference.rpartition("@")[2], job.platform)
+        again = job.parts is not None or self.paid.covers(host, subject, self.monotonic_s())
         slot_s = job.deadline_s + _GRACE_S
         _take(self.budgets, host, Pull(subject=subject, slot_s=slot_s, paid=again))
         try:
@@ -67,14 +124,14 @@ class BudgetedScanner:
         finally:
             with contextlib.suppress(SluiceError):  # Redis is away: the slot is given up in time
                 self.budgets.done(host, subject)
-            paid.what, paid.until_s = (host, subject), self.monotonic_s() + _SAME_RUN_S
+            self.paid.note(host, subject, self.monotonic_s())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetedRegistry:
     """A `Registry` whose questions count as pulls: some registries count them so."""
 
-    registry: Registry
+    registry: Questions
     budgets: Budgets
 
     def resolve(
@@ -83,6 +140,24 @@ class BudgetedRegistry:
         """See `Registry.resolve`; raises BudgetSpentError before anything was asked for."""
         _take(self.budgets, access.host, Pull(subject=reference.canonical))
         return self.registry.resolve(reference, docker_config, access=access)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """See `HttpRegistry.manifest`; asked behind `resolve`, it is part of the same pull."""
+        return self.registry.manifest(
+            reference, digest, config=config, platform=platform, access=access
+        )
+
+
+def _subject(digest: str, platform: str) -> str:
+    return f"{digest} {platform}"
 
 
 def _take(budgets: Budgets, host: str, pull: Pull) -> None:

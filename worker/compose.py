@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TypeAlias, TypeVar
 
 from common.kube.credentials import Credentials
 from common.kube.events import Events
+from common.kube.identity import own_namespace
 from common.kube.resources import Reports
 from common.kube.session import Api, Session
 from common.model.circuit import changed_circuits
@@ -34,18 +36,26 @@ from common.state.connect import Client
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable, Generation, Published, digest_at
 from common.state.hidden import HiddenTable
+from common.state.identities import IdentityTable
 from common.state.images import ImageTable
+from common.state.layers import LayerTable
 from common.state.names import Names
 from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.troubles import TroubleTable
 from common.state.trusted import TrustTable
-from worker.budget import BudgetedRegistry, BudgetedScanner
+from worker.budget import BudgetedDocuments, BudgetedRegistry, BudgetedScanner, Paid
 from worker.deliver import KubeAnnouncer
 from worker.evidence.cluster.match import TwirpClusterMatcher
 from worker.evidence.image.access import Accesses
-from worker.evidence.image.credentials import Keyring
+from worker.evidence.image.credential_provider import ExecProviders, load
+from worker.evidence.image.credentials import (
+    Keyring,
+    KeyringConfig,
+    NoProviders,
+    Providers,
+)
 from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
@@ -57,6 +67,7 @@ from worker.guard import (
     GuardedApi,
     GuardedBatchMatcher,
     GuardedClusterMatcher,
+    GuardedManifests,
     GuardedMatcher,
     GuardedRegistry,
     GuardedScanner,
@@ -66,6 +77,7 @@ from worker.policies import NoPolicies, Policies
 from worker.subject.cluster.kbom import KbomReporter
 from worker.subject.cluster.reconcile import ClusterReconciler
 from worker.subject.cluster.sbom import SbomReporter
+from worker.subject.image.once import PullOnce
 from worker.subject.image.plan import Refreshing
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -159,7 +171,7 @@ class Parts:
     store: Store
     session: Session
     draw: Callable[[], float]  # in [0, 1)
-    programs: str = ""  # folders, as PATH has them
+    environ: Mapping[str, str] = field(default_factory=dict)  # for programs that we start
 
     @cached_property
     def circuits(self) -> CircuitTable:
@@ -197,9 +209,34 @@ class Parts:
         digest = digest_at(self.settings, RedisClock(*self.store))
         return Generation(published(EpochTable(*self.store).published), recent(digest))
 
+    @cached_property
+    def accesses(self) -> Accesses:
+        """Return how registries are reached."""
+        return Accesses.of_settings(self.settings)
+
+    @cached_property
     def keyring(self) -> Keyring:
         """Return the pull credentials of this cluster."""
-        return Keyring(Credentials(self.api))
+        chosen = self.settings.credentials
+        return Keyring(
+            Credentials(self.api),
+            KeyringConfig(
+                accesses=self.accesses,
+                shared=dict(chosen.registry_secrets),
+                operator_namespace=own_namespace(chosen.everybodys_namespace),
+                workload_secrets=chosen.workload_secrets,
+            ),
+            self.providers,
+        )
+
+    @cached_property
+    def providers(self) -> Providers:
+        """Return the programs that give credentials; raises SettingsError."""
+        chosen = self.settings.credentials
+        if not chosen.provider_config:
+            return NoProviders()
+        found = load(chosen.provider_config, chosen.provider_bin_dir)
+        return ExecProviders(found, self.environ)
 
 
 def workload_reconciler(parts: Parts) -> WorkloadReconciler:
@@ -218,8 +255,8 @@ def workload_reconciler(parts: Parts) -> WorkloadReconciler:
                 registry=BudgetedRegistry(registry=HttpRegistry(), budgets=parts.budgets),
                 guard=parts.guard,
             ),
-            keys=parts.keyring(),
-            accesses=Accesses.of_settings(settings),
+            keys=parts.keyring,
+            accesses=parts.accesses,
         ),
         policies=ignore_policies(parts),
         writer=Writer(Reports(parts.api), lives=_lives(rows), now=_now_text),
@@ -246,7 +283,7 @@ def ignore_policies(parts: Parts) -> IgnorePolicies:
     texts = parts.settings.filters.ignore_policies
     if not texts:
         return NoPolicies()
-    trivy = require_trivy(parts.settings.trivy.path, parts.programs)
+    trivy = require_trivy(parts.settings.trivy.path, parts.environ.get("PATH", os.defpath))
     return Policies(
         texts=texts,
         runner=PolicyRun(trivy=trivy),
@@ -298,13 +335,15 @@ def row_reconciler(parts: Parts) -> Callable[[Claim], Finished]:
 def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageReconciler:
     """Build what works on image keys; `socket` is the scanner's, its name the cluster's for it."""
     settings, store = parts.settings, parts.store
-    server_url = match_server(settings, store)
+    server_url, paid = match_server(settings, store), Paid()
     return ImageReconciler(
         records=ImageTable(*store),
         pull=Pull(
-            keys=parts.keyring(),
+            keys=parts.keyring,
             scanner=GuardedScanner(
-                scanner=BudgetedScanner(scanner=SocketScanner(socket), budgets=parts.budgets),
+                scanner=BudgetedScanner(
+                    scanner=SocketScanner(socket), budgets=parts.budgets, paid=paid
+                ),
                 registries=HttpRegistry(),
                 name=scanner_name,
                 guard=parts.guard,
@@ -312,9 +351,11 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
             config=PullConfig(
                 options=scan_options(settings),
                 deadline_s=settings.trivy.scan_timeout_s,
-                accesses=Accesses.of_settings(settings),
+                accesses=parts.accesses,
                 server_url=server_url,
+                max_bytes=settings.limits.max_image_bytes,
             ),
+            once=_pull_once(parts, paid),
         ),
         matcher=GuardedMatcher(
             matcher=TwirpMatcher(server_url, token=match_token(settings).read),
@@ -325,6 +366,19 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
         now_s=RedisClock(*store).now_s,
         epoch=parts.generation.number,
         is_due=refresh_is_due(settings, store),
+    )
+
+
+def _pull_once(parts: Parts, paid: Paid) -> PullOnce | None:
+    """Return what pulls each layer once; None: Trivy pulls by itself."""
+    if not parts.settings.limits.pull_proxy:
+        return None
+    documents = BudgetedDocuments(registry=HttpRegistry(), budgets=parts.budgets, paid=paid)
+    return PullOnce(
+        manifests=GuardedManifests(registry=documents, guard=parts.guard),
+        identities=IdentityTable(*parts.store),
+        layers=LayerTable(*parts.store),
+        verify=parts.settings.limits.verify_layers,
     )
 
 

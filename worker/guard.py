@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,13 +28,14 @@ from common.model.errors import (
     TerminalError,
 )
 from common.model.image import Inventory, Layers, Match
-from common.model.refs import ImageDigest, ImageReference
+from common.model.refs import ImageDigest, ImageReference, parse_reference
 from common.state.circuits import Passage, Probe, Refusal
 from worker.evidence.cluster.match import ClusterMatch, ClusterMatcher
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
+from worker.evidence.image.manifest import ManifestSeen
 from worker.evidence.image.match import BatchMatcher, Matcher
-from worker.evidence.image.registry import Registry
+from worker.evidence.image.registry import Questions
 
 API_SERVER = "api-server"
 
@@ -147,11 +148,36 @@ def registry_of(host: str) -> str:
     return f"registry/{host}"
 
 
+class Documents(Protocol):
+    """A registry that tells which layers an image has."""
+
+    def outline(  # noqa: D102 # see HttpRegistry
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> tuple[bytes, ...]: ...
+
+    def manifest(  # noqa: D102, PLR0913 # see HttpRegistry
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+        known: Sequence[bytes] = (),
+    ) -> ManifestSeen: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardedRegistry:
     """A `Registry` under its circuit."""
 
-    registry: Registry
+    registry: Questions
     guard: Guard
 
     def resolve(
@@ -160,6 +186,57 @@ class GuardedRegistry:
         """See `Registry.resolve`."""
         with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
             return self.registry.resolve(reference, docker_config, access=access)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        """See `HttpRegistry.manifest`."""
+        with self.guard.asking(registry_of(access.host), subject=access.mirrored_name):
+            return self.registry.manifest(
+                reference, digest, config=config, platform=platform, access=access
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedManifests:
+    """The documents of jobs' images, under the circuit of their registry."""
+
+    registry: Documents
+    guard: Guard
+
+    def outline(self, job: InventoryJob) -> tuple[bytes, ...]:
+        """Return the image's manifest, and before it the indexes that led to it."""
+        reference = parse_reference(job.reference)
+        with self._asking(job.access):
+            return self.registry.outline(
+                reference,
+                reference.digest,
+                config=job.docker_config,
+                platform=job.platform,
+                access=job.access,
+            )
+
+    def manifest(self, job: InventoryJob, known: Sequence[bytes]) -> ManifestSeen:
+        """Return manifest and configuration; what is `known` is not asked for."""
+        reference = parse_reference(job.reference)
+        with self._asking(job.access):
+            return self.registry.manifest(
+                reference,
+                reference.digest,
+                config=job.docker_config,
+                platform=job.platform,
+                access=job.access,
+                known=known,
+            )
+
+    def _asking(self, access: Access) -> AbstractContextManager[frozenset[str]]:
+        return self.guard.asking(registry_of(access.host), subject=access.mirrored_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ from common.model.errors import SluiceError, SourceUnavailableError
 from common.ops.match_token import token_file
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
-from worker.evidence.image.access import Accesses
 from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.registry import HttpRegistry
@@ -333,9 +332,7 @@ def build(
         rest_s=settings.verify.refresh_over_s,
     )
     folders = DatabaseFolders(root / "db", layers)
-    source = DatabaseSource.parse(
-        settings.trivy.db_repository, HttpRegistry(), Accesses.of_settings(settings)
-    )
+    source = DatabaseSource.of_settings(settings, HttpRegistry())
     return MatchServer(
         config,
         folders,

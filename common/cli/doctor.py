@@ -15,6 +15,7 @@ from common.cli.checks.evidence import (
     check_match_server,
     check_registry,
     eased,
+    excused,
     is_fresh_database,
     judge_database,
     judge_trivy,
@@ -51,7 +52,8 @@ def examine(settings: Settings, *, search_path: str) -> Iterator[Finding]:
     yield from _cluster(settings)
     yield from _trivy(settings, search_path)
     host = registry_of(settings.trivy.db_repository)
-    registry = check_registry(host, insecure=settings.trivy.insecure)
+    plain, unverified = excused(settings, host)
+    registry = check_registry(host, plain=plain, unverified=unverified)
     yield eased(registry) if any(map(is_fresh_database, of_redis)) else registry
 
 

@@ -93,6 +93,42 @@ class ContainerSpec(Wire, frozen=True):
     image: str = ""
 
 
+class NodeExpression(Wire, frozen=True):
+    """One demand on a node's labels."""
+
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] | None = None
+
+
+class NodeTerm(Wire, frozen=True):
+    """Demands that must hold together."""
+
+    expressions: tuple[NodeExpression, ...] | None = msgspec.field(
+        name="matchExpressions", default=None
+    )
+
+
+class NodeTerms(Wire, frozen=True):
+    """Terms of which one must hold."""
+
+    terms: tuple[NodeTerm, ...] | None = msgspec.field(name="nodeSelectorTerms", default=None)
+
+
+class NodeAffinity(Wire, frozen=True):
+    """Which nodes a pod may run on; what it would only prefer is not read."""
+
+    required: NodeTerms | None = msgspec.field(
+        name="requiredDuringSchedulingIgnoredDuringExecution", default=None
+    )
+
+
+class Affinity(Wire, frozen=True):
+    """Where a pod must run."""
+
+    node_affinity: NodeAffinity | None = None
+
+
 class PodSpec(Wire, frozen=True):
     """The part of a pod spec, or of a template's, that scans depend on."""
 
@@ -102,6 +138,8 @@ class PodSpec(Wire, frozen=True):
     containers: tuple[ContainerSpec, ...] | None = None
     init_containers: tuple[ContainerSpec, ...] | None = None
     ephemeral_containers: tuple[ContainerSpec, ...] | None = None
+    node_selector: dict[str, str] | None = None
+    affinity: Affinity | None = None
 
     def by_role(self) -> Iterator[tuple[str, ContainerSpec]]:
         """Yield every container with its role: `init`, `container`, `ephemeral`, in this order."""

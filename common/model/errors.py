@@ -66,6 +66,7 @@ class SluiceError(Exception):
     source = ""  # who was asked when it happened, as in SourceFault; empty: nobody in particular
     subject = ""  # what was asked for, where several keys ask for the same; empty: the key's own
     fault: SourceFault | None = None  # None: nobody counted it against a source
+    whose = ""  # the namespace whose names (registries, repositories) the message may hold
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)

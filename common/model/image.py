@@ -108,13 +108,19 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
         return content_hash(msgspec.to_builtins(self.findings))
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an image has no (newer) record."""
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why an image has no (newer) record. Users of many tenants read it."""
 
     reason: str
-    message: str
+    message: str  # names no registry and no repository
     at: float  # Unix seconds, Redis time
     attempts: int = 0
+    detail: str = ""  # the same with its names, for workloads of the namespace `whose` alone
+    whose: str = ""
+
+    def told_to(self, namespace: str) -> str:
+        """Return what a workload of that namespace may read."""
+        return self.detail if self.detail and self.whose == namespace else self.message
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +163,7 @@ class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service_account: str = "default"
     pull_secrets: tuple[str, ...] = ()
     kubelet_ran_it: bool = False
+    digest: str = ""  # the image's in this workload's repository; empty: that of the image's key
     # Of the workload's annotations; None: what the settings say.
     skip_files: tuple[str, ...] | None = None
     skip_dirs: tuple[str, ...] | None = None

@@ -119,6 +119,15 @@ def digest_of_image_id(image_id: str) -> ImageDigest | None:
     return ImageDigest(digest)
 
 
+def config_of_image_id(image_id: str) -> ImageDigest | None:
+    """Return the digest of the configuration in a kubelet's `imageID`, or None when it holds none.
+
+    So kubelets call images that a node got from no registry: loaded by hand, or built there.
+    """
+    digest = image_id.removeprefix("docker://")
+    return ImageDigest(digest) if _DIGEST.fullmatch(digest) else None
+
+
 def _split_tag(rest: str) -> tuple[str, str | None]:
     """Split off the tag; the last colon of `host:5000/repo` belongs to the port."""
     head, colon, last = rest.rpartition(":")

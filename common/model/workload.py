@@ -32,6 +32,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     image: str  # the reference as the user wrote it
     running: tuple[Running, ...] = ()  # distinct; the newest pod's first
     pull_error: str = ""  # the kubelet's reason (ErrImagePull, …); empty: none known
+    # Digests of configurations, where kubelets tell nothing that a registry could be asked for.
+    loaded: tuple[Running, ...] = ()
 
 
 class Skips(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -76,7 +78,7 @@ class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def runs(self) -> bool:
         """Whether a kubelet runs at least one of its containers."""
-        return any(container.running for container in self.containers)
+        return any(container.running or container.loaded for container in self.containers)
 
 
 def encode_row(row: msgspec.Struct) -> bytes:

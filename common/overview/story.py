@@ -22,6 +22,7 @@ _CAUSES = {
     "RowChanged": "the workload changed",
     "NeverSettled": "no run of it has ended yet",
     "EpochChanged": "what reports hold changed (settings or version)",
+    "ReferenceDue": "no kubelet runs its image, so the registry is asked once a day",
     "Undecodable": "the object could not be read",
     "ReportDeleted": "a report of it was deleted",
     "ReportMissing": "a report of it is missing",

@@ -212,6 +212,11 @@ def _image(update: ImageUpdate, blobs: list[bytes]) -> dict[str, object]:
             "message": shorten(update.failure.message),
             "attempts": update.failure.attempts,
         }
+        if update.failure.detail:
+            failure |= {
+                "detail": shorten(update.failure.detail),
+                "whose": update.failure.whose,
+            }
         image["failure"] = orjson.dumps(failure).decode()[1:]  # the script puts the time in front
     return image
 

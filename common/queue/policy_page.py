@@ -107,6 +107,8 @@ def _others() -> str:
     return (
         f"| `Crashed` | none: its runs ended their workers; probe {_span(CRASH_PROBE_S)} |\n"
         f"| `{STOCK_WORKER}` | none: rq's own worker or clean-up failed it; parked |\n"
+        "| `LayersLeased` | none: no failure, it waits until another image's run ends that "
+        "analyses a layer of it |\n"
         "| `WaitingForKubelet` | none: no failure, it waits until a kubelet has run the image |\n"
     )
 

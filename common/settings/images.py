@@ -21,8 +21,6 @@ REGISTRY_MIRRORS = Setting(
     meaning="Where images are pulled from instead, by prefix of their full name; the longest "
     "prefix counts, and reports keep the image's own name "
     "(trivy-operator's `trivy.registry.mirror.*`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 INSECURE_REGISTRIES = Setting(
     name="SLUICE_INSECURE_REGISTRIES",
@@ -30,8 +28,6 @@ INSECURE_REGISTRIES = Setting(
     group="Trivy",
     meaning="Registries whose certificates need nobody to vouch for them "
     "(trivy-operator's `trivy.insecureRegistry.*`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 NON_SSL_REGISTRIES = Setting(
     name="SLUICE_NON_SSL_REGISTRIES",
@@ -39,8 +35,6 @@ NON_SSL_REGISTRIES = Setting(
     group="Trivy",
     meaning="Registries that may be asked over plain HTTP "
     "(trivy-operator's `trivy.nonSslRegistry.*`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 NON_SSL = Setting(
     name="TRIVY_NON_SSL",
@@ -49,8 +43,6 @@ NON_SSL = Setting(
     group="Trivy",
     meaning="Whether every registry may be asked over plain HTTP.",
     upstream=True,
-    honoured=False,
-    instead="use TRIVY_INSECURE",
 )
 DB_REPOSITORY_INSECURE = Setting(
     name="SLUICE_DB_REPOSITORY_INSECURE",
@@ -59,8 +51,6 @@ DB_REPOSITORY_INSECURE = Setting(
     group="Trivy",
     meaning="Whether the databases' registry may use plain HTTP or a certificate that nobody "
     "vouches for (trivy-operator's `trivy.dbRepositoryInsecure`).",
-    honoured=False,
-    instead=f"{_NOT_YET}; use TRIVY_INSECURE",
 )
 
 # Credentials; none of these holds one itself.
@@ -68,10 +58,9 @@ DB_REPOSITORY_USERNAME_FILE = Setting(
     name="SLUICE_DB_REPOSITORY_USERNAME_FILE",
     format=formats.PATH,
     group="Trivy",
-    meaning="A file with the user name for the databases' registry "
+    meaning="A file with the user name for the registry of the (first) vulnerability database; it "
+    "serves the Java database there too "
     "(trivy-operator's `trivy.dbRepositoryUsername`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 DB_REPOSITORY_PASSWORD_FILE = Setting(
     name="SLUICE_DB_REPOSITORY_PASSWORD_FILE",
@@ -79,43 +68,36 @@ DB_REPOSITORY_PASSWORD_FILE = Setting(
     group="Trivy",
     meaning="A file with the password for the databases' registry "
     "(trivy-operator's `trivy.dbRepositoryPassword`).",
-    honoured=False,
-    instead=_NOT_YET,
 )
 PRIVATE_REGISTRY_SECRETS = Setting(
     name="OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
     format=image_formats.SECRETS,
     group="Trivy",
-    meaning="Pull secrets to use for every workload of a namespace, besides its own.",
+    meaning="Pull secrets by namespace, tried after a workload's own. Those of a namespace serve "
+    "its own workloads; those of the operator's namespace serve all.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
 )
 ACCESS_GLOBAL_SECRETS = Setting(
     name="OPERATOR_ACCESS_GLOBAL_SECRETS_SERVICE_ACCOUNTS",
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether the pull secrets of workloads and of their service accounts are read.",
+    meaning="Whether the pull secrets of workloads and of their service accounts are read; "
+    "`false`: those of `OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES` in the operator's own "
+    "namespace alone.",
     upstream=True,
-    honoured=False,
-    instead="the worker's RBAC decides which pull secrets it may read",
 )
 CREDENTIAL_PROVIDER_CONFIG = Setting(
     name="SLUICE_CREDENTIAL_PROVIDER_CONFIG",
     format=formats.PATH,
     group="Trivy",
     meaning="A kubelet's CredentialProviderConfig: programs that give credentials for images.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 CREDENTIAL_PROVIDER_BIN_DIR = Setting(
     name="SLUICE_CREDENTIAL_PROVIDER_BIN_DIR",
     format=formats.PATH,
     group="Trivy",
     meaning="The folder of those programs, as a kubelet's `--image-credential-provider-bin-dir`.",
-    honoured=False,
-    instead=_NOT_YET,
 )
 TRIVY_TOKEN_FILE = Setting(
     name="SLUICE_TRIVY_TOKEN_FILE",
@@ -257,10 +239,9 @@ MAX_IMAGE_SIZE = Setting(
     name="TRIVY_MAX_IMAGE_SIZE",
     format=image_formats.SIZE,
     group="Trivy",
-    meaning="Larger images are not unpacked; empty: no limit.",
+    meaning="Larger images are not unpacked; empty: no limit. It counts what is fetched, and what "
+    "that unpacks to.",
     upstream=True,
-    honoured=False,
-    instead=_NOT_YET,
 )
 SCRATCH_MB = Setting(
     name="SLUICE_SCRATCH_MB",
@@ -302,19 +283,16 @@ PULL_PROXY = Setting(
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether layers reach Trivy through the scanner, which counts and checks them; "
-    "`false`: Trivy pulls by itself.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Whether layers reach Trivy through the scanner, which counts and checks them and "
+    "fetches each once for the whole cluster; `false`: Trivy pulls by itself.",
 )
 VERIFY_LAYERS = Setting(
     name="SLUICE_VERIFY_LAYERS",
     format=formats.FLAG,
     default="true",
     group="Trivy",
-    meaning="Whether the scanner checks that a layer unpacks to what its image says.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="Whether the scanner checks that a layer unpacks to what its image says, so that no "
+    "image can put its own findings in another's place; needs `SLUICE_PULL_PROXY`.",
 )
 
 # Collected, not listed: no row can be forgotten.

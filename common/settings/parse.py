@@ -213,6 +213,7 @@ def _credentials(reading: _Reading) -> CredentialSettings:
         database_username_file=reading.get(images.DB_REPOSITORY_USERNAME_FILE),
         database_password_file=reading.get(images.DB_REPOSITORY_PASSWORD_FILE),
         registry_secrets=reading.get(images.PRIVATE_REGISTRY_SECRETS),
+        everybodys_namespace=reading.get(upstream.OPERATOR_NAMESPACE),
         workload_secrets=reading.get(images.ACCESS_GLOBAL_SECRETS),
         provider_config=reading.get(images.CREDENTIAL_PROVIDER_CONFIG),
         provider_bin_dir=reading.get(images.CREDENTIAL_PROVIDER_BIN_DIR),
@@ -326,6 +327,11 @@ def _contradictions(settings: Settings) -> list[str]:
     ):
         found.append(
             "SLUICE_DB_REPOSITORY_USERNAME_FILE and SLUICE_DB_REPOSITORY_PASSWORD_FILE belong "
+            "together; set both"
+        )
+    if bool(settings.credentials.provider_config) != bool(settings.credentials.provider_bin_dir):
+        found.append(
+            "SLUICE_CREDENTIAL_PROVIDER_CONFIG and SLUICE_CREDENTIAL_PROVIDER_BIN_DIR belong "
             "together; set both"
         )
     return found

@@ -104,6 +104,7 @@ class CredentialSettings:
     database_username_file: str  # empty: none
     database_password_file: str
     registry_secrets: tuple[tuple[str, tuple[str, ...]], ...]  # names by namespace
+    everybodys_namespace: str  # whose secrets serve all workloads; empty: the pod's own
     workload_secrets: bool  # whether those of workloads and of their accounts are read
     provider_config: str  # path of a CredentialProviderConfig; empty: none
     provider_bin_dir: str

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
@@ -28,7 +28,7 @@ from common.model.image import (
     Match,
 )
 from common.model.key import ImageKey, RowKey, WorkloadKey
-from common.state.names import Names
+from common.state.names import IDENTITY_TTL_S, Names
 from common.state.readable import UNREADABLE, key_of, text_of
 from common.state.scripts import Scripts
 from common.state.settled import SettledRow, decode_settled
@@ -92,6 +92,23 @@ def _unreadable(record: ImageRecord, parts: Sequence[bytes]) -> list[str]:
     return [name for at in bad for name in _FIELDS[at]]
 
 
+class Looked(NamedTuple):
+    """What a look-up found."""
+
+    record: ImageRecord
+    key: ImageKey  # under which it stands
+
+
+def distinct_images(
+    found: Iterable[tuple[ImageKey, Looked]],
+) -> dict[ImageKey, tuple[ImageKey, ImageRecord]]:
+    """Return by where it stands what was found under each key; of several keys, under the first."""
+    distinct: dict[ImageKey, tuple[ImageKey, ImageRecord]] = {}
+    for key, looked in found:
+        distinct.setdefault(looked.key, (key, looked.record))
+    return distinct
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
     """What a match needs to know about an image: a hundredth of its record."""
@@ -116,25 +133,24 @@ class ImageTable:
         when its run ends. With a failure on record, that happens only when this use differs from
         the workload's last one: another reference or pull secret may succeed.
         """
-        return self.lookup_uses([(use, key) for key in keys])
+        return [found.record for found in self.lookup_uses([(use, key) for key in keys])]
 
-    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
         """Look up images that one workload names in different ways; see `lookup`.
 
-        Raises ValueError when the uses are of several workloads.
+        A key that names the same image as another one (see `identities`) is used under that one,
+        which is told. Raises ValueError when the uses are of several workloads.
         """
         return self._lookup(uses, quiet=False)
 
-    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
         """Look up images and be woken when they land or change, without asking for any of them.
 
         For who cannot pull: the workloads that run an image do, and they ask for it.
         """
         return self._lookup(uses, quiet=True)
 
-    def _lookup(
-        self, uses: Sequence[tuple[ImageUse, ImageKey]], *, quiet: bool
-    ) -> list[ImageRecord]:
+    def _lookup(self, uses: Sequence[tuple[ImageUse, ImageKey]], *, quiet: bool) -> list[Looked]:
         if not uses:
             return []
         workloads = {use.workload for use, _ in uses}
@@ -145,18 +161,30 @@ class ImageTable:
             "keys": [str(key) for _, key in uses],
             "uses": [msgspec.json.encode(use).decode() for use, _ in uses],
             "quiet": quiet,
+            "keep_s": IDENTITY_TTL_S,
         }
-        found = self._scripts.run("lookup", payload, repeatable=True)
-        records = [unpack_record(*parts) for parts in found]
+        asked = [key for _, key in uses]
+        found = self._looked(asked, self._scripts.run("lookup", payload, repeatable=True))
         forgotten = [
-            self._forget(key, fields)
-            for (_, key), record, parts in zip(uses, records, found, strict=True)
-            if (fields := _unreadable(record, parts))
+            self._forget(one.key, fields)
+            for one, parts in found
+            if (fields := _unreadable(one.record, parts))
         ]
         if forgotten:  # once more: now those images are queued, and the workload waits for them
-            found = self._scripts.run("lookup", payload, repeatable=True)
-            records = [unpack_record(*parts) for parts in found]
-        return records
+            found = self._looked(asked, self._scripts.run("lookup", payload, repeatable=True))
+        return [one for one, _ in found]
+
+    @staticmethod
+    def _looked(
+        asked: Sequence[ImageKey], answer: Iterable[Sequence[bytes]]
+    ) -> list[tuple[Looked, Sequence[bytes]]]:
+        """Return what the script answered, and its parts."""
+        found: list[tuple[Looked, Sequence[bytes]]] = []
+        for key, (*parts, text) in zip(asked, answer, strict=True):
+            home = key_of(text)
+            at = home if isinstance(home, ImageKey) else key
+            found.append((Looked(record=unpack_record(*parts), key=at), parts))
+        return found
 
     def _forget(self, key: ImageKey, fields: Sequence[str]) -> ImageKey:
         """Delete what cannot be read, or the script would take the record for complete."""

@@ -29,6 +29,13 @@ UNUSED_IMAGE_TTL_S = 7 * 86_400
 RESOLUTION_TTL_S = 86_400
 # Longer than it takes until another database, or settings, ask other questions.
 HIDDEN_TTL_S = 7 * 86_400
+# While a layer counts as known, nobody analyses it, however often images with it come and go. The
+# match server keeps it for longer: it forgets nothing.
+LAYER_TTL_S = 30 * 86_400
+# Renewed by every look-up. After it an image may get a second record, which costs a pull.
+IDENTITY_TTL_S = 30 * 86_400
+# Longer than images wait for one another, or for a registry to recover.
+DOCUMENTS_TTL_S = 3600
 # Claims are reaped when their worker's lease ends, after seconds. This is for claims whose lease
 # somebody deleted: without it they would stay for ever.
 CLAIMS_TTL_S = 86_400
@@ -106,8 +113,14 @@ TABLE: tuple[Bound, ...] = (
     Bound(
         name="sluice:<c>:resolved:<hash>",
         owner="worker",
-        holds="the digest of a reference that no kubelet has run for a workload",
-        bound="one per such workload and reference; TTL 1 day",
+        holds="the digest of a workload's reference, or configuration, that no kubelet tells",
+        bound="one per such workload and reference (TTL 1 day) or configuration (30 days)",
+    ),
+    Bound(
+        name="sluice:<c>:resolve-due",
+        owner="worker, watcher",
+        holds="workloads with such a reference, by when the registry must be asked again",
+        bound="one per such workload; dropped by the sweep that queues it",
     ),
     Bound(
         name="sluice:<c>:hidden:<hash>",
@@ -138,6 +151,30 @@ TABLE: tuple[Bound, ...] = (
         owner="completion, reap and database scripts",
         holds="keys that are queued by the next calls, 1,000 each: more would hold Redis up",
         bound="one entry per waiter, user or image of what just ended; empty after seconds",
+    ),
+    Bound(
+        name="sluice:<c>:layer:<digest>/<options>",
+        owner="layer script",
+        holds="that a layer was analysed, or which image's run is analysing it",
+        bound="one per layer; 30 days after an image was last analysed that has it",
+    ),
+    Bound(
+        name="sluice:<c>:layer-waiters:<key>",
+        owner="layer and reap scripts",
+        holds="images to wake when the run of an image ends that holds layers of theirs",
+        bound="one member per waiter; emptied by every end; TTL 1 day",
+    ),
+    Bound(
+        name="sluice:<c>:same:<key>",
+        owner="identity script",
+        holds="under which of its digests an image has its record",
+        bound="one per digest in use, and one per manifest; 30 days after it was last looked up",
+    ),
+    Bound(
+        name="sluice:<c>:documents:<key>",
+        owner="worker, layer script",
+        holds="manifest and index of an image whose run waits or failed; never its configuration",
+        bound="one per such image, 1 MB at most; deleted when it is analysed; TTL 1 hour",
     ),
     Bound(
         name="sluice:<c>:images",

@@ -6,7 +6,7 @@ table's own tests prove; here it is trivially so.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,10 @@ from common.model.key import ImageKey, RowKey, WorkloadKey
 from common.model.refs import ImageReference
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.queue.contract import Finished, Settled
+from common.state.images import Looked
 from common.state.settled import SettledRow
 from worker.evidence.image.access import Access
+from worker.evidence.image.manifest import ManifestSeen
 
 
 @dataclass
@@ -73,13 +75,17 @@ class FakeImages:
 
     records: dict[ImageKey, ImageRecord] = field(default_factory=dict)
     users: dict[ImageKey, dict[str, ImageUse]] = field(default_factory=dict)
+    homes: dict[ImageKey, ImageKey] = field(default_factory=dict)  # of other names of an image
 
-    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
-        for use, key in uses:
+    def lookup_uses(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
+        found = []
+        for use, asked in uses:
+            key = self.homes.get(asked, asked)
             self.users.setdefault(key, {})[use.workload] = use
-        return [self.records.get(key, ImageRecord()) for _, key in uses]
+            found.append(Looked(record=self.records.get(key, ImageRecord()), key=key))
+        return found
 
-    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
+    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
         return self.lookup_uses(uses)
 
     def release(self, workload: RowKey, keep: Collection[ImageKey] = ()) -> int:
@@ -106,6 +112,14 @@ class FakeResolutions:
     def put(self, workload: WorkloadKey, reference: str, digest: str) -> None:
         self.known[(workload, reference)] = digest
 
+    def content(self, workload: WorkloadKey, config: str, platform: str) -> str | None:
+        return self.known.get((workload, f"{config} {platform}"))
+
+    def keep_content(
+        self, workload: WorkloadKey, config: str, platform: str, *, digest: str
+    ) -> None:
+        self.known[(workload, f"{config} {platform}")] = digest
+
 
 @dataclass
 class FakeTroubles:
@@ -127,6 +141,7 @@ class FakeRegistry:
     """A registry that knows digests by canonical reference, or fails."""
 
     digests: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, str] = field(default_factory=dict)  # of manifests
     fault: SluiceError | None = None
     asked: list[str] = field(default_factory=list)
 
@@ -138,13 +153,33 @@ class FakeRegistry:
             raise self.fault
         return self.digests[reference.canonical]
 
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> ManifestSeen:
+        self.asked.append(f"{reference.canonical} {platform}")
+        return ManifestSeen(
+            index_digest="",
+            manifest_digest=digest,
+            config_digest=self.configs[digest],
+            layers=(),
+            diff_ids=(),
+            manifest=b"",
+            config=b"",
+        )
+
 
 @dataclass
 class NoKeys:
     """No pull secrets."""
 
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        return None
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        yield None
 
 
 @dataclass

@@ -7,7 +7,7 @@ tables behind the same ports are tested in tests/integration/test_watcher_*.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.model.clusterrow import Row
@@ -56,6 +56,7 @@ class FakeTables:
     lose_reply: bool = False
     adds: list[Add] = field(default_factory=list)  # everything that was ever sent
     calls: int = 0
+    references: dict[WorkloadKey, float] = field(default_factory=dict)  # when they are due
     states_of: dict[ImageKey, ImageState] = field(default_factory=dict)
     database: DatabaseRow | None = None
     verification: Verification = NEVER
@@ -81,6 +82,17 @@ class FakeTables:
             )
             for key in keys
         ]
+
+    # --- references that no kubelet runs --------------------------------------------------------
+
+    def due(self, now_s: float) -> list[WorkloadKey]:
+        self._call(None)
+        return [key for key, at_s in self.references.items() if at_s <= now_s]
+
+    def asked(self, workloads: Iterable[WorkloadKey]) -> None:
+        self._call(None)
+        for key in workloads:
+            self.references.pop(key, None)
 
     # --- the queue ------------------------------------------------------------------------------
 

@@ -8,24 +8,25 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from common.model.errors import SluiceError, SourceUnavailableError
+from common.model.errors import SluiceError, SourceUnavailableError, UnauthorizedError
 from common.model.image import Inventory, Match
 from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from sandbox import oci, vulndb
 from sandbox.accesslog import count
-from sandbox.faults import Answer
+from sandbox.faults import Answer, Login
 from sandbox.images import Pushed
 from sandbox.registry import Registry
 from sandbox.upload import Registry as Uploads
 from tests.fixtures_trivy import UPDATED, VERSION, RunningScanner, inventory_job
 from tests.waiting import eventually
 from worker.evidence.image.access import Accesses
+from worker.evidence.image.database_login import DatabaseLogin
 from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcessConfig, free_port
@@ -112,6 +113,7 @@ def running(
     *,
     interval_s: float = 3600.0,
     port: int = 0,
+    login: DatabaseLogin | None = None,
     token: TokenFile = NO_TOKEN,
     layers: LayerCache | None = None,
 ) -> Iterator[Running]:
@@ -119,6 +121,7 @@ def running(
     heard = Heard()
     folders = DatabaseFolders(root / "db", layers or LayerCache(root))
     source = DatabaseSource.parse(repository.reference, HttpRegistry(), Accesses(insecure=False))
+    source = replace(source, login=login)
     config = MatchProcessConfig(
         trivy=trivy,
         host="127.0.0.1",
@@ -407,3 +410,30 @@ def test_failed_looks_come_back_ever_more_rarely(
 ) -> None:
     """Soon at first, for nothing is matched without a database; never beyond the interval."""
     assert retry_s(failures, interval_s=interval_s) == wait_s
+
+
+def test_a_closed_repository_opens_to_the_login_of_the_settings(
+    trivy: Trivy, repository: Repository, tmp_path: Path
+) -> None:
+    """Real Trivy and our own question show it alike, and it stays nowhere."""
+    repository.publish(1)
+    user, password = tmp_path / "user", tmp_path / "password"
+    user.write_text("bob\n", encoding="utf-8")
+    password.write_text("wrong", encoding="utf-8")
+    login = DatabaseLogin(
+        registry=repository.registry.address,
+        username_file=str(user),
+        password_file=str(password),
+    )
+    closed = Login(username="bob", password="s3cr3t-database")  # noqa: S106 - made up
+    with (
+        repository.registry.fail(closed, repository=repository.name),
+        running(trivy, repository, tmp_path / "root", login=login) as matcher,
+    ):
+        with pytest.raises(UnauthorizedError):
+            matcher.server.check_now(60)
+        password.write_text("s3cr3t-database\n", encoding="utf-8")  # a Secret that is rotated
+        assert matcher.server.check_now(60) == VERSION[1]
+    for root in (tmp_path / "root", Path("/dev/shm")):  # noqa: S108 - where it may have been
+        for path in root.rglob("config.json"):
+            assert b"auths" not in path.read_bytes()

@@ -317,3 +317,35 @@ def test_after_all_this_a_forced_sweep_finds_nothing_to_do(alive: Living) -> Non
     alive.product.force_sweep(timeout_s=60)
     spent = alive.product.work() - before
     assert (spent.inventories, spent.writes) == (0, 0)
+
+
+def test_an_index_and_its_manifest_are_one_image(alive: Living) -> None:
+    """Nodes and users name one content in two ways; it is pulled and analysed once."""
+    one, two = alive.namespace(), alive.namespace()
+    pushed = alive.world.images["multi"]
+    manifest = pushed.platforms["linux/amd64"]
+    assert manifest != pushed.digest
+    mark = alive.world.registry.mark()
+    alive.deploy(one, "web", pushed.reference)
+    alive.deploy(two, "web", f"{pushed.registry}/{pushed.repository}@{manifest}")
+    reports = {where: alive.await_report(where) for where in (one, two)}
+    assert digest_of(reports[one]) == pushed.digest
+    assert digest_of(reports[two]) == manifest
+    assert reports[one]["report"]["vulnerabilities"] == reports[two]["report"]["vulnerabilities"]
+    taken = [
+        fact
+        for fact in alive.facts(0.0)
+        if fact.kind == "inventoried" and (pushed.digest in fact.key or manifest in fact.key)
+    ]
+    assert len(taken) == 1
+    requests = alive.world.registry.requests(since=mark)
+    blobs = [each.path for each in requests if each.kind == "blob" and each.method == "GET"]
+    mine = [path for path in blobs if pushed.repository in path]
+    assert len(mine) == len(set(mine))
+    table = alive.images()
+
+    def used() -> list[set[str]]:
+        keys = [key for key in table.keys() if key.digest in (pushed.digest, manifest)]  # noqa: SIM118 # a table
+        return [{use.namespace for use in table.uses(key)} for key in keys if table.uses(key)]
+
+    eventually(lambda: used() == [{one, two}])

@@ -104,8 +104,8 @@ def test_who_follows_an_image_is_woken_and_asks_for_nothing(images: Images) -> N
     """Reports about the cluster can pull nothing; the workloads that run an image ask for it."""
     follower = cluster_sbom_key("bcdf")
     used = ImageUse(workload=str(follower), reference="app:1", namespace="")
-    (record,) = images.table.follow([(used, KEY)])
-    assert record.inventory is None
+    (found,) = images.table.follow([(used, KEY)])
+    assert found.record.inventory is None
     assert images.claim() == []
     images.table.lookup(use(WEB), [KEY])
     (scan,) = images.claim()

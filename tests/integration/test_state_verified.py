@@ -98,6 +98,7 @@ class World:
             rows=FakeTables(),  # workloads are none of this file's business
             settled=FakeTables(),
             known=folded(),
+            references=FakeTables(),
             images=Images(table=self.table, databases=self.databases, rules=rules),
         )
         now_s = RedisClock(self.redis, self.names).now_s()

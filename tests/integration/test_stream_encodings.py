@@ -42,6 +42,23 @@ NOT_ACCEPTABLE = 406
 POD_SPEC: dict[str, Any] = {
     "serviceAccountName": "default",
     "imagePullSecrets": [{"name": "pull"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {
+                        "matchExpressions": [
+                            {
+                                "key": "kubernetes.io/arch",
+                                "operator": "NotIn",
+                                "values": ["s390x", "ppc64le"],
+                            }
+                        ]
+                    }
+                ]
+            }
+        }
+    },
     "initContainers": [{"name": "init", "image": "busybox:1"}],
     "containers": [{"name": "app", "image": "nginx:1"}, {"name": "side", "image": "envoy:2"}],
 }
@@ -62,7 +79,8 @@ def workload_spec(resource: str) -> dict[str, Any]:
     """Return the spec of a workload whose Pods carry its resource as a label."""
     labels = {"of": resource}
     template: dict[str, Any] = {"metadata": {"labels": labels}, "spec": POD_SPEC}
-    once = {"template": {**template, "spec": {**POD_SPEC, "restartPolicy": "Never"}}}
+    nowhere = {"nodeSelector": {"kubernetes.io/arch": "arm64", "disk": "ssd"}}
+    once = {"template": {**template, "spec": {**POD_SPEC, **nowhere, "restartPolicy": "Never"}}}
     selected = {"selector": {"matchLabels": labels}, "template": template}
     specs: dict[str, dict[str, Any]] = {
         "deployments": {**selected, "replicas": 2},

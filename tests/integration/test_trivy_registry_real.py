@@ -119,3 +119,26 @@ def test_a_manifest_that_is_cut_off_is_no_manifest(
         pytest.raises(SourceUnavailableError),
     ):
         resolve(parse_reference(one.reference))
+
+
+@pytest.mark.parametrize("name", ["clean", "multi"])
+def test_manifest_and_configuration_are_read_once(
+    name: str, registry: Registry, images: Mapping[str, Pushed]
+) -> None:
+    """By the index and by the platform's manifest it is one image; no layer is pulled."""
+    one = images[name]
+    reference = parse_reference(one.reference)
+    access = Accesses(insecure=False).of(reference)
+    before = registry.mark()
+    seen = [
+        HttpRegistry().manifest(
+            reference, digest, config=None, platform="linux-amd64", access=access
+        )
+        for digest in (one.digest, one.platforms["linux/amd64"])
+    ]
+    assert {each.manifest_digest for each in seen} == {one.platforms["linux/amd64"]}
+    assert len({(each.config_digest, each.layers, each.diff_ids) for each in seen}) == 1
+    assert seen[0].index_digest == (one.digest if name == "multi" else "")
+    asked = [(each.kind, each.method) for each in registry.requests(since=before)]
+    manifests = 3 if name == "multi" else 2
+    assert sorted(asked) == [("blob", "GET")] * 2 + [("manifest", "GET")] * manifests

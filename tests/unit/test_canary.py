@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from worker.subject.image.pull import Pulled
 
 FINDING = Finding(vulnerability_id="CVE-1", resource="a", installed_version="1", severity="HIGH")
 USE = ImageUse(workload="w", reference="r.example/a:1", namespace="shop")
+REPORTING = ImageUse(workload="cluster/sbom/x", reference="r/a:1", namespace="")
 
 
 def key(number: int) -> ImageKey:
@@ -60,14 +61,11 @@ class World:
     told: tuple[Told, ...] = told_of([FINDING])
     found: tuple[Finding, ...] = (FINDING,)
     fails: bool = False
-    canaries: list[bool] = field(default_factory=list)
+    tried: int = 0
 
-    def analyse(
-        self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool, canary: bool
-    ) -> Pulled:
+    def try_out(self, key: ImageKey, tries: Sequence[ImageUse]) -> Pulled:
         assert tries == (USE,)
-        assert not alone
-        self.canaries.append(canary)
+        self.tried += 1
         if self.fails:
             raise SourceUnavailableError("down", reason="Down")
         fact = Fact(kind="inventoried", key=str(key), data={})
@@ -90,13 +88,22 @@ def test_one_image_of_each_operating_system_comes_first() -> None:
 
 
 def test_images_without_use_or_analysis_are_not_chosen() -> None:
-    """Nobody could pull the one, and the other may be unpullable."""
-    table = images("debian", "alpine")
+    """Nobody could pull the one, and the other may be unpullable; some are only reported on."""
+    table = images("debian", "alpine", "wolfi")
     table.users[key(0)] = {}
     table.records[key(1)] = ImageRecord()
+    table.users[key(2)] = {"cluster/sbom/x": REPORTING}
     assert chosen(table, 5) == []
     with pytest.raises(PreconditionError):
         World().run(table)
+
+
+def test_who_reports_an_image_is_not_asked_to_pull_it() -> None:
+    """Nobody's credentials are behind it."""
+    table = images("debian")
+    table.users[key(0)]["cluster/sbom/x"] = REPORTING
+    (tried,) = World().run(table)
+    assert tried.error == ""
 
 
 def test_agreement_is_trusted() -> None:
@@ -104,7 +111,7 @@ def test_agreement_is_trusted() -> None:
     world = World()
     tried = world.run(images("debian", "alpine"))
     assert verdict(tried) == "0.77.0"
-    assert world.canaries == [True, True]
+    assert world.tried == 2
     assert all("agrees, 1 findings" in line for line in lines(tried))
     assert document(tried, "0.77.0")["trusted"] == "0.77.0"
 

@@ -42,7 +42,7 @@ from tests.fakes.web import Say, web
 def test_a_registry_may_greet_strangers_either_way(status: int) -> None:
     """Docker Hub asks for a token at once; a local registry asks for nothing."""
     with web(lambda _: Say(status=status)) as registry:
-        found = check_registry(registry.address, insecure=True)
+        found = check_registry(registry.address, plain=True, unverified=True)
         assert registry.paths()[-1] == "GET /v2/"
     assert isinstance(found, Good)
     assert "over http" in found.said
@@ -52,7 +52,7 @@ def test_a_registry_may_greet_strangers_either_way(status: int) -> None:
 def test_what_is_no_registry_is_a_fault_with_its_status(status: int) -> None:
     """A proxy's error page answers too."""
     with web(lambda _: Say(status=status)) as registry:
-        found = check_registry(registry.address, insecure=True)
+        found = check_registry(registry.address, plain=True, unverified=True)
     assert isinstance(found, Fault)
     assert f"status {status}" in found.said
 
@@ -60,7 +60,7 @@ def test_what_is_no_registry_is_a_fault_with_its_status(status: int) -> None:
 def test_plain_http_is_never_tried_unless_it_is_allowed() -> None:
     """What goes over it may be changed on its way; the database decides what is a finding."""
     with web(lambda _: Say(status=200)) as registry:
-        found = check_registry(registry.address, insecure=False)
+        found = check_registry(registry.address, plain=False, unverified=False)
         assert registry.asked == []
     assert isinstance(found, Fault)
 

@@ -233,6 +233,23 @@ def test_a_tag_that_rolls_is_one_entry_of_both(world: World) -> None:
     assert world.stored["report"]["artifact"]["digest"] == A
 
 
+def test_two_digests_of_one_image_are_told_once_and_its_record_is_followed(world: World) -> None:
+    """Some kubelets name the index, others the manifest; the entry names what runs."""
+    world.images.homes[image(B)] = image(A)
+    world.run(row(A, B))
+    world.run(row(B))
+    stamp = parse(world.stored["metadata"]["annotations"])
+    assert stamp is not None
+    assert [one.digest for one in stamp.inputs] == [B]
+    assert [use.workload for use in world.images.uses(image(A))] == [str(KEY)]
+
+
+def test_an_image_that_is_waited_for_is_named_by_its_record(world: World) -> None:
+    """Whoever looks for what it waits for finds that."""
+    world.images.homes[image(B)] = home = image("sha256:" + "c" * 64)
+    assert world.run(row(B)).outcome == Waiting(on=str(home))
+
+
 def test_what_has_no_row_is_deleted_and_its_images_released(world: World) -> None:
     """Trap 35. No garbage collector does it."""
     world.run(row())

@@ -42,7 +42,14 @@ def _wishes(cluster: Cluster, *changes: Change) -> list[Want | Forget]:
 
 
 def _sweep(tables: FakeTables, cluster: Cluster) -> Sweep:
-    ports = Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images)
+    ports = Ports(
+        queue=tables,
+        rows=tables,
+        settled=tables,
+        known=cluster,
+        references=tables,
+        images=tables.images,
+    )
     sweep = Sweep(ports, fence=0, epoch=1, now_s=tables.now)
     while sweep.step(1_000):
         pass

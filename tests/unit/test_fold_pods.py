@@ -266,3 +266,13 @@ def test_openshifts_deployer_pods_are_no_workloads() -> None:
     """They are the machinery of a rollout; trivy-operator skips them too."""
     deployer = b.pod("web-1-deploy", b.annotated({"openshift.io/deployment-config.name": "web"}))
     assert not folded(b.upsert(deployer)).prints
+
+
+def test_a_configurations_digest_is_told_where_nothing_better_is() -> None:
+    """Images that a node did not pull: a worker proves what they are."""
+    bare = b.runs("app", A, image_id=B)
+    app = _app(folded(*_web(), _pod("web-1", bare)).row(WEB))
+    assert (app.running, app.pull_error) == ((), "")
+    assert [one.digest for one in app.loaded] == [B]
+    app = _app(folded(*_web(), _pod("web-1", bare), _pod("web-2", b.runs("app", A))).row(WEB))
+    assert (len(app.running), app.loaded) == (1, ())

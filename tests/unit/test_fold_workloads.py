@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.model.workload import WorkloadRow
@@ -552,3 +554,14 @@ def test_pods_in_a_namespace_that_is_left_out_are_not_even_kept() -> None:
     )
     assert not cluster.prints
     assert cluster.uid_of(b.key("Pod", "etcd", "kube-system")) == ""
+
+
+def test_what_never_ran_is_looked_for_on_the_platform_that_its_template_demands() -> None:
+    """A CronJob for arm64 has no image for the nodes that are most."""
+
+    def demand(body: dict[str, Any]) -> None:
+        template = body["spec"]["jobTemplate"]["spec"]["template"]
+        template["spec"]["nodeSelector"] = {"kubernetes.io/arch": "arm64"}
+
+    cluster = folded(b.upsert(b.cron_job("nightly", demand)))
+    assert only_row(cluster).default_platform == "linux-arm64"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -23,10 +24,13 @@ from common.model.key import ImageKey
 from common.model.spread import turn_s
 from common.model.trivy_version import Trusted
 from common.queue.contract import After, Claim, Finished, Park, Retry, Settled, Waiting
+from common.state.layers import Held
 from tests.fakes.tables import FakeImages, NoKeys
 from tests.queue_values import tallies
+from tests.unit import test_image_once as once
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
+from worker.subject.image.once import PullOnce
 from worker.subject.image.plan import Refreshing, attempts
 from worker.subject.image.pull import Pull, PullConfig
 from worker.subject.image.reconcile import ImageReconciler
@@ -45,7 +49,8 @@ MATCH = Match(db_version="1", findings=())
 
 
 def use(workload: str = "w1", reference: str = "r.example/web:1", **more: object) -> ImageUse:
-    return ImageUse(workload=workload, reference=reference, namespace="shop", **more)  # type: ignore[arg-type] # the builder's own fields
+    fields = {"workload": workload, "reference": reference, "namespace": "shop"}
+    return ImageUse(**fields | more)  # type: ignore[arg-type] # the builder's own fields
 
 
 @dataclass
@@ -54,9 +59,12 @@ class FakeScanner:
 
     faults: dict[str, SluiceError] = field(default_factory=dict)
     jobs: list[InventoryJob] = field(default_factory=list)
+    good: bytes | None = None  # the only credential that opens; None: all do
 
     def inventory(self, job: InventoryJob) -> InventoryResult:
         self.jobs.append(job)
+        if self.good is not None and job.docker_config != self.good:
+            raise UnauthorizedError("no")
         fault = self.faults.get(job.reference.partition("@")[0])
         if fault is not None:
             raise fault
@@ -84,7 +92,22 @@ class World:
     images: FakeImages = field(default_factory=FakeImages)
     scanner: FakeScanner = field(default_factory=FakeScanner)
     matcher: FakeMatcher = field(default_factory=FakeMatcher)
+    keys: NoKeys | Keys = field(default_factory=NoKeys)
+    once: PullOnce | None = None
     due: bool = False
+
+    def pull(self) -> Pull:
+        return Pull(
+            keys=self.keys,
+            scanner=self.scanner,
+            config=PullConfig(
+                options=ScanOptions(),
+                deadline_s=60,
+                accesses=Accesses(insecure=False),
+                server_url=lambda: "http://m",
+            ),
+            once=self.once,
+        )
 
     def run(
         self,
@@ -98,16 +121,7 @@ class World:
             self.images.records[key] = record
         reconciler = ImageReconciler(
             records=self.images,
-            pull=Pull(
-                keys=NoKeys(),
-                scanner=self.scanner,
-                config=PullConfig(
-                    options=ScanOptions(),
-                    deadline_s=60,
-                    accesses=Accesses(insecure=False),
-                    server_url=lambda: "http://m",
-                ),
-            ),
+            pull=self.pull(),
             matcher=self.matcher,
             decide=decide,
             now_s=lambda: 5.0,
@@ -151,6 +165,36 @@ def test_a_known_image_is_only_matched(world: World) -> None:
     assert isinstance(finished.outcome, Settled)
     assert finished.outcome.image is not None
     assert finished.outcome.image.inventory is None
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_run_that_another_holds_up_comes_back(world: World, *, known: bool) -> None:
+    """It has not failed, and nothing is charged; the end of the other one wakes it."""
+    layers = once.World(lease_answer=Held(by="image/other"), home=KEY)
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
+    world.matcher.faults = [LayerCacheMissingError("lost")] if known else []
+    finished = world.run(use(), record=ImageRecord(inventory=INVENTORY) if known else None)
+    assert isinstance(finished.outcome, After)
+    assert finished.outcome.reason == "LayersLeased"
+    assert world.scanner.jobs == []
+    assert layers.log == ["outline", "lease lost" if known else "lease"]
+
+
+def test_an_image_that_has_its_record_elsewhere_needs_nothing(world: World) -> None:
+    """Its end wakes who waits, and they are led to the other key."""
+    layers = once.World(home=replace(KEY, digest="sha256:" + "e" * 64))
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
+    finished = world.run(use())
+    assert isinstance(finished.outcome, Settled)
+    assert (finished.outcome.outcome, finished.outcome.image) == ("Rest:SameImage", None)
+    assert (world.scanner.jobs, world.matcher.calls) == ([], 0)
+
+
+def test_a_use_that_has_the_image_by_another_digest_pulls_that(world: World) -> None:
+    """Its repository may hold the manifest alone, and not the index of the record's key."""
+    other = "sha256:" + "b" * 64
+    world.run(use(digest=other))
+    assert world.scanner.jobs[0].reference == f"r.example/web@{other}"
 
 
 def test_an_image_that_nobody_uses_is_not_pulled(world: World) -> None:
@@ -299,6 +343,75 @@ def test_a_use_whose_kubelet_ran_the_image_is_tried_first() -> None:
     assert attempts([use("a"), ran])[0] == ran
 
 
+@dataclass
+class Keys:
+    """Secrets by namespace, then anonymous."""
+
+    configs: dict[str, tuple[bytes, ...]]
+
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        yield from self.configs.get(use.namespace, ())
+        yield None
+
+
+def test_every_credential_of_a_use_is_tried(world: World) -> None:
+    """A stale secret before a good one was Unauthorized for ever."""
+    world.keys = Keys({"shop": (b"stale", b"good")})
+    world.scanner.good = b"good"
+    assert isinstance(world.run(use()).outcome, Settled)
+    assert [job.docker_config for job in world.scanner.jobs] == [b"stale", b"good"]
+
+
+def test_what_a_registry_could_not_tell_apart_is_asked_once(world: World) -> None:
+    """Two namespaces without a secret are one anonymous try."""
+    world.scanner.faults["r.example/web"] = UnauthorizedError("no")
+    world.run(use("w1"), use("w2", namespace="other"))
+    assert len(world.scanner.jobs) == 1
+
+
+def test_after_a_refusal_the_next_run_begins_with_other_uses() -> None:
+    """A run makes few tries; the use that has the right secret must have its turn."""
+    uses = [use(f"w{number:02}", namespace=f"n{number}") for number in range(20)]
+    failure = Failure(reason="Unauthorized", message="no", at=0, attempts=3)
+    assert attempts(uses, after=failure)[0] == uses[12]
+    assert set(attempts(uses, after=failure)) == set(uses)
+    away = Failure(reason="RegistryUnavailable", message="no", at=0, attempts=3)
+    assert attempts(uses, after=away)[0] == uses[0]
+
+
+def test_no_tenant_reads_where_another_one_pulls_from(world: World) -> None:
+    """Trap 27: the image is everybody's, its name is one tenant's."""
+    text = (
+        'the registry refuses our credentials: GET "https://r.example/v2/secret-plan/manifests/'
+        'sha256:1": DENIED: see auth.r.example, mirror 10.1.2.3:5000 for secret-plan in 0.76.0'
+    )
+    error = UnauthorizedError(text)
+    world.scanner.faults["r.example/secret-plan"] = error
+    finished = world.run(use("w1", "r.example/secret-plan:1"), use("w2", "b.example/x:1"))
+    assert isinstance(finished.outcome, Settled)
+    world.scanner.faults["b.example/x"] = UnauthorizedError("neither b.example/x")
+    outcome = world.run(
+        use("w1", "r.example/secret-plan:1"), use("w2", "b.example/x:1", namespace="other")
+    ).outcome
+    assert isinstance(outcome, Park)
+    assert outcome.image is not None
+    failure = outcome.image.failure
+    assert failure is not None
+    assert failure.told_to("shop") == text
+    told = failure.told_to("other")
+    assert told == outcome.message == str(error)
+    assert told.startswith("the registry refuses our credentials: GET ")
+    assert told.endswith("in 0.76.0")
+    for name in ("secret-plan", "r.example", "10.1.2.3"):
+        assert name not in told
+
+
+def test_the_fact_of_an_inventory_names_nobody(world: World) -> None:
+    """Histories of all its users tell it."""
+    facts = world.run(use()).facts
+    assert "r.example" not in str(facts)
+
+
 OLD = msgspec.structs.replace(INVENTORY, scanner_version="0.75.3")
 KNOWN = ImageRecord(inventory=OLD, match=Match(db_version="0", findings=()))
 
@@ -326,6 +439,16 @@ def test_a_refresh_that_fails_leaves_the_old_inventory_in_use(world: World) -> N
     update = finished.outcome.image
     assert update is not None
     assert (update.inventory, update.match, update.failure) == (None, MATCH, None)
+
+
+def test_a_refresh_analyses_layers_that_are_known_already(world: World) -> None:
+    """They are as another Trivy knows them; of two images with one layer, one analyses it."""
+    world.due = True
+    layers = once.World(lease_answer=Held(by="image/other"), home=KEY)
+    world.once = PullOnce(manifests=layers, identities=layers, layers=layers)
+    finished = world.run(use(), record=KNOWN)
+    assert isinstance(finished.outcome, After)
+    assert layers.log == ["outline", "lease lost"]
 
 
 def test_a_refresh_that_the_budget_refuses_costs_no_attempt(world: World) -> None:
@@ -409,6 +532,15 @@ def test_only_those_pull_whose_skips_the_key_names(world: World) -> None:
     world.run(hiding, use("w2", "r.example/open:1"))
     assert [job.reference.partition("@")[0] for job in world.scanner.jobs] == ["r.example/open"]
     assert world.scanner.jobs[0].options == ScanOptions()
+
+
+def test_a_canary_is_tried_by_those_whose_skips_its_key_names(world: World) -> None:
+    """It compares what it stores, and stores it for all."""
+    hiding = use("w1", "r.example/hiding:1", skip_dirs=("/",))
+    world.pull().try_out(KEY, [hiding, use("w2", "r.example/open:1")])
+    (job,) = world.scanner.jobs
+    assert (job.reference.partition("@")[0], job.options) == ("r.example/open", ScanOptions())
+    assert job.canary
 
 
 def test_skips_reach_the_scanner(world: World) -> None:

@@ -7,6 +7,7 @@ import pytest
 from common.model.errors import BadReferenceError
 from common.model.refs import (
     ImageReference,
+    config_of_image_id,
     digest_of_image_id,
     parse_digest,
     parse_reference,
@@ -140,3 +141,19 @@ def test_trap_31_an_image_id_gives_the_pullable_digest_or_none(
 ) -> None:
     """Trap 31. A bare digest is that of the configuration: no registry serves it as an image."""
     assert digest_of_image_id(image_id) == digest
+
+
+@pytest.mark.parametrize(
+    ("image_id", "config"),
+    [
+        ("sha256:" + "a" * 64, "sha256:" + "a" * 64),
+        ("docker://sha256:" + "a" * 64, "sha256:" + "a" * 64),
+        ("docker-pullable://app@sha256:" + "a" * 64, None),
+        ("r.example/app@sha256:" + "a" * 64, None),
+        ("app:1", None),
+        ("", None),
+    ],
+)
+def test_a_configuration_is_told_apart(image_id: str, config: str | None) -> None:
+    """Trap 31. It proves what runs, and is nothing that a registry could be asked for."""
+    assert config_of_image_id(image_id) == config

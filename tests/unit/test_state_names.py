@@ -21,6 +21,7 @@ PARTS = (
     "claims",
     "fencing",
     "records",
+    "same",
     "tidy",
 )  # what scripts may need besides the prologue
 SCRIPTS = sorted(path for path in LUA.glob("*.lua") if path.stem not in ("lib", *PARTS))

@@ -22,7 +22,7 @@ from tests.fakes.web import Asked, Say, Script, Web, web
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.match_process import free_port
 from worker.evidence.image.registry import HttpRegistry
-from worker.evidence.image.registry_http import is_local
+from worker.evidence.image.registry_http import is_local, may_be_plain
 
 DIGEST = "sha256:" + "ab" * 32
 FOUND = Say(headers={"Docker-Content-Digest": DIGEST})
@@ -266,3 +266,21 @@ def test_plain_http_needs_permission_unless_the_registry_is_here(
 ) -> None:
     """The same rule as in Trivy's library; a look-alike name must not lower the guard."""
     assert is_local(registry) is local
+
+
+@pytest.mark.parametrize(
+    ("registry", "plain"),
+    [
+        ("10.1.2.3:5000", True),
+        ("172.16.0.1", True),
+        ("172.32.0.1", False),
+        ("192.168.7.7:80", True),
+        ("127.0.0.1:5000", True),
+        ("127.0.0.2:5000", False),
+        ("8.8.8.8", False),
+        ("10.evil.test", False),
+    ],
+)
+def test_private_networks_may_be_plain_as_for_trivy(registry: str, *, plain: bool) -> None:
+    """Or an image there is pulled, and never resolved."""
+    assert may_be_plain(registry) is plain

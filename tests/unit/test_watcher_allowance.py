@@ -112,7 +112,14 @@ def test_a_capped_sweep_asks_for_what_an_uncapped_one_does(
             tables.work()
     tables.adds.clear()
     sweep = Sweep(
-        Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images),
+        Ports(
+            queue=tables,
+            rows=tables,
+            settled=tables,
+            known=cluster,
+            references=tables,
+            images=tables.images,
+        ),
         fence=0,
         epoch=0,
         now_s=0,
@@ -133,7 +140,14 @@ def test_what_exceeds_the_allowance_is_read_once_more_and_not_again_and_again() 
     """A slice of 500 keys, of which one a slice may be asked for, is not 125,000 reads."""
     cluster, tables = folded(*_workloads(60)), _Measured()
     sweep = Sweep(
-        Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images),
+        Ports(
+            queue=tables,
+            rows=tables,
+            settled=tables,
+            known=cluster,
+            references=tables,
+            images=tables.images,
+        ),
         fence=0,
         epoch=0,
         now_s=0,

@@ -210,7 +210,14 @@ def test_no_image_is_older_than_its_ttl_where_windows_allow_it(
 
 
 def _sweep(tables: FakeTables) -> Sweep:
-    ports = Ports(queue=tables, rows=tables, settled=tables, known=folded(), images=tables.images)
+    ports = Ports(
+        queue=tables,
+        rows=tables,
+        settled=tables,
+        known=folded(),
+        references=tables,
+        images=tables.images,
+    )
     return Sweep(ports, fence=tables.fence, epoch=0, now_s=NOW_S)
 
 

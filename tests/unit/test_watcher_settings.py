@@ -54,7 +54,14 @@ def _folded(environ: Mapping[str, str]) -> Cluster:
 def _swept(tables: FakeTables, cluster: Cluster, environ: Mapping[str, str]) -> None:
     """Lead with the settings, and sweep once."""
     epoch = tables.publish(generation_digest(parse(environ).projection_digest(), VERSION), fence=0)
-    ports = Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images)
+    ports = Ports(
+        queue=tables,
+        rows=tables,
+        settled=tables,
+        known=cluster,
+        references=tables,
+        images=tables.images,
+    )
     sweep = Sweep(ports, fence=0, epoch=epoch, now_s=tables.now)
     while sweep.step(1_000):
         pass

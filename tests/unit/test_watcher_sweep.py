@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.model.errors import SourceUnavailableError
-from common.model.key import ClusterKey, RowKey, WorkKey
+from common.model.key import ClusterKey, RowKey, WorkKey, WorkloadKey
 from common.queue.contract import Add, Lane
 from common.state.settled import SettledRow
 from tests import builders as b
@@ -39,7 +39,14 @@ def _workloads(count: int) -> list[Change]:
 
 
 def _ports(tables: FakeTables, cluster: Cluster) -> Ports:
-    return Ports(queue=tables, rows=tables, settled=tables, known=cluster, images=tables.images)
+    return Ports(
+        queue=tables,
+        rows=tables,
+        settled=tables,
+        known=cluster,
+        references=tables,
+        images=tables.images,
+    )
 
 
 def _sweep(tables: FakeTables, cluster: Cluster) -> Sweep:
@@ -446,3 +453,33 @@ def test_a_settled_run_of_another_pool_is_none_of_a_sweeps_business() -> None:
     tables = FakeTables()
     tables.settled_rows[ClusterKey(what="x")] = SettledRow(fingerprint="", epoch=0, outcome="x")
     assert _sweep(tables, folded()).tally.forgotten == 0
+
+
+def test_a_reference_that_no_kubelet_runs_is_asked_for_again() -> None:
+    """A CronJob's tag moves, and nothing in the cluster says so."""
+    cluster, tables = folded(*_workloads(3)), FakeTables()
+    _sweep(tables, cluster)
+    tables.work()
+    due, later, _ = (b.key("ReplicaSet", f"web-{n}") for n in range(3))
+    gone = WorkloadKey(kind="CronJob", namespace="a", name="gone")
+    tables.references = {due: tables.now, gone: tables.now - 5, later: tables.now + 1}
+    tables.adds.clear()
+    tally = _sweep(tables, cluster).tally
+    assert [(add.key, add.lane, add.cause) for add in tables.adds] == [
+        (due, Lane.BULK, "ReferenceDue")
+    ]
+    assert tally.causes == {"ReferenceDue": 1}
+    assert tables.references == {later: tables.now + 1}
+
+
+def test_references_that_exceed_the_allowance_stay_due() -> None:
+    """Thousands of CronJobs resolve their images within a day of one another, not at once."""
+    cluster, tables = folded(*_workloads(5)), FakeTables()
+    _sweep(tables, cluster)
+    tables.work()
+    tables.references = {b.key("ReplicaSet", f"web-{n}"): 0.0 for n in range(5)}
+    tables.adds.clear()
+    sweep = Sweep(_ports(tables, cluster), fence=0, epoch=0, now_s=tables.now)
+    while not tables.adds:
+        assert sweep.step(2)
+    assert (len(tables.adds), len(tables.references)) == (2, 3)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,9 +11,11 @@ from common.model.errors import BudgetSpentError, UnauthorizedError
 from common.model.image import Inventory, Os
 from common.model.refs import ImageDigest, ImageReference, parse_reference
 from common.state.budget import Pull
-from worker.budget import BudgetedRegistry, BudgetedScanner
+from worker.budget import BudgetedDocuments, BudgetedRegistry, BudgetedScanner, Paid
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
+from worker.evidence.image.manifest import ManifestSeen
+from worker.evidence.image.parts import ImageParts
 
 ACCESS = Access(mirrored_name="r.example/shop/web", plain=False, verify=True)
 DIGEST = "sha256:" + "a" * 64
@@ -62,11 +65,37 @@ class Registry:
 
     asked = 0
 
+    def outline(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+    ) -> tuple[bytes, ...]:
+        self.asked += 1
+        if config == b"wrong":
+            raise UnauthorizedError("no")
+        return (b"{}",)
+
     def resolve(
         self, reference: ImageReference, docker_config: bytes | None = None, *, access: Access
     ) -> ImageDigest:
         self.asked += 1
         return ImageDigest(DIGEST)
+
+    def manifest(
+        self,
+        reference: ImageReference,
+        digest: str,
+        *,
+        config: bytes | None,
+        platform: str,
+        access: Access,
+        known: Sequence[bytes] = (),
+    ) -> ManifestSeen:
+        raise NotImplementedError
 
 
 def _job(digest: str = DIGEST) -> InventoryJob:
@@ -133,3 +162,45 @@ def test_a_question_for_a_digest_counts_and_holds_no_slot() -> None:
         budgeted.resolve(reference, access=ACCESS)
     assert registry.asked == 1
     assert budgets.taken[0] == ("r.example", Pull(subject=reference.canonical))
+
+
+def _outline(documents: BudgetedDocuments, config: bytes | None = None) -> None:
+    reference = parse_reference(f"r.example/shop/web@{DIGEST}")
+    documents.outline(reference, DIGEST, config=config, platform="linux-amd64", access=ACCESS)
+
+
+def test_an_image_is_paid_for_when_its_documents_are_read_and_not_again_with_its_layers() -> None:
+    """One image, one pull: whoever reads the manifest first, and with whichever credential."""
+    registry, budgets, paid = Registry(), Budgets(), Paid()
+    documents = BudgetedDocuments(registry=registry, budgets=budgets, paid=paid)
+    with pytest.raises(UnauthorizedError):
+        _outline(documents, b"wrong")
+    _outline(documents)
+    scanner = BudgetedScanner(scanner=Scanner(), budgets=budgets, paid=paid)
+    scanner.inventory(_job())
+    subject = f"{DIGEST} linux-amd64"
+    assert [pull for _, pull in budgets.taken] == [
+        Pull(subject=subject),
+        Pull(subject=subject, paid=True),
+        Pull(subject=subject, slot_s=360.0, paid=True),
+    ]
+
+
+def test_documents_that_an_earlier_run_read_are_paid_for() -> None:
+    """It had to wait for a layer, or for a slot; the layers still need one."""
+    budgets = Budgets()
+    job = replace(_job(), parts=ImageParts(documents=(), layers=()))
+    BudgetedScanner(scanner=Scanner(), budgets=budgets).inventory(job)
+    (taken,) = budgets.taken
+    assert taken[1] == Pull(subject=f"{DIGEST} linux-amd64", slot_s=360.0, paid=True)
+
+
+def test_a_refused_outline_asks_nobody() -> None:
+    """And the next one is not taken for paid."""
+    registry, budgets = Registry(), Budgets(waits=[5.0])
+    documents = BudgetedDocuments(registry=registry, budgets=budgets, paid=Paid())
+    with pytest.raises(BudgetSpentError):
+        _outline(documents)
+    assert registry.asked == 0
+    _outline(documents)
+    assert [pull.paid for _, pull in budgets.taken] == [False, False]

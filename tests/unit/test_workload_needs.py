@@ -8,11 +8,13 @@ import pytest
 from common.model.key import ImageKey
 from common.model.workload import Container, Running, WorkloadRow
 from worker.subject.workload.needs import (
+    ImageNeed,
     Ran,
     Resolve,
     Retired,
     Scan,
     Skip,
+    Verify,
     WaitForKubelet,
     needs,
 )
@@ -41,7 +43,7 @@ def look(row: WorkloadRow, now_s: float = 1010.0) -> Skip | Retired | Scan:
     return needs(row, options="o1", image_wait_s=60, now_s=now_s)
 
 
-def only_image(row: WorkloadRow, now_s: float = 1010.0) -> Ran | Resolve | WaitForKubelet:
+def only_image(row: WorkloadRow, now_s: float = 1010.0) -> ImageNeed:
     scan = look(row, now_s)
     assert isinstance(scan, Scan)
     return scan.containers[0].image
@@ -123,3 +125,13 @@ def test_a_skipped_workload_is_not_looked_at_further() -> None:
     """The user's filter wins over everything that runs."""
     row = msgspec.structs.replace(ROW, containers=(RUNNING,), skip="LabelSkipped")
     assert look(row) == Skip(why="LabelSkipped")
+
+
+def test_a_configuration_is_verified_at_once() -> None:
+    """The kubelet has told all that it ever will."""
+    seen = Running(digest=DIGEST, platform="linux-arm64")
+    loaded = msgspec.structs.replace(ROW.containers[0], loaded=(seen,))
+    row = msgspec.structs.replace(ROW, containers=(loaded,))
+    assert only_image(row) == Verify(configs=(seen,), options="o1")
+    both = msgspec.structs.replace(RUNNING, loaded=(seen,))
+    assert isinstance(only_image(msgspec.structs.replace(ROW, containers=(both,))), Ran)

@@ -46,7 +46,7 @@ def known(name: str, *, has_packages: bool = True) -> Known:
         has_packages=has_packages,
     )
     record = ImageRecord(inventory=inventory, match=Match(db_version="1", findings=()))
-    return Known(container=container(name), images=((KEY, record),))
+    return Known(container=container(name), images=((KEY, record),), homes=(KEY,))
 
 
 UNRESOLVED = Unresolved(container=container("u"), error=ImageNotFoundError("u:1: not there"))

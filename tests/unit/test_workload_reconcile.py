@@ -81,9 +81,11 @@ def record(*, ids: tuple[str, ...] = ("CVE-1",), packages: bool = True) -> Image
     return ImageRecord(inventory=inventory, match=Match(db_version="1", findings=findings))
 
 
-def container(name: str = "app", digest: str | None = A, **more: str) -> Container:
+def container(name: str = "app", digest: str | None = A, *, pull_error: str = "") -> Container:
     running = () if digest is None else (Running(digest=digest, platform="linux-amd64"),)
-    return Container(name=name, role="container", image="web:1", running=running, **more)
+    return Container(
+        name=name, role="container", image="web:1", running=running, pull_error=pull_error
+    )
 
 
 def replica_set(*containers: Container, name: str = "web-1", **more: object) -> WorkloadRow:
@@ -569,3 +571,68 @@ def test_the_first_image_id_changes_the_fingerprint() -> None:
 def test_a_moved_tag_changes_the_fingerprint() -> None:
     """Trap 4. `:latest` runs another digest although the ReplicaSet did not change."""
     assert fingerprint(replica_set(container())) != fingerprint(replica_set(container(digest=B)))
+
+
+def test_two_digests_of_one_image_are_one(world: World) -> None:
+    """One node says index, one manifest: one record, and the report says what runs."""
+    world.images.records[image(A)] = record()
+    world.images.homes = {image(B): image(A)}
+    both = (
+        Running(digest=B, platform="linux-amd64"),
+        Running(digest=A, platform="linux-amd64"),
+    )
+    row = replica_set(msgspec.structs.replace(container(), running=both))
+    world.rows.put(row)
+    finished = world.run(row.key)
+    assert isinstance(finished.outcome, Settled)
+    assert finished.outcome.outcome == "Converged"
+    (report,) = [
+        one for (kind, *_), one in world.store.objects.items() if kind == "VulnerabilityReport"
+    ]
+    assert report["report"]["artifact"]["digest"] == B
+    assert len(report["report"]["vulnerabilities"]) == 1
+    assert [key for key, users in world.images.users.items() if users] == [image(A)]
+
+
+def test_a_record_that_is_on_its_way_elsewhere_is_waited_for_there(world: World) -> None:
+    """The end of the home's run wakes the workload."""
+    world.images.homes = {image(B): image(A)}
+    row = replica_set(container(digest=B))
+    world.rows.put(row)
+    assert world.run(row.key).outcome == Waiting(on=str(image(A)))
+
+
+CONFIG = "sha256:" + "c" * 64
+
+
+def loaded(world: World, *configs: str) -> Finished:
+    """Run a workload of whose image nodes tell these configurations; the tag means image A."""
+    world.registry.digests = {"index.docker.io/library/web:1": A}
+    world.registry.configs = {A: CONFIG}
+    world.images.records[image(A)] = record()
+    seen = tuple(Running(digest=each, platform="linux-amd64") for each in configs)
+    row = replica_set(msgspec.structs.replace(container(digest=None), loaded=seen))
+    world.rows.put(row)
+    return world.run(row.key)
+
+
+def test_an_image_that_a_node_did_not_pull_is_known_by_its_configuration(world: World) -> None:
+    """The digest in the report is proven to be what runs; what the tag means later is no matter."""
+    finished = loaded(world, CONFIG)
+    assert isinstance(finished.outcome, Settled)
+    (report,) = [one for (kind, *_), one in world.store.objects.items() if kind == "SbomReport"]
+    assert report["report"]["artifact"]["digest"] == A
+    world.registry.digests = {"index.docker.io/library/web:1": B}  # the tag moves on
+    assert isinstance(loaded(world, CONFIG).outcome, Settled)
+    assert len(world.registry.asked) == 2
+
+
+def test_an_image_that_nobody_can_name_is_told(world: World) -> None:
+    """Findings of another image would look like its own."""
+    other = "sha256:" + "d" * 64
+    finished = loaded(world, other)
+    assert isinstance(finished.outcome, Retry)  # by this test's policy
+    assert finished.outcome.reason == "ConfigurationUnknown"
+    assert "ScanFailed" in world.events.reasons
+    assert world.store.objects == {}
+    assert isinstance(loaded(world, other, CONFIG).outcome, Settled)  # one of two nodes' is known

@@ -14,6 +14,7 @@ import msgspec
 
 from common.model.key import WorkloadKey
 from common.model.workload import Skips
+from watcher.fold.placement import ANYWHERE, Placement
 
 ImageSet: TypeAlias = tuple[tuple[str, str], ...]  # container names with their images, sorted
 
@@ -36,6 +37,7 @@ class Told(Fact, frozen=True):
     container: str
     digest: str  # empty: none that a registry could serve
     pull_error: str  # empty: none, or not one of pulling
+    config: str = ""  # digest of the image's configuration, where that is all that is told
 
 
 class PodFact(Fact, frozen=True):
@@ -82,6 +84,7 @@ class WorkloadFact(Fact, frozen=True):
     controller: Controller | None
     revision: int | None  # None: no revision annotation
     skips: Skips | None = None  # None: it says nothing about them
+    placement: Placement = ANYWHERE
 
     @property
     def kind(self) -> str:

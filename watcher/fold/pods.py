@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import msgspec
 
 from common.model.workload import Running
-from watcher.fold.facts import Controller, PodFact
+from watcher.fold.facts import Controller, PodFact, Told
 from watcher.fold.owned import Owned
 
 
@@ -21,6 +21,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     has_pods: bool = False  # one that is not finished exists
     running: dict[str, tuple[Running, ...]] = {}  # by container; the newest Pod's digest first
     pull_errors: dict[str, str] = {}  # by container; only where nothing runs
+    loaded: dict[str, tuple[Running, ...]] = {}  # configurations; only where nothing else is told
 
 
 class Pods:
@@ -95,8 +96,10 @@ def see(pods: Iterable[PodFact], *, platform_of: Callable[[str], str], finished_
         for pod in newest_first:
             if pod.finished and _tells_more(pod, running):
                 running = {**_running([pod], platform_of), **running}
-    pull_errors = _pull_errors(living, known=running)
-    return Seen(has_pods=bool(living), running=running, pull_errors=pull_errors)
+    told = _running(living, platform_of, digest_in=lambda one: one.config)
+    loaded = {name: seen for name, seen in told.items() if name not in running}
+    pull_errors = _pull_errors(living, known={**loaded, **running})
+    return Seen(has_pods=bool(living), running=running, pull_errors=pull_errors, loaded=loaded)
 
 
 def _tells_more(pod: PodFact, running: Collection[str]) -> bool:
@@ -105,7 +108,10 @@ def _tells_more(pod: PodFact, running: Collection[str]) -> bool:
 
 
 def _running(
-    newest_first: Iterable[PodFact], platform_of: Callable[[str], str]
+    newest_first: Iterable[PodFact],
+    platform_of: Callable[[str], str],
+    *,
+    digest_in: Callable[[Told], str] = lambda told: told.digest,
 ) -> dict[str, tuple[Running, ...]]:
     """Return the distinct digests by container, the newest Pod's digest first.
 
@@ -115,9 +121,10 @@ def _running(
     platforms: dict[str, dict[str, set[str]]] = {}
     for pod in newest_first:
         for told in pod.told:
-            if told.digest:
+            digest = digest_in(told)
+            if digest:
                 digests = platforms.setdefault(told.container, {})
-                digests.setdefault(told.digest, set()).add(platform_of(pod.node))
+                digests.setdefault(digest, set()).add(platform_of(pod.node))
     return {
         container: tuple(
             Running(digest=digest, platform=platform)

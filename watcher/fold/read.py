@@ -21,7 +21,7 @@ from common.kube.wire import (
     Workload,
 )
 from common.model.bounded import whole_number
-from common.model.refs import digest_of_image_id
+from common.model.refs import config_of_image_id, digest_of_image_id
 from common.model.workload import Skips
 from watcher.fold.facts import (
     ContainerFact,
@@ -32,6 +32,7 @@ from watcher.fold.facts import (
     WorkloadFact,
 )
 from watcher.fold.nodes import DEFAULT_PLATFORM
+from watcher.fold.placement import placement_of
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 # Deployer Pods of OpenShift's DeploymentConfigs: machinery, not workloads (trivy-operator's rule).
@@ -138,6 +139,7 @@ def read_workload(
         controller=read_controller(meta.controller),
         revision=_revision(meta),
         skips=read_skips(meta.annotations or {}),
+        placement=placement_of(spec),
     )
 
 
@@ -206,10 +208,11 @@ def _tells(status: ContainerStatus) -> bool:
 
 
 def _told(status: ContainerStatus) -> Told:
-    """Read a status; a configuration's digest counts as none: no registry serves it."""
+    """Read a status; a configuration's digest is another thing: no registry serves it."""
     waiting = status.state.waiting
     return Told(
         container=sys.intern(status.name),
         digest=sys.intern(digest_of_image_id(status.image_id) or ""),
         pull_error=_PULL_ERRORS.get(waiting.reason, "") if waiting else "",
+        config=sys.intern(config_of_image_id(status.image_id) or ""),
     )

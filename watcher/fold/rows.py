@@ -88,6 +88,7 @@ def _containers(fact: WorkloadFact, seen: Seen) -> tuple[Container, ...]:
             image=one.image,
             running=seen.running.get(one.name, ()),
             pull_error=seen.pull_errors.get(one.name, ""),
+            loaded=seen.loaded.get(one.name, ()),
         )
         for one in fact.containers
     )
@@ -99,7 +100,7 @@ def _assumed_platform(
     """Return the platform to assume, a constant where no container needs it."""
     if fact.skip or all(container.running for container in containers):
         return DEFAULT_PLATFORM
-    return default_platform
+    return fact.placement.assumed(default_platform)
 
 
 def _top(fact: WorkloadFact) -> tuple[str, str, str]:

@@ -37,9 +37,7 @@ class Images(Protocol):
 class Pulls(Protocol):
     """Whoever analyses an image."""
 
-    def analyse(
-        self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool, canary: bool
-    ) -> Pulled:
+    def try_out(self, key: ImageKey, tries: Sequence[ImageUse]) -> Pulled:
         """Return the inventory with Trivy's own findings."""
 
 
@@ -81,9 +79,7 @@ class Canary:
 
     def _try(self, key: ImageKey) -> Tried:
         try:
-            pulled = self.pull.analyse(
-                key, attempts(self.images.uses(key)), alone=False, canary=True
-            )
+            pulled = self.pull.try_out(key, attempts(_pulling(self.images, key)))
             found = told_once(self.matcher.match(pulled.inventory).findings)
         except SluiceError as error:
             return Tried(image=key.shown, error=f"{error.reason}: {error}")
@@ -100,11 +96,15 @@ def chosen(images: Images, number: int) -> list[ImageKey]:
     families: dict[str, list[ImageKey]] = {}
     for key in sorted(images.keys(), key=lambda each: turn_s(each, over_s=1.0)):
         record = images.get(key)
-        if record.inventory is not None and images.uses(key):
+        if record.inventory is not None and _pulling(images, key):
             families.setdefault(record.inventory.os.family, []).append(key)
     rounds = range(max(map(len, families.values()), default=0))
     ordered = [keys[turn] for turn in rounds for keys in families.values() if turn < len(keys)]
     return ordered[:number]
+
+
+def _pulling(images: Images, key: ImageKey) -> list[ImageUse]:
+    return [use for use in images.uses(key) if use.pulls]
 
 
 def verdict(tried: Iterable[Tried]) -> str:

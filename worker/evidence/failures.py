@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from common.model.errors import (
     OutOfMemoryError,
@@ -29,6 +29,13 @@ _PANIC = re.compile(r"^(panic|fatal error|runtime): .*", re.MULTILINE)
 _NO_MEMORY = re.compile(r"cannot allocate memory|out of memory")
 _USER_INFO = re.compile(r"(?<=://)[^/\s@\"']+(?=@)")
 _QUERY = re.compile(r"(?<=[^\s\"'?])\?[^\s\"']+")
+# A URL, a path, a host with a port, a domain, an address; numbers such as 0.76.0 stay.
+_NAMED = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']+|[\w.@:~%+-]*/[\w.@:/~%+-]*|\[[0-9A-Fa-f:]+\](:\d+)?"
+    r"|\b[A-Za-z][\w.-]*:\d+\b|\b([\w-]+\.)+[A-Za-z]{2,}\b"
+    r"|\b\d+(\.\d+){3}(:\d+)?\b"
+)
+_DOTS = re.compile(r"…(\s*…)+")
 _BEARER = re.compile(r"(?i)(authorization: *)?\b(bearer|basic) +[A-Za-z0-9+/._=-]{8,}")
 
 
@@ -38,6 +45,17 @@ def scrub(text: str) -> str:
     Queries go as a whole: presigned storage URLs carry their signature there.
     """
     return _BEARER.sub("…", _QUERY.sub("?…", _USER_INFO.sub("…", text)))
+
+
+def unnamed(text: str, names: Iterable[str]) -> str:
+    """Return `text` without `names` and whatever else may be a registry's or a repository's name.
+
+    What looks like an address or a path goes too: a registry's answer may name its token service,
+    a mirror, or another repository.
+    """
+    for name in sorted(filter(None, names), key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "…", text)
+    return _DOTS.sub("…", _NAMED.sub("…", text))
 
 
 def classify(exit_code: int, stderr: str, *, killed_by_us: bool) -> SluiceError:

@@ -16,7 +16,7 @@ from common.ops.startup import begin_logs, exit_status, stop_on_signals
 from common.ops.trivy_program import require_trivy
 from common.settings.parse import parse
 from common.settings.value import Settings
-from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.java_database import JavaDatabase, JavaSource
 from worker.scanner.job import Bench
 from worker.scanner.scratch import Workshop
 from worker.scanner.service import ScannerService
@@ -76,8 +76,7 @@ def _serve(settings: Settings, stopping: _Stopping) -> None:
             trivy,
             Path(settings.ops.data_dir) / "java-database",
             environment=os.environ,
-            repository=settings.trivy.java_db_repository,
-            insecure=settings.trivy.insecure,
+            source=JavaSource.of_settings(settings),
         ),
         token=token_file(
             settings.trivy.token_file,

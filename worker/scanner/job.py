@@ -16,6 +16,7 @@ from common.model.errors import (
     BadReferenceError,
     NoPlatformError,
     ScanTimeoutError,
+    SluiceError,
     SourceUnavailableError,
     TerminalError,
     TransientError,
@@ -28,8 +29,11 @@ from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.descriptors import readable
 from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
+from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.report import inventory_of
 from worker.evidence.image.told import Told, told_by
 from worker.evidence.image.trivy_cli import (
@@ -37,10 +41,13 @@ from worker.evidence.image.trivy_cli import (
     child_environment,
     convert_argv,
     image_argv,
+    mirror_config,
 )
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
 from worker.evidence.image.twirp import TrivyServerClient
 from worker.evidence.image.wire import Job
+from worker.scanner.layer_stream import LayerStream
+from worker.scanner.pull_proxy import PullProxy
 from worker.scanner.scratch import Scratch, Workshop
 
 # 4108 findings gave 10 MB; ten times the packages of the largest image that was seen.
@@ -66,6 +73,7 @@ class Taken(NamedTuple):
 
     inventory: Inventory
     told: tuple[Told, ...]  # what Trivy itself found; empty unless the job is a canary
+    proven: frozenset[str]  # digests of layers that were seen to unpack to what the image says
 
 
 class JobRun:
@@ -76,6 +84,7 @@ class JobRun:
         self._job = job
         self._aborts = aborts
         self._deadline_at_s = deadline_at_s
+        self._reference = parse_reference(job.reference)
 
     def run(self) -> Taken:
         """Take the image's inventory.
@@ -86,18 +95,44 @@ class JobRun:
         self._check_server()
         self._bench.java.tend()
         with self._bench.workshop.job() as scratch:
-            found = self._scan_with_jars(scratch)
+            found, proven = self._found(scratch)
             told = told_by(self._read(_report(scratch))) if self._job.canary else ()
             if self._job.options.sbom and found.has_packages:
                 bom = self._bom(scratch, found.scanner_version)
                 found = msgspec.structs.replace(found, sbom=bom)
-            return Taken(found, told)
+            return Taken(found, told, proven)
+
+    def _found(self, scratch: Scratch) -> tuple[Inventory, frozenset[str]]:
+        """Return what was found, and which layers are what the image says."""
+        parts = self._job.parts
+        if parts is None:
+            return self._scan_with_jars(scratch, None), frozenset()
+        with self._pull_proxy(parts) as proxy:
+            try:
+                found = self._scan_with_jars(scratch, proxy)
+            except SluiceError as exc:
+                if proxy.fault is not None:  # what Trivy says of it is a guess
+                    raise proxy.fault from exc
+                raise
+            proxy.prove()
+            return found, proxy.layers.proven()
+
+    def _pull_proxy(self, parts: ImageParts) -> PullProxy:
+        blobs = HttpRegistry().blobs(
+            self._reference, self._job.docker_config, access=self._job.access
+        )
+        layers = LayerStream(
+            blobs, parts.layers, limit_bytes=self._job.max_bytes, verify=parts.verify
+        )
+        return PullProxy(parts.documents, layers, over=self._is_over)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._deadline_at_s or bool(readable(self._aborts, 0))
 
     def _check(self) -> None:
         """Refuse what could be taken for something else on a command line."""
-        reference = parse_reference(self._job.reference)
-        if not reference.digest:
-            raise BadReferenceError(f"not pinned by a digest: {reference.canonical}")
+        if not self._reference.digest:
+            raise BadReferenceError(f"not pinned by a digest: {self._reference.canonical}")
         if _PLATFORM.fullmatch(self._job.platform) is None:
             raise NoPlatformError(f"not a platform: {self._job.platform[:64]!r}")
 
@@ -113,19 +148,24 @@ class JobRun:
                 reason="ScannerTooNew",
             )
 
-    def _scan_with_jars(self, scratch: Scratch) -> Inventory:
+    def _scan_with_jars(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
         """Scan; where a jar is met without a Java database, provide one and scan again."""
         try:
-            return self._scan(scratch)
+            return self._scan(scratch, proxy)
         except SourceUnavailableError as exc:
             if exc.reason != "JavaDatabaseMissing":
                 raise
         self._bench.java.provide(self._deadline_at_s)
-        return self._scan(scratch)
+        return self._scan(scratch, proxy)
 
-    def _scan(self, scratch: Scratch) -> Inventory:
-        report = _report(scratch)
-        with Recorder(self._job.server_url, token=self._bench.token.read()) as recorder:
+    def _scan(self, scratch: Scratch, proxy: PullProxy | None) -> Inventory:
+        """Run Trivy; through a proxy it needs no credential."""
+        report, config = _report(scratch), None
+        if proxy is not None:
+            config = scratch.files / "trivy.yaml"
+            config.write_bytes(mirror_config(self._reference.registry, proxy.address))
+        admits, token = None if proxy is None else proxy.admits, self._bench.token.read()
+        with Recorder(self._job.server_url, token=token, admits=admits) as recorder:
             command = ImageCommand(
                 reference=self._job.reference,
                 platform=self._job.platform,
@@ -134,7 +174,9 @@ class JobRun:
                 cache_dir=self._bench.java.cache_dir,
                 output=report,
                 timeout_s=self._left_s(),
-                insecure=not self._job.access.verify,
+                insecure=config is None and self._job.access.insecure,
+                max_bytes=self._job.max_bytes if config is None else 0,
+                config=config,
             )
             self._run(image_argv(self._bench.trivy, command), scratch)
             recording = recorder.recording()
@@ -171,9 +213,10 @@ class JobRun:
     def _config(self, scratch: Scratch) -> str:
         """Return a folder with the job's credentials, if any, and none of anybody else's."""
         path = scratch.secrets / "config.json"
-        if self._job.docker_config is not None and not path.exists():
+        ours = self._job.docker_config if self._job.parts is None else None
+        if ours is not None and not path.exists():
             path.touch(mode=0o600)
-            path.write_bytes(self._job.docker_config)
+            path.write_bytes(ours)
         return str(scratch.secrets)
 
     def _left_s(self) -> float:

@@ -131,6 +131,7 @@ class ScannerService:
             inventory=taken.inventory,
             told=taken.told,
             seconds=time.monotonic() - accepted_at_s,
+            proven=tuple(sorted(taken.proven)),
         )
 
     def _taken(self, job: wire.Job, aborts: Sequence[int], deadline_at_s: float) -> Taken:

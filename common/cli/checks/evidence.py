@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -10,6 +11,7 @@ from common.model.finding import Fault, Finding, Good, Notice
 from common.ops.trivy_program import OLDEST, Trivy, is_supported
 from common.overview.ages import STALE_S, database_age_s
 from common.overview.words import age
+from common.settings.value import Settings
 from common.state.database import DatabaseRow
 
 # Trivy's own default since 0.56.
@@ -69,19 +71,29 @@ def registry_of(repository: str) -> str:
     return host if is_host else "index.docker.io"
 
 
-def check_registry(host: str, *, insecure: bool) -> Finding:
+def excused(settings: Settings, host: str) -> tuple[bool, bool]:
+    """Return whether the databases' registry may use plain HTTP, and any certificate. Pure."""
+    chosen = settings.registries
+    insecure = settings.trivy.insecure or chosen.insecure_databases
+    return (
+        insecure or chosen.all_plain or host in chosen.plain_registries,
+        insecure or host in chosen.insecure_registries,
+    )
+
+
+def check_registry(host: str, *, plain: bool, unverified: bool) -> Finding:
     """Return whether the database's registry answers; plain HTTP is tried only where allowed."""
-    schemes = ("https", "http") if insecure else ("https",)
+    schemes = ("https", "http") if plain else ("https",)
     said = ""
     for scheme in schemes:
-        said = _ask(f"{scheme}://{host}/v2/")
+        said = _ask(f"{scheme}://{host}/v2/", unverified=unverified)
         if not said:
             return Good(topic="registry", said=f"{host} answers over {scheme}")
     return Fault(
         topic="registry",
         said=f"{host}, where the database comes from: {said}",
         remedy="open the network to it, set HTTPS_PROXY, or set TRIVY_DB_REPOSITORY to a mirror"
-        " (TRIVY_INSECURE=true for plain HTTP)",
+        " (SLUICE_DB_REPOSITORY_INSECURE=true for plain HTTP, or a certificate of your own)",
     )
 
 
@@ -103,10 +115,14 @@ def eased(finding: Finding) -> Finding:
     )
 
 
-def _ask(url: str) -> str:
+def _ask(url: str, *, unverified: bool = False) -> str:
     """Return why a registry's front door is closed; empty: it is open."""
+    context = ssl.create_default_context()
+    if unverified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(url, timeout=_HTTP_S) as answer:  # noqa: S310 # http(s), built above
+        with urllib.request.urlopen(url, timeout=_HTTP_S, context=context) as answer:  # noqa: S310 # http(s), built above
             status = answer.status
     except urllib.error.HTTPError as exc:
         with exc:

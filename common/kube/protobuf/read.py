@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from common.kube.protobuf.messages import MisfitError, Parsed, contents, message_class, parse
 from common.kube.protobuf.remembered import Remembered
 from common.kube.wire import (
+    Affinity,
     ContainerSpec,
     ContainerState,
     ContainerStatus,
@@ -25,8 +26,12 @@ from common.kube.wire import (
     JobTemplate,
     LocalReference,
     Node,
+    NodeAffinity,
+    NodeExpression,
     NodeInfo,
     NodeStatus,
+    NodeTerm,
+    NodeTerms,
     ObjectMeta,
     Owner,
     PartialObject,
@@ -156,7 +161,27 @@ def _pod_spec(found: Parsed) -> PodSpec:
             if ephemeral
             else None
         ),
+        node_selector=dict(found.nodeSelector) or None,
+        affinity=_affinity(found.affinity) if found.HasField("affinity") else None,
     )
+
+
+def _affinity(found: Parsed) -> Affinity:
+    if not found.HasField("nodeAffinity"):
+        return Affinity()
+    required = found.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
+    if not found.nodeAffinity.HasField("requiredDuringSchedulingIgnoredDuringExecution"):
+        return Affinity(node_affinity=NodeAffinity())
+    terms = tuple([_node_term(term) for term in required.nodeSelectorTerms])
+    return Affinity(node_affinity=NodeAffinity(required=NodeTerms(terms=terms or None)))
+
+
+def _node_term(found: Parsed) -> NodeTerm:
+    expressions = [
+        NodeExpression(key=one.key, operator=one.operator, values=tuple(one.values) or None)
+        for one in found.matchExpressions
+    ]
+    return NodeTerm(expressions=tuple(expressions) or None)
 
 
 def _containers(found: Sequence[Parsed]) -> tuple[ContainerSpec, ...] | None:

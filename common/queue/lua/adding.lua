@@ -220,6 +220,23 @@ local function wake_waiters(text, cause)
   return waiting
 end
 
+-- Images whose runs need a layer that the run of `text` was analysing: it ended, whichever way. They
+-- wait out a delay, which a bulk key would not end, so they come fresh.
+local function wake_layer_waiters(text)
+  local key = C.own .. 'layer-waiters:' .. text
+  local waiting = redis.pcall('SMEMBERS', key)
+  if #waiting == 0 and not waiting.err then return 0 end
+  call('UNLINK', key)
+  if waiting.err then return 0 end
+  local images = {}
+  for _, waiter in ipairs(waiting) do
+    if string.find(waiter, '^image/%S+$') then images[#images + 1] = waiter end
+  end
+  if #images <= MOST_WOKEN then table.sort(images) end
+  wake(images, 0, 'layers of ' .. text)
+  return #images
+end
+
 -- The image whose record a run of the key writes; of a workload, the key itself.
 local function record_of(text)
   return pool_of(text) == 3 and 'image/' .. string.sub(text, 7) or text

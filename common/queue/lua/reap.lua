@@ -54,6 +54,7 @@ local function reap(worker)
         if not culprit then call('HSET', C.job .. id, 's_suspect', '1') end
         give_back(worker, id, token, state)
       end
+      if pool_of(text) == 2 then wake_layer_waiters(text) end
       if not dead then
         fact('released', text, string.format('{"why":"lease ended","worker":%s,"charged":%s}',
           json(worker), tostring(id == culprit)), 'lease_ended')

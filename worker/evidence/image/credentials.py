@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from common.model.errors import GoneError, TerminalError
+from common.model.errors import (
+    BadReferenceError,
+    GoneError,
+    ImageNotFoundError,
+    SluiceError,
+    TerminalError,
+    UnauthorizedError,
+)
 from common.model.image import ImageUse
-from common.model.refs import parse_reference
-from worker.evidence.image.docker_config import configs_for, entries_of
+from common.model.refs import ImageReference, parse_reference
+from worker.evidence.image.access import Accesses
+from worker.evidence.image.docker_config import Credential, configs_for, entries_of
+
+# In one run: each refusal costs the registry a request or two, and us a second. A retry begins with
+# other ones.
+MAX_TRIES = 8
+# What another credential, or another name of the image, may change.
+REFUSALS = (UnauthorizedError, ImageNotFoundError, BadReferenceError)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class CredentialSource(Protocol):
@@ -24,39 +43,130 @@ class CredentialSource(Protocol):
         ...
 
 
+class Providers(Protocol):
+    """Whoever else gives credentials for images, as a node's plugins do."""
+
+    def entries(self, reference: ImageReference) -> Mapping[str, Credential]:
+        """Return entries by their key, as a pull secret has them; raises TransientError."""
+        ...
+
+
+class NoProviders:
+    """No plugins."""
+
+    def entries(self, reference: ImageReference) -> Mapping[str, Credential]:
+        """Give nothing."""
+        del reference
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringConfig:
+    """The settings that say whose credentials count."""
+
+    accesses: Accesses
+    # Pull secrets by namespace that an administrator adds. Those of a namespace serve its own
+    # workloads, those of the operator's own serve all.
+    shared: Mapping[str, tuple[str, ...]]
+    operator_namespace: str
+    workload_secrets: bool = True  # False: those of workloads and of their accounts are not read
+
+
 class Keyring:
-    """Looks up pull secrets as a kubelet does. Thread-safe if its source is."""
+    """Looks up credentials as a kubelet does. Thread-safe if its sources are."""
 
-    def __init__(self, source: CredentialSource) -> None:
+    def __init__(
+        self,
+        source: CredentialSource,
+        config: KeyringConfig,
+        providers: Providers | None = None,
+    ) -> None:
         self._source = source
+        self._config = config
+        self._providers = providers or NoProviders()
 
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        """Return a docker `config.json` with the credential to try first, or None: anonymous.
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        """Give a docker `config.json` for each credential that may serve the use, best first.
 
-        Raises BadReferenceError when the use's reference is none, and what the source raises when
-        the API server does not answer: pulling without the credential would prove nothing.
+        The last is None: anonymous, for a public image that a kubelet had before its secret went
+        stale. Each is looked up when the one before was refused. Matched against the name that is
+        asked for, so a mirror never gets the credential of what it mirrors.
+
+        Raises BadReferenceError when the use's reference is none, what the source raises when the
+        API server does not answer (pulling without the credential would prove nothing), and last
+        what the providers raised.
         """
-        return next(iter(self.candidates(use)), None)
+        access = self._config.accesses.of(parse_reference(use.reference))
+        asked = parse_reference(access.mirrored_name)
+        given: set[bytes] = set()
+        fault: SluiceError | None = None
+        for entries in self._secrets(use):
+            yield from _new(configs_for(asked, [entries]), given)
+        try:
+            plugged = self._providers.entries(asked)
+        except SluiceError as error:
+            fault, plugged = error, {}
+        yield from _new(configs_for(asked, [plugged]), given)
+        yield None
+        if fault is not None:
+            raise fault
 
-    def candidates(self, use: ImageUse) -> tuple[bytes, ...]:
-        """Return one config per credential that may serve the use, best first.
+    def _secrets(self, use: ImageUse) -> Iterator[Mapping[str, Credential]]:
+        """Yield the entries of the pod's secrets, then the account's, then the administrator's.
 
-        A kubelet tries one after the other; so may a caller whom the registry refused.
+        Missing, broken and forbidden ones are skipped.
         """
-        reference = parse_reference(use.reference)
-        sources = [entries_of(secret_type, data) for secret_type, data in self._secrets(use)]
-        return configs_for(reference, sources)
-
-    def _secrets(self, use: ImageUse) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """Yield the pod's secrets, then the account's; missing and forbidden ones are skipped."""
-        for name in self._names(use):
+        read: set[tuple[str, str]] = set()
+        for place in self._places(use):
+            if place in read:
+                continue
+            read.add(place)
             with contextlib.suppress(TerminalError, GoneError):
-                found = self._source.pull_secret(use.namespace, name)
+                found = self._source.pull_secret(*place)
                 if found is not None:
-                    yield found
+                    yield entries_of(*found)
 
-    def _names(self, use: ImageUse) -> list[str]:
-        names = list(use.pull_secrets)
-        with contextlib.suppress(TerminalError, GoneError):
-            names += self._source.service_account(use.namespace, use.service_account) or ()
-        return list(dict.fromkeys(names))
+    def _places(self, use: ImageUse) -> Iterator[tuple[str, str]]:
+        """Yield namespace and name of each secret; the account is read when the pod's are spent."""
+        config = self._config
+        if config.workload_secrets:
+            yield from ((use.namespace, name) for name in use.pull_secrets)
+            lent: tuple[str, ...] = ()
+            with contextlib.suppress(TerminalError, GoneError):
+                lent = self._source.service_account(use.namespace, use.service_account) or ()
+            yield from ((use.namespace, name) for name in lent)
+            yield from ((use.namespace, name) for name in config.shared.get(use.namespace, ()))
+        operator = config.operator_namespace
+        yield from ((operator, name) for name in config.shared.get(operator, ()))
+
+
+def _new(configs: Iterable[bytes], given: set[bytes]) -> Iterator[bytes]:
+    for config in configs:
+        if config not in given:
+            given.add(config)
+            yield config
+
+
+def first_taken(
+    candidates: Iterable[T], attempt: Callable[[T], R], *, has_credential: Callable[[T], bool]
+) -> R:
+    """Return what the first of at most `MAX_TRIES` candidates gives that is not refused.
+
+    Raises the most telling refusal, the first of equals. Other errors are raised at once.
+    """
+    refusals: list[tuple[int, SluiceError]] = []
+    for candidate in itertools.islice(candidates, MAX_TRIES):
+        try:
+            return attempt(candidate)
+        except REFUSALS as error:
+            refusals.append((_telling(error, has_credential=has_credential(candidate)), error))
+    if not refusals:
+        raise ImageNotFoundError("nobody names the image any more")
+    raise max(refusals, key=lambda one: one[0])[1]
+
+
+def _telling(error: SluiceError, *, has_credential: bool) -> int:
+    """Rank a refusal: who was let in and found nothing knows more than who was not let in."""
+    if isinstance(error, BadReferenceError):
+        return 0
+    return 2 if isinstance(error, ImageNotFoundError) and has_credential else 1

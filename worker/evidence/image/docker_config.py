@@ -65,7 +65,7 @@ def configs_for(
     up, and a credential must never reach another host.
     """
     found = [
-        _config(reference.registry, entries[key])
+        config_for(reference.registry, entries[key])
         for entries in sources
         for key in sorted(entries, key=_precision)
         if matches(key, reference)
@@ -140,7 +140,8 @@ def _text(value: dict[object, object], key: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _config(registry: str, credential: Credential) -> bytes:
+def config_for(registry: str, credential: Credential) -> bytes:
+    """Return a docker config with one credential for one registry."""
     pair = f"{credential.username}:{credential.password}".encode()
     entry: dict[str, str] = {"auth": base64.b64encode(pair).decode()}
     if credential.identity_token:

@@ -17,6 +17,7 @@ from common.model.image import Inventory
 from worker.evidence.image import wire
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.told import Told
 
 __all__ = ["InventoryJob", "InventoryResult", "ScanOptions", "Scanner", "SocketScanner"]
@@ -39,6 +40,9 @@ class InventoryJob:
     # Let nothing else run beside it, and give it the memory of all slots: for the one retry after
     # an OutOfMemoryError.
     alone: bool = False
+    # What was read of the image already; None: Trivy pulls by itself, with the credential.
+    parts: ImageParts | None = field(default=None, repr=False)
+    max_bytes: int = 0  # of all layers; 0: no limit
     canary: bool = False  # tell Trivy's own findings too
 
 
@@ -49,6 +53,8 @@ class InventoryResult:
     inventory: Inventory
     seconds: float  # wall time of the job in the scanner
     told: tuple[Told, ...] = ()  # what Trivy's own command line found; for a canary
+    # Digests of layers that were seen to unpack to what the image says.
+    proven: frozenset[str] = frozenset()
 
 
 class Scanner(Protocol):
@@ -85,8 +91,10 @@ class SocketScanner:
             except (EOFError, OSError) as exc:
                 raise ScannerDiedError("the scanner process ended during the scan") from exc
         match answer:
-            case wire.Done(inventory=inventory, seconds=seconds, told=told):
-                return InventoryResult(inventory=inventory, seconds=seconds, told=told)
+            case wire.Done(inventory=inventory, seconds=seconds, told=told, proven=proven):
+                return InventoryResult(
+                    inventory=inventory, seconds=seconds, told=told, proven=frozenset(proven)
+                )
             case wire.Failed():
                 raise wire.raised(answer)
             case _:
@@ -113,5 +121,7 @@ def _job(job: InventoryJob) -> wire.Job:
         deadline_s=job.deadline_s,
         docker_config=job.docker_config,
         alone=job.alone,
+        parts=job.parts,
+        max_bytes=job.max_bytes,
         canary=job.canary,
     )

@@ -16,15 +16,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from common.model.errors import ScanTimeoutError, SluiceError, SourceUnavailableError
+from common.model.refs import parse_reference
 from common.ops.trivy_program import Trivy
+from common.settings.value import Settings
 from worker.evidence.failures import classify
+from worker.evidence.image.access import Accesses
+from worker.evidence.image.database_login import DatabaseLogin, config_folder, config_of
+from worker.evidence.image.registry import HttpRegistry
 from worker.evidence.image.trivy_cli import child_environment, download_argv
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
+from worker.evidence.image.vulnerability_database import DatabaseSource
 
 _log = structlog.get_logger()
 
@@ -48,6 +55,36 @@ _EMPTY_METADATA = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JavaSource:
+    """Where the index comes from."""
+
+    repository: str = ""  # empty: Trivy's default
+    insecure: bool = False
+    registry: str = ""  # of the repository
+    login: DatabaseLogin | None = None  # None: anybody may pull
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> JavaSource:
+        """Return where the settings say; raises BadReferenceError.
+
+        The login is the vulnerability database's, and counts where the registry is the same: it
+        must not go elsewhere.
+        """
+        text = settings.trivy.java_db_repository
+        accesses = Accesses.of_databases(settings)
+        if not text:
+            return cls(insecure=accesses.insecure)
+        reference = parse_reference(text.partition(",")[0].strip())
+        of_databases = DatabaseSource.of_settings(settings, HttpRegistry())
+        return cls(
+            repository=text,
+            insecure=accesses.of(reference).insecure,
+            registry=reference.registry,
+            login=of_databases.login,
+        )
+
+
 class JavaDatabase:
     """One index in a folder of its own, replaced as a whole. Thread-safe."""
 
@@ -57,15 +94,13 @@ class JavaDatabase:
         folder: Path,
         *,
         environment: Mapping[str, str],
-        repository: str = "",
-        insecure: bool = False,
+        source: JavaSource | None = None,
     ) -> None:
-        """`repository`: where to download from; empty: Trivy's default."""
+        """`source`: where to download from; None: Trivy's default."""
         self._trivy = trivy
         self._folder = folder
         self._environment = environment
-        self._repository = repository
-        self._insecure = insecure
+        self._source = source or JavaSource()
         self._lock = threading.Lock()
         self._fetch: threading.Thread | None = None
         self._due_at_s = self._due_on_disk()  # monotonic; when the next download may begin
@@ -132,16 +167,22 @@ class JavaDatabase:
     def _download(self, fresh: Path) -> None:
         home = fresh / "tmp"
         home.mkdir()
-        run = TrivyRun(
-            argv=download_argv(
-                self._trivy, fresh, repository=self._repository, java=True, insecure=self._insecure
-            ),
-            env=child_environment(self._environment, home, offline=False),
-            cwd=home,
-            log=fresh / "log",
-            deadline_at_s=time.monotonic() + _DOWNLOAD_S,
-        )
-        ended = run_trivy(run)
+        source = self._source
+        with config_folder(config_of(source.login, source.registry)) as more:
+            run = TrivyRun(
+                argv=download_argv(
+                    self._trivy,
+                    fresh,
+                    repository=source.repository,
+                    java=True,
+                    insecure=source.insecure,
+                ),
+                env=child_environment(self._environment, home, offline=False, more=more),
+                cwd=home,
+                log=fresh / "log",
+                deadline_at_s=time.monotonic() + _DOWNLOAD_S,
+            )
+            ended = run_trivy(run)
         if ended.killed or ended.exit_code:
             raise classify(ended.exit_code, ended.log, killed_by_us=ended.killed)
         if not (fresh / _FILE).exists():

@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -29,17 +30,26 @@ _UPSTREAM_TIMEOUT_S = 300.0  # the run's own deadline is what really bounds it
 _MAX_BODY_BYTES = 256 * 1024 * 1024  # a layer's inventory; real ones stay below 10 MB
 _PASSED_ON = ("content-type", "accept", "accept-encoding", "content-encoding", "user-agent")
 _HANDED_BACK = ("content-type", "content-encoding")
+_REFUSED = b'{"code":"failed_precondition","msg":"the layer is not what its image says"}'
 _UNREACHABLE = b'{"code":"internal","msg":"match server unreachable"}'
 
 
 class Recorder:
     """Serves one run on a loopback port. A context manager; `recording` afterwards."""
 
-    def __init__(self, upstream: str, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        token: str | None = None,
+        admits: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """`admits`: whether what was found in a layer may be stored; None: always."""
         parts = urllib.parse.urlsplit(upstream)
         self.upstream, self.secure, self.token = parts.netloc, parts.scheme == "https", token
         self.closed = threading.Event()
         self._calls: set[http.client.HTTPConnection] = set()
+        self._admits = admits
         self._seen: Recording | None = None
         self._fault: TransientError | None = None
         self._server = _Server(self)
@@ -65,6 +75,11 @@ class Recorder:
             self._seen = parse_scan_request(body)
         except TransientError as exc:
             self._fault = exc
+
+    def may_pass(self, path: str, body: bytes) -> bool:
+        """Say whether a call may be passed on."""
+        stores = path.endswith("/trivy.cache.v1.Cache/PutBlob")
+        return not stores or self._admits is None or self._admits(body)
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the server; `hang_up` ends it."""
@@ -148,6 +163,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(size)
         if self.path.endswith("/trivy.scanner.v1.Scanner/Scan"):
             self.server.recorder.note(body)
+        if not self.server.recorder.may_pass(self.path, body):
+            self._answer(400, {"Content-Type": "application/json"}, _REFUSED)
+            return
         self._pass_on(body)
 
     def _pass_on(self, body: bytes) -> None:

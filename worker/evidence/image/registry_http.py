@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import http.client
+import ipaddress
 import re
 import socket
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from typing import IO
+from typing import IO, TypeVar
 
 from common.model.errors import NameResolutionError, SourceUnavailableError, TerminalError
 
 _TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
+_REFUSAL_BYTES = 16 * 1024
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries accept
-# Where go-containerregistry, and so Trivy, falls back to plain HTTP without being told to.
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|.*\.local(host)?)(:\d+)?")
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _MAX_WAIT_S = 3600.0  # Docker Hub has sent Unix times here: no more than an hour
 _CREDENTIAL_HEADER = "Authorization"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +48,30 @@ class Reply:
         return None if due is None or sent is None else min(max(0.0, due - sent), _MAX_WAIT_S)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An answer whose body is yet to be read. Close the body."""
+
+    status: int
+    headers: Message
+    body: IO[bytes]
+
+
 def is_local(registry: str) -> bool:
-    """Say whether plain HTTP to this host needs no permission."""
+    """Say whether the host is this very machine, or a name that no proxy knows."""
     return _LOCAL.fullmatch(registry) is not None
+
+
+def may_be_plain(registry: str) -> bool:
+    """Say whether plain HTTP to this host needs no permission.
+
+    As go-containerregistry decides, and so Trivy: local ones, and addresses of private networks.
+    """
+    try:
+        address = ipaddress.ip_address(registry.partition(":")[0])
+    except ValueError:
+        return is_local(registry)
+    return is_local(registry) or any(address in network for network in _PRIVATE)
 
 
 class RegistryHttp:
@@ -54,7 +80,7 @@ class RegistryHttp:
     def __init__(self, host: str, *, plain: bool, verify: bool) -> None:
         """`plain`: HTTP may be tried; `verify`: somebody must vouch for the certificate."""
         self._host = host
-        self._plain = plain or is_local(host)
+        self._plain = plain or may_be_plain(host)
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname = False
@@ -68,17 +94,39 @@ class RegistryHttp:
 
     def exchange(self, method: str, path: str, headers: dict[str, str]) -> Reply:
         """Ask the registry itself; raises what `fetch` raises."""
+        return self._reached(lambda root: self.fetch(method, f"{root}{path}", headers))
+
+    def open(self, path: str, headers: dict[str, str]) -> Opened:
+        """Ask the registry for what may be large; raises what `fetch` raises.
+
+        Reading the body raises OSError or HTTPException; whoever reads compares the size, for a
+        broken connection may look like the end.
+        """
+        return self._reached(lambda root: self._open(f"{root}{path}", headers))
+
+    def _reached(self, ask: Callable[[str], T]) -> T:
+        """Ask over the first scheme that answers, from then on over no other."""
         schemes = [self.scheme] if self.scheme else ["https", "http"] if self._plain else ["https"]
         for scheme in schemes[:-1]:
             try:
-                reply = self.fetch(method, f"{scheme}://{self._host}{path}", headers)
+                found = ask(f"{scheme}://{self._host}")
             except (SourceUnavailableError, TerminalError):
                 continue  # it does not speak TLS
             self.scheme = scheme
-            return reply
-        reply = self.fetch(method, f"{schemes[-1]}://{self._host}{path}", headers)
+            return found
+        found = ask(f"{schemes[-1]}://{self._host}")
         self.scheme = schemes[-1]
-        return reply
+        return found
+
+    def _open(self, url: str, headers: dict[str, str]) -> Opened:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 # http(s) alone: callers build the URL
+        try:
+            answer = self._opener.open(request, timeout=_TIMEOUT_S)
+            return Opened(status=answer.status, headers=answer.headers, body=answer)
+        except urllib.error.HTTPError as exc:
+            return Opened(status=exc.code, headers=exc.headers, body=exc)
+        except (OSError, http.client.HTTPException) as exc:
+            raise _unanswered(self._host, exc) from exc
 
     def fetch(
         self, method: str, url: str, headers: dict[str, str], body: bytes | None = None
@@ -137,6 +185,14 @@ def _body(answer: IO[bytes], headers: Message) -> bytes:
     if content and announced.isdecimal() and len(content) < int(announced):
         raise http.client.IncompleteRead(content, int(announced) - len(content))
     return content
+
+
+def said(opened: Opened) -> Reply:
+    """Return a refusal as far as it came."""
+    content = b""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        content = opened.body.read(_REFUSAL_BYTES)
+    return Reply(status=opened.status, headers=opened.headers, body=content)
 
 
 def _said(refusal: urllib.error.HTTPError) -> bytes:

@@ -6,6 +6,7 @@ what is not named below, above all the worker's own secrets, never reaches it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,16 @@ class ImageCommand:
     output: Path
     timeout_s: float
     insecure: bool
+    max_bytes: int = 0  # 0: no limit. Trivy fetches even known layers to find out
+    config: Path | None = None  # None: none, and never one that lies about
+
+
+def mirror_config(registry: str, mirror: str) -> bytes:
+    """Return a configuration by which Trivy pulls from `mirror` what it calls `registry`'s.
+
+    There is no flag for it. The names in the report are not touched by it.
+    """
+    return json.dumps({"registry": {"mirrors": {registry: [mirror]}}}).encode()
 
 
 def image_argv(trivy: Trivy, command: ImageCommand) -> tuple[str, ...]:
@@ -73,6 +84,7 @@ def image_argv(trivy: Trivy, command: ImageCommand) -> tuple[str, ...]:
     return (
         trivy.path,
         "image",
+        *((f"--config={command.config}",) if command.config is not None else ()),
         f"--server={command.server_url}",
         f"--cache-dir={command.cache_dir}",
         "--image-src=remote",
@@ -86,6 +98,7 @@ def image_argv(trivy: Trivy, command: ImageCommand) -> tuple[str, ...]:
         f"--platform={command.platform.replace('-', '/')}",
         f"--timeout={max(1, round(command.timeout_s))}s",
         *(("--insecure",) if command.insecure else ()),
+        *((f"--max-image-size={command.max_bytes}B",) if command.max_bytes else ()),
         "--",
         command.reference,
     )

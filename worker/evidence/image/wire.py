@@ -16,9 +16,11 @@ from common.model.errors import ScannerDiedError, SluiceError, TransientError
 from common.model.image import Inventory
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
+from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.told import Told
 
-JOB_LIMIT_BYTES = 1024 * 1024  # a Secret's limit, and so a docker config's
+# A Secret's limit, and so a docker config's, and three documents of a registry's limit, in base64.
+JOB_LIMIT_BYTES = 24 * 1024 * 1024
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024  # an SBOM of 100,000 packages
 _HEAD = 4
 
@@ -34,6 +36,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v2"):
     deadline_s: float
     docker_config: bytes | None = None
     alone: bool = False
+    parts: ImageParts | None = None  # None: Trivy pulls by itself
+    max_bytes: int = 0
     canary: bool = False  # tell Trivy's own findings too
 
 
@@ -43,6 +47,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     inventory: Inventory
     seconds: float
     told: tuple[Told, ...] = ()  # for a canary
+    proven: tuple[str, ...] = ()  # digests of layers that unpack to what the image says
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -50,11 +50,14 @@ def uses_of(row: SbomRow, *, options: str) -> list[tuple[ImageUse, ImageKey]]:
     ]
 
 
-def plan(images: Sequence[tuple[ImageKey, ImageRecord]]) -> SbomPlan:
-    """Choose what to tell; what waits goes before what failed, for it comes back the sooner."""
-    known = tuple((key, record) for key, record in images if record.inventory is not None)
-    lacking = [(key, record) for key, record in images if record.inventory is None]
-    pending = next((key for key, record in lacking if record.failure is None), None)
+def plan(images: Mapping[ImageKey, tuple[ImageKey, ImageRecord]]) -> SbomPlan:
+    """Choose what to tell of the images, by where their records stand.
+
+    What waits goes before what failed, for it comes back the sooner.
+    """
+    known = tuple((key, record) for key, record in images.values() if record.inventory is not None)
+    lacking = [(home, each[1]) for home, each in images.items() if each[1].inventory is None]
+    pending = next((home for home, record in lacking if record.failure is None), None)
     failure = next((record.failure for _, record in lacking if record.failure is not None), None)
     end: End = Converge()
     if pending is not None:

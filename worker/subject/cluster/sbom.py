@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from common.model.clusterrow import SbomRow
-from common.model.image import ImageRecord, ImageUse
+from common.model.image import ImageUse
 from common.model.key import ImageKey, RowKey
 from common.queue.contract import Settled, Waiting
 from common.reports.assemble import ClusterDraft, LabelPolicy
 from common.reports.body import body_hash
 from common.reports.catalog import CLUSTER_SBOM_REPORT
 from common.reports.labels import cluster_annotations, cluster_sbom_labels
+from common.state.images import Looked, distinct_images
 from worker.project import sbom
 from worker.project.context import Records, ReportContext
 from worker.project.union import in_order
@@ -24,8 +25,8 @@ from worker.subject.cluster.writing import Writing
 class Images(Protocol):
     """The image table."""
 
-    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[ImageRecord]:
-        """Return the records; the key is woken when one lands or changes."""
+    def follow(self, uses: Sequence[tuple[ImageUse, ImageKey]]) -> list[Looked]:
+        """Return the records and where they stand; the key is woken when one lands or changes."""
 
     def release(self, workload: RowKey, keep: Collection[ImageKey]) -> int:
         """End the key's uses of all other images; return how many there were."""
@@ -44,8 +45,9 @@ class SbomReporter:
     ) -> Settled | Waiting:
         """Tell what is known of the images that run under the name; `before`: what was told."""
         uses = uses_of(row, options=self.options)
-        keys = [key for _, key in uses]
-        made = plan(list(zip(keys, self.images.follow(uses), strict=True)))
+        found = zip((key for _, key in uses), self.images.follow(uses), strict=True)
+        distinct = distinct_images(found)
+        made = plan(distinct)
         if made.images:
             self._write(row, tuple(in_order(made.images)), writing)
         match made.end:
@@ -54,7 +56,7 @@ class SbomReporter:
             case ConvergePartly(reason=reason):
                 outcome, left = f"Partial:{reason}", {**before, **writing.reports}
             case Converge():
-                self.images.release(row.key, keys)
+                self.images.release(row.key, distinct)
                 writing.drop(before.keys() - writing.reports.keys())
                 outcome, left = "Converged", dict(writing.reports)
             case _:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
-from common.model.errors import OutOfMemoryError
-from common.model.image import ImageRecord, ImageUse, Inventory
+from common.model.errors import (
+    BadReferenceError,
+    ImageNotFoundError,
+    OutOfMemoryError,
+    UnauthorizedError,
+)
+from common.model.image import Failure, ImageRecord, ImageUse, Inventory
 from common.model.key import ImageKey
+from common.model.refs import parse_reference
 from common.model.spread import turn_s
 from common.model.trivy_version import Trusted, is_newer
 
@@ -34,6 +41,11 @@ OUR_PARTS = frozenset(
         "ScratchFull",
     }
 )
+# Reasons that say something about the name or the credentials, not about the image.
+_REFUSED = frozenset(
+    {BadReferenceError.reason, ImageNotFoundError.reason, UnauthorizedError.reason}
+)
+_STEP = 4  # uses that a run tries for sure: `credentials.MAX_TRIES`, a credential and none each
 # After this it is no restart any more: then users must see.
 _PATIENCE_S = 60.0
 
@@ -77,7 +89,7 @@ def plan(record: ImageRecord, uses: Iterable[ImageUse], *, due: bool) -> ImagePl
         return Refresh(inventory=record.inventory, attempts=attempts(known))
     if record.inventory is not None:
         return Rematch(inventory=record.inventory)
-    return Analyse(attempts=attempts(known))
+    return Analyse(attempts=attempts(known, after=record.failure))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +108,41 @@ class Refreshing:
         )
 
 
-def attempts(uses: Iterable[ImageUse]) -> tuple[ImageUse, ...]:
+def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple[ImageUse, ...]:
     """Order the uses for pulling: those whose kubelet ran the image first, then by name.
 
-    A fixed order, so that a retry asks the same registry with the same credentials first. Uses
-    that differ in nothing a registry could see are tried once.
+    A fixed order, so that a retry asks the same registry with the same credentials first; but
+    `after` a refusal it begins further on, for a run makes few tries. Uses that differ in nothing a
+    registry could see are tried once.
     """
     distinct: dict[tuple[str, ...], ImageUse] = {}
     for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
         skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
-        visible = (use.reference, use.namespace, use.service_account, skips, *use.pull_secrets)
+        visible = (
+            use.reference,
+            use.digest,
+            use.namespace,
+            use.service_account,
+            skips,
+            *use.pull_secrets,
+        )
         distinct.setdefault(visible, use)
-    return tuple(distinct.values())
+    ordered = tuple(distinct.values())
+    if after is None or after.reason not in _REFUSED or len(ordered) <= _STEP:
+        return ordered
+    first = after.attempts * _STEP % len(ordered)
+    return ordered[first:] + ordered[:first]
+
+
+def names_of(uses: Iterable[ImageUse]) -> frozenset[str]:
+    """Return the names of registries and repositories that the uses hold, whole and in parts."""
+    names: set[str] = set()
+    for use in uses:
+        names.add(use.reference)
+        with contextlib.suppress(BadReferenceError):
+            reference = parse_reference(use.reference)
+            names |= {reference.name, reference.registry, reference.repository}
+    return frozenset(names)
 
 
 def is_told(reason: str, *, failed_for_s: float) -> bool:

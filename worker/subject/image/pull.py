@@ -5,32 +5,29 @@ Apart from the reconciler: what a pull needs (names, credentials, bounds) change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from common.model.errors import (
-    BadReferenceError,
-    ImageNotFoundError,
-    SluiceError,
-    TransientError,
-    UnauthorizedError,
-)
+from common.model.errors import BadReferenceError, SluiceError, TransientError
 from common.model.facts import Fact
 from common.model.image import ImageUse, Inventory
 from common.model.key import ImageKey
 from common.model.refs import parse_reference
-from worker.evidence.image.access import Accesses
-from worker.evidence.image.inventory import InventoryJob, Scanner
+from common.state.layers import Held
+from worker.evidence.image.access import Access, Accesses
+from worker.evidence.image.credentials import first_taken
+from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.told import Told
+from worker.subject.image.once import Elsewhere, PullOnce, Run
 
 
 class Keys(Protocol):
     """Pull credentials."""
 
-    def docker_config_for(self, use: ImageUse) -> bytes | None:
-        """Return what the use's kubelet would present, None: nothing."""
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        """Give what the use's kubelet would present, best first, and None at last: nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +38,7 @@ class PullConfig:
     deadline_s: float  # of one inventory
     accesses: Accesses
     server_url: Callable[[], str]  # of the match server, which keeps the layer cache
+    max_bytes: int = 0  # of an image; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,43 +51,45 @@ class Pulled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Try:
+    """One use's name with one of its credentials."""
+
+    use: ImageUse
+    access: Access
+    docker_config: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
     """Pulls and analyses images. Thread-safe as far as its ports are."""
 
     keys: Keys
     scanner: Scanner
     config: PullConfig
+    once: PullOnce | None = None  # None: Trivy pulls by itself, whoever else may do so
 
-    def analyse(
-        self, key: ImageKey, tries: Sequence[ImageUse], *, alone: bool, canary: bool = False
-    ) -> Pulled:
-        """Return the image's inventory, by the first of `tries` that will do.
+    def analyse(self, run: Run, tries: Sequence[ImageUse]) -> Pulled | Held | Elsewhere:
+        """Return the image's inventory, by the first name and credential that will do.
 
-        `alone`: with nothing beside it in the scanner; `canary`: with Trivy's own findings.
-
-        Only what another use could do better goes on to the next: a refusal, an unknown name and
-        a reference that is none. Raises the last error.
+        Or say which image's run must end first, and its end wakes the key; or that the image has
+        its record under another key.
+        `tries` come one after the other, each with every credential that it may have; only what
+        another could do better goes on to the next.
+        Raises the most telling refusal; an error says whose names its text may hold (`whose`).
         """
-        last: SluiceError | None = None
-        for use in self._fitting(key, tries):
+
+        def attempt(one: _Try) -> Pulled | Held | Elsewhere:
             try:
-                result = self.scanner.inventory(
-                    replace(self._job(key, use, alone=alone), canary=canary)
-                )
-            except (UnauthorizedError, ImageNotFoundError, BadReferenceError) as error:
-                last = error
-                continue
-            data = {
-                "seconds": round(result.seconds, 3),
-                "reference": use.reference,
-                "secrets": len(result.inventory.secrets),
-                "covered": result.inventory.covered,
-            }
-            fact = Fact(kind="inventoried", key=str(key), data=data)
-            return Pulled(inventory=result.inventory, fact=fact, told=result.told)
-        if last is None:
-            raise ImageNotFoundError(f"{key.shown}: no workload names it any more")
-        raise last
+                return self._attempt(run, one)
+            except SluiceError as error:
+                error.whose = one.use.namespace
+                raise
+
+        return first_taken(
+            self._tries(self._fitting(run.key, tries)),
+            attempt,
+            has_credential=lambda one: one.docker_config is not None,
+        )
 
     def _fitting(self, key: ImageKey, tries: Sequence[ImageUse]) -> Sequence[ImageUse]:
         """Return the uses whose options the key names: one's skips must not hide for another.
@@ -109,15 +109,68 @@ class Pull:
             )
         return fit
 
-    def _job(self, key: ImageKey, use: ImageUse, *, alone: bool) -> InventoryJob:
-        access = self.config.accesses.of(parse_reference(use.reference))
+    def _tries(self, uses: Sequence[ImageUse]) -> Iterator[_Try]:
+        """Give what differs in something that a registry could see; look credentials up late."""
+        given: set[tuple[str, str, bytes | None]] = set()
+        nameless: BadReferenceError | None = None
+        for use in uses:
+            try:
+                access = self.config.accesses.of(parse_reference(use.reference))
+            except BadReferenceError as error:
+                error.whose = use.namespace
+                nameless = nameless or error
+                continue  # another use may have a name
+            for config in self.keys.candidates(use):
+                visible = (access.mirrored_name, use.digest, config)
+                if visible not in given:
+                    given.add(visible)
+                    yield _Try(use=use, access=access, docker_config=config)
+        if nameless is not None and not given:
+            raise nameless
+
+    def try_out(self, key: ImageKey, tries: Sequence[ImageUse]) -> Pulled:
+        """Return a new inventory, with what Trivy itself finds: for a canary, which leases nothing.
+
+        Raises what `analyse` raises.
+        """
+
+        def attempt(one: _Try) -> Pulled:
+            job = replace(self._job(Run(key=key, token=0), one), canary=True)
+            return _pulled(key, self.scanner.inventory(job))
+
+        return first_taken(
+            self._tries(self._fitting(key, tries)),
+            attempt,
+            has_credential=lambda one: one.docker_config is not None,
+        )
+
+    def _attempt(self, run: Run, one: _Try) -> Pulled | Held | Elsewhere:
+        job = self._job(run, one)
+        if self.once is None:
+            return _pulled(run.key, self.scanner.inventory(job))
+        found = self.once.inventory(self.scanner, run, job)
+        return found if isinstance(found, Held | Elsewhere) else _pulled(run.key, found)
+
+    def _job(self, run: Run, one: _Try) -> InventoryJob:
         return InventoryJob(
-            reference=f"{access.mirrored_name}@{key.digest}",
-            access=access,
-            platform=key.platform,
-            options=self.config.options.chosen(use.skip_files, use.skip_dirs),
+            reference=f"{one.access.mirrored_name}@{one.use.digest or run.key.digest}",
+            access=one.access,
+            platform=run.key.platform,
+            options=self.config.options.chosen(one.use.skip_files, one.use.skip_dirs),
             server_url=self.config.server_url(),
             deadline_s=self.config.deadline_s,
-            docker_config=self.keys.docker_config_for(use),
-            alone=alone,
+            docker_config=one.docker_config,
+            alone=run.alone,
+            max_bytes=self.config.max_bytes,
         )
+
+
+def _pulled(key: ImageKey, result: InventoryResult) -> Pulled:
+    # No name: other tenants' histories tell this too.
+    data = {
+        "seconds": round(result.seconds, 3),
+        "secrets": len(result.inventory.secrets),
+        "covered": result.inventory.covered,
+    }
+    fact = Fact(kind="inventoried", key=str(key), data=data)
+    return Pulled(inventory=result.inventory, fact=fact, told=result.told)

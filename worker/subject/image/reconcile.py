@@ -22,12 +22,16 @@ from common.queue.contract import (
     Failed,
     Finished,
     ImageUpdate,
+    Outcome,
     Park,
     Retry,
     Settled,
     Waiting,
 )
+from common.state.layers import Held
+from worker.evidence.failures import unnamed
 from worker.evidence.image.match import Matcher
+from worker.subject.image.once import Elsewhere, Run
 from worker.subject.image.plan import (
     Analyse,
     Refresh,
@@ -35,10 +39,15 @@ from worker.subject.image.plan import (
     Unused,
     attempts,
     is_told,
+    names_of,
     needs_room,
     plan,
 )
 from worker.subject.image.pull import Pull
+
+# How long a run waits for another that analyses layers of its image, if its end wakes nobody: a
+# worker that is killed and a Redis that forgets are the only ways to that.
+_LAYER_WAIT_S = 30.0
 
 
 class Records(Protocol):
@@ -92,33 +101,70 @@ class ImageReconciler:
 
     def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
         uses = [use for use in self.records.uses(key) if use.pulls]
-        alone = needs_room(record)
+        run = Run(key=key, token=claim.token, alone=needs_room(record))
         due = record.inventory is not None and self.is_due(key, record.inventory)
         chosen = plan(record, uses, due=due)
+        update: ImageUpdate | Finished
         match chosen:
             case Unused():
                 return Finished(outcome=self._settled("Rest:Unused", None))
             case Analyse(attempts=tries):
-                inventory = self._analyse(key, tries, done, alone=alone)
-                update = self._match(key, inventory, record, done)
+                update = self._analysed(run, tries, record, done)
             case Rematch(inventory=known):
                 try:
                     update = self._match(key, known, record, done)
                 except LayerCacheMissingError:
                     # The match server lost its volume: the layers must be analysed again.
-                    again = self._analyse(key, attempts(uses), done, alone=alone)
-                    update = self._match(key, again, record, done)
-            case Refresh(inventory=known, attempts=tries):
-                try:
-                    inventory = self._analyse(key, tries, done, alone=alone)
-                except BudgetSpentError:
-                    raise  # nothing failed; its matches have a key of their own
-                except SluiceError as fault:
-                    return self._not_refreshed(claim, fault, known, record, done)
-                update = self._match(key, inventory, record, done)
+                    update = self._analysed(replace(run, lost=True), attempts(uses), record, done)
+            case Refresh():
+                update = self._refreshed(claim, run, chosen, record, done)
             case _:
                 assert_never(chosen)
+        if isinstance(update, Finished):
+            return update
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _analysed(
+        self, run: Run, tries: tuple[ImageUse, ...], record: ImageRecord, done: _Progress
+    ) -> ImageUpdate | Finished:
+        """Return a new inventory with its match, or the end of a run that takes none."""
+        inventory = self._analyse(run, tries, done)
+        if not isinstance(inventory, Inventory):
+            return self._put_off(inventory, done)
+        return self._match(run.key, inventory, record, done)
+
+    def _refreshed(
+        self, claim: Claim, run: Run, chosen: Refresh, record: ImageRecord, done: _Progress
+    ) -> ImageUpdate | Finished:
+        """Do the same for an image that stays as it is known when that fails.
+
+        The layers as another Trivy knows them: none counts as analysed.
+        """
+        try:
+            inventory = self._analyse(replace(run, lost=True), chosen.attempts, done)
+        except BudgetSpentError:
+            raise  # nothing failed; its matches have a key of their own
+        except SluiceError as fault:
+            return self._not_refreshed(claim, fault, chosen.inventory, record, done)
+        if not isinstance(inventory, Inventory):
+            return self._put_off(inventory, done)
+        return self._match(run.key, inventory, record, done)
+
+    def _put_off(self, instead: Held | Elsewhere, done: _Progress) -> Finished:
+        """Return the end of a run that takes no inventory.
+
+        Either it comes back when another one has ended (the queue knows which, and wakes it), or
+        there is nothing to do for it: who waits for it is woken, and led to the image's home.
+        """
+        outcome: Outcome
+        match instead:
+            case Held():
+                outcome = After(delay_s=_LAYER_WAIT_S, reason="LayersLeased")
+            case Elsewhere():
+                outcome = self._settled("Rest:SameImage", None)
+            case _:
+                assert_never(instead)
+        return Finished(outcome=outcome, facts=tuple(done.facts))
 
     def _not_refreshed(
         self,
@@ -142,6 +188,7 @@ class ImageReconciler:
         facts = tuple(done.facts)
         if facts[-1].data["changed"]:
             return Finished(outcome=self._settled("Converged", update), facts=facts)
+        self._failure(claim, fault)  # takes the names out of it
         outcome = self.decide(fault, claim)
         if isinstance(outcome, Park):  # a parked image is one that reports call broken
             outcome = Retry(
@@ -153,9 +200,11 @@ class ImageReconciler:
         return Finished(outcome=_storing(outcome, update), facts=facts)
 
     def _analyse(
-        self, key: ImageKey, tries: tuple[ImageUse, ...], done: _Progress, *, alone: bool
-    ) -> Inventory:
-        pulled = self.pull.analyse(key, tries, alone=alone)
+        self, run: Run, tries: tuple[ImageUse, ...], done: _Progress
+    ) -> Inventory | Held | Elsewhere:
+        pulled = self.pull.analyse(run, tries)
+        if isinstance(pulled, Held | Elsewhere):
+            return pulled
         done.facts.append(pulled.fact)
         done.inventory = pulled.inventory
         return pulled.inventory
@@ -190,9 +239,7 @@ class ImageReconciler:
         One that would replace another is not: what it changes would never reach the reports. Where
         an open circuit kept us from asking, the words of who was asked stay, and nobody is woken.
         """
-        failure = Failure(
-            reason=error.reason, message=str(error), at=self.now_s(), attempts=claim.attempts + 1
-        )
+        failure = self._failure(claim, error)
         told = is_told(error.reason, failed_for_s=claim.first_failed_ago_s)
         if isinstance(error, CircuitOpenError) and record.failure is not None:
             told = False
@@ -201,6 +248,23 @@ class ImageReconciler:
             failure=failure if told else None,
         )
         return _storing(self.decide(error, claim), update)
+
+    def _failure(self, claim: Claim, error: SluiceError) -> Failure:
+        """Return what users may read, and take the names out of `error`: facts tell it to all.
+
+        The image is everybody's who runs it; under which name, and where from, is one tenant's.
+        """
+        detail = str(error)
+        uses = self.records.uses(claim.key) if isinstance(claim.key, ImageKey) else ()
+        error.args = (unnamed(detail, names_of(uses)),)
+        return Failure(
+            reason=error.reason,
+            message=str(error),
+            at=self.now_s(),
+            attempts=claim.attempts + 1,
+            detail=detail if error.whose else "",
+            whose=error.whose,
+        )
 
 
 def _storing(outcome: Failed, update: ImageUpdate) -> Failed:

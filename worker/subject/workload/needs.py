@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from common.model.key import ImageKey
-from common.model.workload import Container, WorkloadRow
+from common.model.workload import Container, Running, WorkloadRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,14 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Kubelets run these configurations; the reference must mean them, or the image has no name."""
+
+    configs: tuple[Running, ...]
+    options: str  # digest, for the images' keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolve:
     """No kubelet will tell (soon): ask the registry what the reference means."""
 
@@ -52,7 +60,7 @@ class WaitForKubelet:
     delay_s: float
 
 
-ImageNeed: TypeAlias = Ran | Resolve | WaitForKubelet
+ImageNeed: TypeAlias = Ran | Verify | Resolve | WaitForKubelet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +110,8 @@ def _image_need(
                 for seen in container.running
             )
         )
+    if container.loaded:
+        return Verify(configs=container.loaded, options=options)
     if container.pull_error or not row.expects_pods or left_s <= 0:
         return Resolve(platform=row.default_platform, options=options)
     return WaitForKubelet(delay_s=left_s)
@@ -112,6 +122,8 @@ def describe(need: ImageNeed) -> str:
     match need:
         case Ran():
             return "ran"
+        case Verify():
+            return "verify"
         case Resolve():
             return "resolve"
         case WaitForKubelet():

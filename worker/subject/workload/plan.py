@@ -22,6 +22,7 @@ class Known:
 
     container: Container
     images: tuple[tuple[ImageKey, ImageRecord], ...]
+    homes: tuple[ImageKey, ...]  # where the records stand, which may be under other digests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

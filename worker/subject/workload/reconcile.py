@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 from common.model.errors import BudgetSpentError, GoneError, SluiceError
 from common.model.facts import Fact
 from common.model.image import ImageRecord
-from common.model.key import WorkloadKey
+from common.model.key import ImageKey, WorkloadKey
 from common.model.workload import Fingerprint, WorkloadRow
 from common.queue.contract import After, Claim, Failed, Finished, Outcome, Settled, Waiting
 from common.reports.assemble import LabelPolicy, draft, stamp_of
@@ -25,6 +25,7 @@ from worker.subject.workload.plan import (
     ConvergePartly,
     End,
     Fail,
+    Known,
     LookAgain,
     WaitFor,
     Wanted,
@@ -164,6 +165,7 @@ class _Run:
         self._progress = _Progress()
         self._now_s = parts.now_s()
         self._options = parts.config.options(self._now_s)
+        self._used: frozenset[ImageKey] = frozenset()  # keys of the records that reports came from
 
     def finish(self) -> Finished:
         """Choose by what the workload needs."""
@@ -213,9 +215,12 @@ class _Run:
             except SluiceError as error:  # never a report without what its user hides
                 place = wanted.container
                 fault = Fail(container=place.name, image=place.image, error=error)
-                return self._finished(self._conclude(fault, ()))
+                return self._finished(self._conclude(fault))
             self._write(wanted, hidden)
-        return self._finished(self._conclude(made.end, made.reports))
+        self._used = frozenset(
+            home for item in evidence if isinstance(item, Known) for home in item.homes
+        )
+        return self._finished(self._conclude(made.end))
 
     def _hidden(self, wanted: Wanted) -> frozenset[str]:
         records = (record for _, record in wanted.images)
@@ -268,11 +273,11 @@ class _Run:
                 data = {"report": shown, "how": "deleted", "bytes": 0}
                 self._progress.facts.append(Fact(kind="written", key=str(self._row.key), data=data))
 
-    def _conclude(self, end: End, reports: tuple[Wanted, ...]) -> Outcome:
+    def _conclude(self, end: End) -> Outcome:
         """Turn the plan's end into the run's."""
         match end:
             case Converge():
-                return self._converged(reports)
+                return self._converged()
             case ConvergePartly(container=container, image=image, reason=reason, message=message):
                 self._tell(container, reason=reason, message=_about(image, message))
                 return self._settle(f"Partial:{reason}", self._kept_reports())
@@ -293,10 +298,9 @@ class _Run:
         self._parts.troubles.mark(self._row.key)
         self._parts.announcer.failed(self._row, container=container, reason=reason, message=message)
 
-    def _converged(self, reports: tuple[Wanted, ...]) -> Outcome:
+    def _converged(self) -> Outcome:
         """Drop what is no longer needed, then settle."""
-        used = frozenset(key for wanted in reports for key, _ in wanted.images)
-        self._parts.gatherer.images.release(self._row.key, used)
+        self._parts.gatherer.images.release(self._row.key, self._used)
         if self._before is not None:
             self._remove(
                 obsolete(
