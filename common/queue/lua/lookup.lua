@@ -6,6 +6,17 @@
 --          absent part is ''
 local out, looked = {}, {}
 
+-- A key that leads elsewhere is used no more, and not only when its user converges: no run gives it a
+-- record, so each sweep would find it lost.
+local function leave(text)
+  if kept('HDEL', C.own .. 'users:' .. text, P.workload) == 0 then return end
+  kept('SREM', C.own .. 'uses:' .. P.workload, text)
+  kept('SREM', C.own .. 'waiters:' .. text, P.workload)
+  if call('EXISTS', C.own .. 'users:' .. text) == 0 then
+    call('EXPIRE', C.own .. 'image:' .. text, C.image_ttl_s)
+  end
+end
+
 -- The keys whose identity is known are used under their home. Its digest may be nothing that this
 -- workload's repository has; the manifest it must have.
 local function led(asked, use)
@@ -14,6 +25,7 @@ local function led(asked, use)
   call('EXPIRE', C.own .. 'same:' .. asked, P.keep_s)
   call('EXPIRE', C.own .. 'same:image/' .. manifest .. rest_of(asked), P.keep_s)
   if home == asked then return asked, use end
+  leave(asked)
   return home, string.sub(use, 1, -2) .. ',"digest":"' .. manifest .. '"}'
 end
 
