@@ -35,11 +35,12 @@ from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.trusted import TrustTable
 from worker import matcher
-from worker.compose import Parts, image_reconciler, rematch_reconciler, row_reconciler
+from worker.compose import image_reconciler, rematch_reconciler, row_reconciler
 from worker.counted import counted
 from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, Requeue, follow_requests
 from worker.metrics import WorkerMetrics
+from worker.parts import Parts
 from worker.ports import Ports
 
 _log = structlog.get_logger()

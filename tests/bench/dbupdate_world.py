@@ -42,11 +42,11 @@ from sandbox.programs import find
 from sandbox.registry import Registry
 from sandbox.valkey import Valkey
 from tests.bench.dbupdate_content import Image, database, images
-from worker.compose import scan_options
 from worker.evidence.image.layer_cache import LayerCache
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.match_process import MatchProcess, MatchProcessConfig, free_port
 from worker.evidence.image.vulnerability_database import DatabaseFolders
+from worker.parts import scan_options
 
 NAMESPACES = 10
 GROUP = "aquasecurity.github.io"

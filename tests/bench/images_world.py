@@ -35,7 +35,7 @@ from sandbox.programs import find
 from sandbox.registry import Registry
 from sandbox.valkey import Valkey
 from tests.bench.images_content import imaged, images
-from worker.compose import scan_options
+from worker.parts import scan_options
 
 CLUSTER = "bench"
 NAMESPACES = 10
@@ -162,7 +162,7 @@ def build(
         stack=stack,
         plane=plane,
         registry=store,
-        environ=_environ(plane, store, valkey),
+        environ=_environ(place, plane, store, valkey),
         pushed=pushed,
         names=names,
         ledger=Ledger(client, names),
@@ -173,7 +173,7 @@ def build(
     return world
 
 
-def _environ(plane: ControlPlane, store: Registry, valkey: Valkey) -> dict[str, str]:
+def _environ(place: Place, plane: ControlPlane, store: Registry, valkey: Valkey) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "TMPDIR": os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 - as a child would have it
@@ -184,6 +184,8 @@ def _environ(plane: ControlPlane, store: Registry, valkey: Valkey) -> dict[str, 
         "SLUICE_LOG_FORMAT": "json",
         "SLUICE_STATUS_ADDRESS": "127.0.0.1:0",
         "SLUICE_MATCHER_ADDRESS": "127.0.0.1:0",
+        # The parts have a data folder each, as Pods do, and so no place in common for the token.
+        "SLUICE_TRIVY_TOKEN_FILE": str(place.sub("match-token") / "token"),
         "OPERATOR_METRICS_BIND_ADDRESS": "127.0.0.1:0",
         "OPERATOR_HEALTH_PROBE_BIND_ADDRESS": "127.0.0.1:0",
         "OPERATOR_SBOM_GENERATION_ENABLED": "false",

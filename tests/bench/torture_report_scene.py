@@ -17,7 +17,7 @@ from tests.bench.torture_ground import Worker
 from tests.bench.torture_reports import settings_of
 from tests.bench.torture_scene import Scene
 from tests.queue_values import landed
-from worker.compose import scan_options
+from worker.parts import scan_options
 
 OLD, NEW = "", "CRITICAL"  # severities: two generations
 

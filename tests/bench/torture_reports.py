@@ -21,7 +21,8 @@ from common.state.connect import Client
 from common.state.names import Names
 from tests.bench.torture_diary import Diary
 from tests.bench.torture_worker import Order, Run, Seen, noted
-from worker.compose import Parts, workload_reconciler
+from worker.compose import workload_reconciler
+from worker.parts import Parts
 from worker.ports import Ports
 from worker.subject.workload.reconcile import Rows
 from worker.write import ReportStore

@@ -31,8 +31,9 @@ from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.trusted import TrustTable
 from worker.canary.trial import Canary, document, lines, verdict
-from worker.compose import Parts, image_reconciler
+from worker.compose import image_reconciler
 from worker.match_pool import Requeue
+from worker.parts import Parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ import pytest
 from common.model.errors import SourceUnavailableError
 from common.state.epoch import Published
 from tests.fakes.clock import FakeClock
-from worker.compose import published, recent
+from worker.parts import published, recent
 
 
 class Table:
