@@ -28,8 +28,9 @@ def test_a_killed_worker_costs_its_own_pull_and_nothing_else(trivy: Trivy) -> No
         for content in (sample.build() for sample in images(SIZE.images))
         if isinstance(content, oci.Image)
     )
-    assert found.killed == 1
+    assert 1 <= found.killed <= 2  # the scanner's slots
     assert (found.images, found.reports) == (SIZE.images, SIZE.workloads)
     assert found.waits > 0  # they did meet
-    assert found.requests <= found.minimum.requests + 4  # its configuration and three layers
-    assert found.bytes <= found.minimum.bytes + largest
+    # Of each pull: its manifest, its configuration and three layers.
+    assert found.requests <= found.minimum.requests + 5 * found.killed
+    assert found.bytes <= found.minimum.bytes + largest * found.killed
