@@ -5,6 +5,7 @@ Each is a process that answers a line with a line; see `gomods/pods` and `watch_
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,10 @@ import sys
 from pathlib import Path
 from typing import Self
 
+import orjson
+
 from common.model.errors import PreconditionError
+from sandbox import certificates
 from sandbox.gobuild import Recipe, Say, build
 
 _MODULES = Path(__file__).with_name("gomods")
@@ -98,3 +102,21 @@ def informer(program: Path, kubeconfig: Path) -> Dialogue:
 def writer(program: Path, kubeconfig: Path, namespace: str, *, per_second: float) -> Dialogue:
     """Start what writes the status of the Pods of a namespace."""
     return Dialogue(str(program), "write", str(kubeconfig), namespace, str(per_second))
+
+
+class Relay(Dialogue):
+    """The API server's second front door, which lets Pods' events gather and go at a rate."""
+
+    def __init__(self, program: Path, kubeconfig: Path, folder: Path) -> None:
+        """Start it with a certificate in `folder`. Raises PreconditionError."""
+        made = certificates.make(folder, names=("IP:127.0.0.1",))
+        paths = (kubeconfig, made.server_certificate, made.server_key)
+        super().__init__(str(program), "relay", *map(str, paths))
+        known = orjson.loads(kubeconfig.read_bytes())
+        (cluster,) = known["clusters"]
+        cluster["cluster"] = {
+            "server": f"https://{self.ask('address')}",
+            "certificate-authority-data": base64.b64encode(made.ca.read_bytes()).decode(),
+        }
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_bytes(orjson.dumps(known))

@@ -1,4 +1,4 @@
-// Command pods is two things that the benchmark of the watcher needs, in client-go with protobuf.
+// Command pods is three things that the benchmark of the watcher needs, in client-go with protobuf.
 //
 //	pods follow KUBECONFIG         a bare SharedInformer of all Pods, without a handler: prints
 //	                               "synced" when its cache is filled, and for every line that it
@@ -6,8 +6,12 @@
 //	pods write KUBECONFIG NS RATE  for every line, a number, so many Pod status updates at RATE a
 //	                               second: prints the seconds that they took and the last
 //	                               resourceVersion
+//	pods relay KUBECONFIG CERT KEY an API server's second front door, with TLS on loopback, that
+//	                               keeps events of Pods' watches back: "address" prints where,
+//	                               "hold" begins, and a number lets them go at that rate to each
+//	                               client, and prints the seconds that it took
 //
-// Both end with their input.
+// All end with their input.
 package main
 
 import (
@@ -37,8 +41,10 @@ func main() {
 		err = follow(os.Args[2])
 	case len(os.Args) == 5 && os.Args[1] == "write":
 		err = write(os.Args[2], os.Args[3], os.Args[4])
+	case len(os.Args) == 5 && os.Args[1] == "relay":
+		err = relay(os.Args[2], os.Args[3], os.Args[4])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: pods follow KUBECONFIG | pods write KUBECONFIG NAMESPACE RATE")
+		fmt.Fprintln(os.Stderr, "usage: pods follow KUBECONFIG | pods write KUBECONFIG NAMESPACE RATE | pods relay KUBECONFIG CERT KEY")
 		os.Exit(2)
 	}
 	if err != nil {
