@@ -184,11 +184,14 @@ class PodStatus(Wire, frozen=True):
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
     ephemeral_container_statuses: tuple[ContainerStatus, ...] | None = None
 
-    def by_role(self) -> Iterator[tuple[str, ContainerStatus]]:
-        """Yield every status with its role, as `PodSpec.by_role` names them."""
-        yield from (("init", item) for item in self.init_container_statuses or ())
-        yield from (("container", item) for item in self.container_statuses or ())
-        yield from (("ephemeral", item) for item in self.ephemeral_container_statuses or ())
+    def of_containers(self) -> tuple[ContainerStatus, ...]:
+        """Return the statuses of all containers: init, main, ephemeral, in this order."""
+        found = self.container_statuses or ()
+        if self.init_container_statuses:
+            found = self.init_container_statuses + found
+        if self.ephemeral_container_statuses:
+            found += self.ephemeral_container_statuses
+        return found
 
 
 class Pod(Wire, frozen=True):

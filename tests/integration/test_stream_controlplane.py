@@ -218,8 +218,8 @@ def test_a_running_digest_and_a_pull_error_are_seen(
         controlplane.api.delete(f"{pods}/web", grace_s=0)
         gone = ear.until_said("pods", Op.DELETE, f"{namespace}/web")
     assert isinstance(second.object, Pod)
-    ((role, container),) = second.object.status.by_role()
-    assert (role, container.image_id) == ("container", "docker.io/library/nginx@sha256:abc")
+    (container,) = second.object.status.of_containers()
+    assert container.image_id == "docker.io/library/nginx@sha256:abc"
     assert container.state.running is not None
     assert second.version > first.version
     assert gone.uid == first.uid

@@ -38,7 +38,7 @@ def test_bytes_that_cannot_be_read_are_refused_each_time() -> None:
 def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster has more Pods than are remembered."""
     monkeypatch.setattr(remembered, "_MOST", 8)
-    known = Remembered(int)
+    known = Remembered[bytes, int](int)
     for number in range(100):
         assert known(str(number).encode()) == number
     assert len(known._known) <= 8

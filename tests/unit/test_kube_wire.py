@@ -112,12 +112,14 @@ def test_containers_come_with_their_role_in_spec_and_status() -> None:
         ("container", "nginx:1"),
         ("ephemeral", "alpine"),
     ]
-    states = {each.name: (role, each.image_id, each.state) for role, each in pod.status.by_role()}
-    assert states["app"][:2] == ("container", "docker.io/library/nginx@sha256:abc")
-    assert states["app"][2].running is not None
-    assert states["app"][2].waiting is None
-    assert states["prepare"][2].terminated is not None
-    assert states["debug"][2].waiting.reason == "ErrImagePull"
+    told = pod.status.of_containers()
+    assert [each.name for each in told] == ["prepare", "app", "debug"]
+    states = {each.name: each.state for each in told}
+    assert told[1].image_id == "docker.io/library/nginx@sha256:abc"
+    assert states["app"].running is not None
+    assert states["app"].waiting is None
+    assert states["prepare"].terminated is not None
+    assert states["debug"].waiting.reason == "ErrImagePull"
 
 
 def test_the_controller_is_the_owner_that_says_so() -> None:
@@ -131,7 +133,7 @@ def test_null_is_nothing_where_go_writes_it() -> None:
     """A nil slice or time without `omitempty` is null in Go's JSON."""
     pod = read(Pod, {"metadata": {"creationTimestamp": None}, "spec": {"containers": None}})
     assert list(pod.spec.by_role()) == []
-    assert list(pod.status.by_role()) == []
+    assert pod.status.of_containers() == ()
     assert read(ObjectList[Pod], {"metadata": {}, "items": None}).items is None
 
 

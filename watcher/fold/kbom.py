@@ -74,6 +74,12 @@ class Kbom:
     def __init__(self, version: str) -> None:
         """`version` is the API server's; empty: there is no row."""
         self._version = version.strip("vV").replace("+", "-")
+        # Not when it is asked for: every event of a Pod asks, and the hash is a loop.
+        self._name = (
+            cluster_sbom_name(KBOM_REGISTRY, KBOM_REPOSITORY, self._version)
+            if self._version
+            else ""
+        )
         self._nodes: dict[str, KbomNode] = {}
         self._pods: dict[tuple[str, str], KbomComponent] = {}
         self._components: Counter[KbomComponent] = Counter()
@@ -81,9 +87,7 @@ class Kbom:
     @property
     def name(self) -> str:
         """The name of the row; empty: there is none."""
-        if not self._version:
-            return ""
-        return cluster_sbom_name(KBOM_REGISTRY, KBOM_REPOSITORY, self._version)
+        return self._name
 
     def put_node(self, node: Node) -> bool:
         """Take a node in; return whether anything changed."""

@@ -83,19 +83,20 @@ def read_node(node: Node) -> str:
     return sys.intern(f"{info.operating_system}-{info.architecture}")
 
 
-def read_pod(pod: Pod) -> PodFact:
-    """Return what a Pod tells its owner's row."""
-    meta = pod.metadata
+def read_pod(pod: Pod, shared: Callable[[Controller], Controller]) -> PodFact:
+    """Return what a Pod tells its owner's row; `shared` gives the one object of an owner.
+
+    This runs on every event of every Pod: lists, no generators.
+    """
+    meta, controller = pod.metadata, read_controller(pod.metadata.controller)
     return PodFact(
         namespace=sys.intern(meta.namespace),
         name=meta.name,
-        controller=read_controller(meta.controller),
+        controller=shared(controller) if controller is not None else None,
         created_at=seconds(meta.creation_timestamp),
         finished=pod.status.phase in _FINISHED,
         node=sys.intern(pod.spec.node_name),
-        told=_shared_told(
-            tuple(_told(status) for _, status in pod.status.by_role() if _tells(status))
-        ),
+        told=_shared_told(tuple([_told(one) for one in pod.status.of_containers() if _tells(one)])),
     )
 
 
@@ -208,11 +209,16 @@ def _tells(status: ContainerStatus) -> bool:
 
 
 def _told(status: ContainerStatus) -> Told:
-    """Read a status; a configuration's digest is another thing: no registry serves it."""
     waiting = status.state.waiting
+    return _told_of(status.name, status.image_id, waiting.reason if waiting else "")
+
+
+@lru_cache(maxsize=_SHARED)
+def _told_of(name: str, image_id: str, waits_for: str) -> Told:
+    """Read a status; a configuration's digest is another thing: no registry serves it."""
     return Told(
-        container=sys.intern(status.name),
-        digest=sys.intern(digest_of_image_id(status.image_id) or ""),
-        pull_error=_PULL_ERRORS.get(waiting.reason, "") if waiting else "",
-        config=sys.intern(config_of_image_id(status.image_id) or ""),
+        container=sys.intern(name),
+        digest=sys.intern(digest_of_image_id(image_id) or ""),
+        pull_error=_PULL_ERRORS.get(waits_for, ""),
+        config=sys.intern(config_of_image_id(image_id) or ""),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
+from functools import lru_cache
 from typing import Protocol, overload
 
 import msgspec
@@ -23,6 +24,8 @@ from watcher.fold.touched import Touched
 from watcher.fold.workloads import OWNING_KINDS, Workloads
 from watcher.stream.catalog import BY_RESOURCE
 from watcher.stream.change import Change, Op
+
+_NAMESPACES = 4096
 
 
 class Selection(Protocol):
@@ -59,6 +62,8 @@ class Tables:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        # Asked by every event of every Pod, and of ever the same namespaces.
+        self._covers = lru_cache(_NAMESPACES)(options.selection.covers)
         self.nodes = Nodes(options.platform or DEFAULT_PLATFORM)
         self.pods = Pods()
         self.workloads = Workloads()
@@ -132,12 +137,11 @@ class Tables:
 
     def _put_pod(self, pod: Pod, touched: Touched) -> None:
         meta = pod.metadata
-        if not self._options.selection.covers(meta.namespace):
+        if not self._covers(meta.namespace):
             return
         if self.kbom.name:
             self._touch_kbom(self.kbom.put_pod(pod))
-        read_fact = read.read_pod(pod)
-        fact = replace(read_fact, controller=self._shared(read_fact.controller, meta.namespace))
+        fact = read.read_pod(pod, lambda named: self._shared(named, meta.namespace))
         before = self.pods.put(fact)
         if before != fact:
             touched.pod(fact)

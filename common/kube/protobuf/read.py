@@ -50,6 +50,8 @@ Readable: TypeAlias = Pod | Node | Workload | CronJob | PartialObject
 
 METADATA_ONLY = "PartialObjectMetadata"
 
+_TEXT_ENTRY: Final = message_class("TextEntry")
+_OWNER: Final = message_class("OwnerReference")
 _PRESENT: Final = Presence()
 # The states of a container that waits for nothing, by whether it runs and whether it has ended.
 _CALM: Final = {
@@ -96,16 +98,31 @@ def has_schema(kind: str) -> bool:
 
 
 def _meta(found: Parsed) -> ObjectMeta:
-    labels, annotations, owners = found.labels, found.annotations, found.ownerReferences
+    labels, annotations = found.labels, found.annotations
+    return _meta_with(
+        found,
+        labels={key: labels[key] for key in labels} or None,
+        annotations={key: annotations[key] for key in annotations} or None,
+        owners=tuple([_owner(each) for each in found.ownerReferences]) or None,
+    )
+
+
+def _meta_with(
+    found: Parsed,
+    *,
+    labels: dict[str, str] | None,
+    annotations: dict[str, str] | None,
+    owners: tuple[Owner, ...] | None,
+) -> ObjectMeta:
     return ObjectMeta(
         name=found.name,
         namespace=found.namespace,
         uid=found.uid,
         resource_version=found.resourceVersion,
         generation=found.generation,
-        labels={key: labels[key] for key in labels} or None,
-        annotations={key: annotations[key] for key in annotations} or None,
-        owner_references=tuple([_owner(each) for each in owners]) or None,
+        labels=labels,
+        annotations=annotations,
+        owner_references=owners,
         creation_timestamp=_moment(found.creationTimestamp),
         deletion_timestamp=(
             _moment(found.deletionTimestamp) if found.HasField("deletionTimestamp") else None
@@ -224,18 +241,32 @@ def _state(found: Parsed) -> ContainerState:
     )
 
 
+def _texts(raws: tuple[bytes, ...]) -> dict[str, str] | None:
+    """Return the map of these entries; the last of one key counts, as protobuf will have it."""
+    entries = [parse(_TEXT_ENTRY, raw) for raw in raws]
+    return {entry.key: entry.value for entry in entries} or None
+
+
+def _owners(raws: tuple[bytes, ...]) -> tuple[Owner, ...] | None:
+    return tuple([_owner(parse(_OWNER, raw)) for raw in raws]) or None
+
+
 class _WatchedPods:
     """Builds Pods of events: nine of ten say that a condition has changed, and nothing else."""
 
     def __init__(self) -> None:
         spec, status = message_class("PodSpec"), message_class("ContainerStatus")
-        self._spec = Remembered(lambda raw: _pod_spec(parse(spec, raw)))
-        self._status = Remembered(lambda raw: _status(parse(status, raw)))
+        self._spec: Remembered[bytes, PodSpec] = Remembered(lambda raw: _pod_spec(parse(spec, raw)))
+        self._status: Remembered[bytes, ContainerStatus] = Remembered(
+            lambda raw: _status(parse(status, raw))
+        )
+        self._texts = Remembered(_texts)
+        self._owners = Remembered(_owners)
 
     def build(self, found: Parsed) -> Pod:
         status = found.status
         return Pod(
-            metadata=_meta(found.metadata),
+            metadata=self._meta(found.metadata),
             spec=self._spec(found.spec),
             status=PodStatus(
                 phase=status.phase,
@@ -243,6 +274,14 @@ class _WatchedPods:
                 init_container_statuses=self._statuses(status.initContainerStatuses),
                 ephemeral_container_statuses=self._statuses(status.ephemeralContainerStatuses),
             ),
+        )
+
+    def _meta(self, found: Parsed) -> ObjectMeta:
+        return _meta_with(
+            found,
+            labels=self._texts(tuple(found.labels)),
+            annotations=self._texts(tuple(found.annotations)),
+            owners=self._owners(tuple(found.ownerReferences)),
         )
 
     def _statuses(self, found: Sequence[bytes]) -> tuple[ContainerStatus, ...] | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+Raw = TypeVar("Raw", bound=Hashable)
 T = TypeVar("T")
 
 # An object's events come in bursts, when it starts and when it ends; 4,096 specs are 3 MB.
 _MOST = 4096
 
 
-class Remembered(Generic[T]):
-    """Reads bytes, unless it has read the same ones lately. One thread.
+class Remembered(Generic[Raw, T]):
+    """Reads bytes, or a tuple of them, unless it has read the same ones lately. One thread.
 
     Only their hashes are kept: 64 bits and a secret of the process. That one of a billion events a
     day is taken for another one's happens once in 10,000 years.
@@ -20,12 +21,12 @@ class Remembered(Generic[T]):
 
     __slots__ = ("_known", "_read")
 
-    def __init__(self, read: Callable[[bytes], T]) -> None:
+    def __init__(self, read: Callable[[Raw], T]) -> None:
         """`read` must be pure; what it raises is not remembered."""
         self._read = read
         self._known: dict[int, T] = {}
 
-    def __call__(self, raw: bytes) -> T:
+    def __call__(self, raw: Raw) -> T:
         """Return what is in the bytes."""
         known = self._known
         key = hash(raw)

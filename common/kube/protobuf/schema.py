@@ -207,10 +207,17 @@ VIEWS: Mapping[str, Fields] = {
     **{f"Wrapped{kind}": {"raw": Field(2, kind)} for kind in KINDS},
     "WrappedPod": {"raw": Field(2, "WatchedPod")},
     "WatchedPod": {
-        "metadata": Field(1, "ObjectMeta"),
+        "metadata": Field(1, "WatchedMeta"),
         "spec": Field(2, "bytes"),
         "status": Field(3, "WatchedPodStatus"),
     },
+    "WatchedMeta": {
+        **_META["ObjectMeta"],
+        "labels": _many(11, "bytes"),
+        "annotations": _many(12, "bytes"),
+        "ownerReferences": _many(13, "bytes"),
+    },
+    "TextEntry": {"key": Field(1, "string"), "value": Field(2, "string")},
     "WatchedPodStatus": {
         "phase": Field(1, "string"),
         "containerStatuses": _many(8, "bytes"),
