@@ -36,6 +36,11 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    spared: str = ""  # shell pattern of user agents that do not meet it, such as `containerd/*`
+
+    def spares(self, agent: str) -> bool:
+        """Say whether it lets this user agent pass."""
+        return bool(self.spared) and fnmatch.fnmatchcase(agent, self.spared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +102,16 @@ class Rule:
         """Let requests pass again; those that hang are cut."""
         self.ended.set()
 
-    def takes(self, method: str, target: Target, authorization: str | None) -> bool:
+    def takes(
+        self, method: str, target: Target, authorization: str | None, *, agent: str = ""
+    ) -> bool:
         """Say whether this request meets the fault, and count it if so."""
         values = (target.repository, target.kind, method)
         if not all(map(fnmatch.fnmatchcase, values, self._patterns)):
             return False
         if isinstance(self.fault, Login) and self.fault.admits(authorization):
+            return False
+        if isinstance(self.fault, Answer) and self.fault.spares(agent):
             return False
         with self._lock:
             if self.ended.is_set() or (self._times is not None and self.hits >= self._times):

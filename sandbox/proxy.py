@@ -95,8 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         """Answer one request: by the first rule that takes it, else by the registry."""
         target, sent = target_of(self.path), self.headers.get("Authorization")
-        rules = tuple(self.server.proxy.rules)
-        rule = next((rule for rule in rules if rule.takes(self.command, target, sent)), None)
+        rules, agent = tuple(self.server.proxy.rules), self.headers.get("User-Agent", "")
+        takers = (rule for rule in rules if rule.takes(self.command, target, sent, agent=agent))
+        rule = next(takers, None)
         if rule is None:
             self._pass_through()
             return

@@ -189,10 +189,13 @@ def _get(url: str) -> str:
 
 
 @contextlib.contextmanager
-def living(**settings: str) -> Iterator[Living]:
-    """Bring everything up, with these settings for the product, and take it down again."""
+def living(*, node: bool = False, **settings: str) -> Iterator[Living]:
+    """Bring everything up, with these settings for the product, and take it down again.
+
+    With `node` the kubelet is a real one, which needs root.
+    """
     with Place() as place, Stack() as stack:
-        world = build(place, stack, say=lambda _text: None)
+        world = build(place, stack, node=node, say=lambda _text: None)
         folder = place.sub("database")
         at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
         vulndb.build(folder, level=1, updated_at=at)

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import structlog
 
-from common.model.errors import SluiceError
+from common.model.errors import SluiceError, shorten
 from common.model.key import ImageKey
 from common.model.spread import turn_s
 from common.queue.contract import Add, AddResult, Lane
-from common.state.database import DatabaseRow
+from common.state.database import DatabaseRow, FailedLook
 from worker.matcher import Announcements
 
 _log = structlog.get_logger()
@@ -35,6 +35,9 @@ class Published(Protocol):
 
     def publish(self, row: DatabaseRow) -> int:
         """Store it; a changed version queues every image. Return how many."""
+
+    def note_look(self, failed: FailedLook | None) -> None:
+        """Keep what became of a look; None: it succeeded."""
 
 
 class FirstTrust(Protocol):
@@ -86,7 +89,10 @@ class Publisher:
     def announcements(self, on_layers_lost: Callable[[], None]) -> Announcements:
         """Return the callbacks for the matcher."""
         return Announcements(
-            on_database=self._serve, on_failure=_failed, on_layers_lost=on_layers_lost
+            on_database=self._serve,
+            on_failure=_failed,
+            on_look=self._looked,
+            on_layers_lost=on_layers_lost,
         )
 
     def repeat(self) -> None:
@@ -122,6 +128,19 @@ class Publisher:
             self.repeat()
         except SluiceError as error:
             _log.warning("database not announced yet", version=version, error=str(error))
+
+    def _looked(self, error: SluiceError | None) -> None:
+        """Tell users what a look failed of: a database that grows old is nobody's failure else."""
+        try:
+            failed = None
+            if error is not None:
+                _log.warning("database check failed", reason=error.reason, error=str(error))
+                failed = FailedLook(
+                    reason=error.reason, message=shorten(str(error)), at=self._now_s()
+                )
+            self._table.note_look(failed)
+        except SluiceError as away:
+            _log.debug("redis away", error=str(away))
 
     def _checked_at(self) -> float:
         """Return Redis' time; 0 while Redis is away."""
@@ -194,8 +213,8 @@ def _row(served: _Served, now: float) -> DatabaseRow:
 
 
 def _failed(error: SluiceError) -> None:
-    """Log it; the matcher keeps the old database and comes back by itself."""
-    _log.warning("database check failed", reason=error.reason, error=str(error))
+    """Log it; the matcher starts the server again by itself."""
+    _log.warning("match server not started", reason=error.reason, error=str(error))
 
 
 def follow_requests(

@@ -46,7 +46,9 @@ class Announcements:
 
     # version, server URL, Trivy's version: after every successful check, changed or not
     on_database: Callable[[str, str, str], None]
-    on_failure: Callable[[SluiceError], None]
+    on_failure: Callable[[SluiceError], None]  # of the server, which is started again
+    # After every look: what it failed of; None: it succeeded
+    on_look: Callable[[SluiceError | None], None]
     # The layer cache began anew: images must be analysed again. What it raises is tried again.
     on_layers_lost: Callable[[], None]
 
@@ -148,6 +150,7 @@ class MatchServer:
         if error is not None:
             return self._failed(error, look)
         self._failures = 0
+        self._announce.on_look(None)
         self._tell()
         look.answer(self._version(), None)
         return self._interval_s
@@ -159,7 +162,7 @@ class MatchServer:
         _log.warning(
             "no newer database", error=str(error), in_use=self._version(), retry_in_s=wait_s
         )
-        self._announce.on_failure(error)
+        self._announce.on_look(error)
         look.answer(self._version(), error)
         return wait_s
 

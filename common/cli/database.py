@@ -90,11 +90,15 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
             said = look(tables, timeout_s=arguments.timeout_s)
             context.terminal.note(said)
         row, now_s = tables.database.current(), tables.clock.now_s()
+        failed = tables.database.failed_look()
     if arguments.json:
-        text = orjson.dumps(described(row, now_s=now_s), option=orjson.OPT_INDENT_2).decode()
-        context.terminal.result(text)
+        found = described(row, failed, now_s=now_s)
+        context.terminal.result(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     elif row is not None:
         context.terminal.result(shown(row, now_s=now_s))
+    if failed is not None and not arguments.json:
+        looked = f"{age(now_s - failed.at)} ago: {failed.reason}, {failed.message}"
+        context.terminal.note(f"the last look for a newer one failed {looked}")
     if row is None:
         context.terminal.note("no matcher has published a database yet; see `sluice doctor`")
         return FAILED
@@ -110,8 +114,10 @@ def look(tables: Tables, *, timeout_s: float) -> str:
     await_look(DatabaseCheck(tables.client, tables.names), timeout_s=timeout_s)
     after = tables.database.current()
     if after is None or after == before:  # every look that succeeds renews the row's time
+        failed = tables.database.failed_look()
+        why = f": {failed.reason}, {failed.message}" if failed else "; its log says why"
         raise SourceUnavailableError(
-            "the matcher looked, but could not reach or read the database; its log says why. "
+            f"the matcher looked, but could not reach or read the database{why}. "
             "`sluice doctor` looks at the registry from here"
         )
     changed = before is None or before.version != after.version

@@ -160,8 +160,8 @@ def _trivy(tables: Tables) -> dict[str, object]:
 
 
 def _database(tables: Tables, now_s: float) -> dict[str, object]:
-    found = described(tables.database.current(), now_s=now_s)
-    return {name: found[name] for name in ("version", "age_s", "checked_age_s")}
+    found = described(tables.database.current(), tables.database.failed_look(), now_s=now_s)
+    return {name: found[name] for name in ("version", "age_s", "checked_age_s", "failed")}
 
 
 def _last_event_age_s(facts: Sequence[Fact], now_s: float) -> float | None:

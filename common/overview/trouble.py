@@ -85,6 +85,14 @@ def _database(database: Document) -> Iterator[Problem]:
             said=f"the vulnerability database is {age(database['age_s'])} old",
             remedy="`sluice database check` looks for a newer one; then `sluice doctor`",
         )
+    failed = database.get("failed")
+    if failed is not None:  # findings stay those of the database in use
+        yield Problem(
+            said=f"the last look for a newer vulnerability database failed {age(failed['age_s'])} "
+            f"ago: {failed['reason']}",
+            remedy="`sluice doctor` looks at its registry from here; the next look comes by itself",
+            details=(failed["message"],),
+        )
 
 
 def _trivy(trivy: Document) -> Iterator[Problem]:

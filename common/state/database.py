@@ -22,7 +22,16 @@ class DatabaseRow(msgspec.Struct, frozen=True, kw_only=True):
     alive_at: float = 0.0  # Unix seconds of the matcher's last sign of life, by Redis' clock
 
 
+class FailedLook(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the last look for a newer database found none."""
+
+    reason: str
+    message: str  # fit to be shown
+    at: float  # Unix seconds, by Redis' clock
+
+
 _decoder = msgspec.json.Decoder(DatabaseRow)
+_failed_decoder = msgspec.json.Decoder(FailedLook)
 
 
 def decode_database(data: bytes | None) -> DatabaseRow | None:
@@ -44,6 +53,22 @@ class DatabaseTable:
         with self._scripts.reading() as redis:
             data = redis.hget(self._name, "row")
         return decode_database(data)
+
+    def failed_look(self) -> FailedLook | None:
+        """Return why the last look failed; None: it did not, or nobody looked yet."""
+        with self._scripts.reading() as redis:
+            data = redis.hget(self._name, "failed")
+        with contextlib.suppress(*UNREADABLE):
+            return None if data is None else _failed_decoder.decode(data)
+        return None
+
+    def note_look(self, failed: FailedLook | None) -> None:
+        """Keep what became of a look; None: it succeeded."""
+        with self._scripts.reading() as redis:
+            if failed is None:
+                redis.hdel(self._name, "failed")
+            else:
+                redis.hset(self._name, "failed", msgspec.json.encode(failed))
 
     def publish(self, row: DatabaseRow) -> int:
         """Store the row; a changed version queues every image in use (bulk). Return how many."""

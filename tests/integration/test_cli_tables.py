@@ -17,7 +17,7 @@ from common.model.redis_address import parse_redis_url
 from common.model.workload import WorkloadRow, fingerprint
 from common.overview.tables import Tables, tables_on
 from common.queue.contract import Add, After, ImageUpdate, Lane, Park, Settled
-from common.state.database import DatabaseRow
+from common.state.database import DatabaseRow, FailedLook
 from common.state.database_check import DatabaseCheck
 from common.state.fence import FenceTable
 from common.state.names import Names
@@ -85,7 +85,12 @@ def test_the_status_of_an_empty_cluster_has_every_key(
     assert found["queue"]["reconcile"]["fresh"] == {"queued": 0, "oldest_age_s": 0.0}
     assert (found["running"], found["delayed"], found["dead"]) == (0, 0, 0)
     assert found["circuits"] == []
-    assert found["database"] == {"version": None, "age_s": None, "checked_age_s": None}
+    assert found["database"] == {
+        "version": None,
+        "age_s": None,
+        "checked_age_s": None,
+        "failed": None,
+    }
     assert (found["lacking"], found["failing"], found["failures"]) == ([], {}, [])
     assert [each["said"].partition(":")[0] for each in found["problems"]] == [
         f"the key space '{tables.names.cluster}' is empty"
@@ -358,10 +363,16 @@ def test_a_look_that_failed_is_not_told_as_no_newer_database(
     tables.database.publish(DatabaseRow(version="2026-11-25T06:00:00Z", server_url="u"))
     requests = DatabaseCheck(tables.client, tables.names)
     requests.answer(9)  # the matcher answers every request, whatever came of its look
+    tables.database.note_look(FailedLook(reason="RateLimited", message="slow down", at=1.0))
     assert main(["database", "check", "--json"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "could not reach or read the database" in err
+    assert "could not reach or read the database: RateLimited, slow down" in err
+    assert main(["database"]) == 0
+    assert "RateLimited, slow down" in capsys.readouterr().err
+    tables.database.note_look(None)
+    assert main(["database"]) == 0
+    assert "slow down" not in capsys.readouterr().err
 
 
 def test_a_check_without_a_matcher_names_what_is_missing(

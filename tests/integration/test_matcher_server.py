@@ -46,7 +46,8 @@ class Heard:
     """What was announced."""
 
     databases: list[tuple[str, str, str]] = field(default_factory=list)
-    failures: list[SluiceError] = field(default_factory=list)
+    failures: list[SluiceError] = field(default_factory=list)  # of the server
+    looks: list[SluiceError | None] = field(default_factory=list)
     layers_lost: int = 0
     away: bool = False  # nobody can be told now
 
@@ -138,6 +139,7 @@ def running(
         announcements=Announcements(
             on_database=lambda *row: heard.databases.append(row),
             on_failure=heard.failures.append,
+            on_look=heard.looks.append,
             on_layers_lost=heard.lose_layers,
         ),
         check_interval_s=interval_s,
@@ -285,7 +287,7 @@ def test_trap_38_a_repository_that_refuses_leaves_the_old_database_in_use(
         ):
             one.server.check_now(30)
         assert caught.value.reason == "RateLimited"
-        assert [error.reason for error in one.heard.failures] == ["RateLimited"]
+        assert [error.reason if error else "" for error in one.heard.looks] == ["", "RateLimited"]
         assert server_pids(one) == servers
         assert one.server.check_now(60) == VERSION[2]
 
@@ -295,8 +297,9 @@ def test_a_failed_look_is_repeated_by_itself(
 ) -> None:
     """Nobody has to ask: the interval is hours, the retry is not."""
     with running(trivy, repository, tmp_path, interval_s=0.2) as one:
-        assert eventually(lambda: one.heard.failures)
-        assert one.heard.failures[0].reason == "ImageNotFound"
+        assert eventually(lambda: one.heard.looks)
+        assert one.heard.looks[0] is not None
+        assert one.heard.looks[0].reason == "ImageNotFound"
         repository.publish(1)
         assert ready(one)
 
@@ -316,7 +319,8 @@ def test_a_damaged_database_never_replaces_a_good_one(
             one.server.check_now(60)
         assert one.versions() == [VERSION[1]]
         assert eventually(lambda: len(server_pids(one)) == 1)
-        assert len(one.heard.failures) == 1
+        assert len([error for error in one.heard.looks if error is not None]) == 1
+        assert one.heard.failures == []
         repository.publish(2)
         assert one.server.check_now(60) == VERSION[2]
 

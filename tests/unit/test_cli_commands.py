@@ -24,7 +24,7 @@ from common.overview.database import described
 from common.overview.verified import said
 from common.overview.words import age
 from common.queue.standing import Stand, State
-from common.state.database import DatabaseRow
+from common.state.database import DatabaseRow, FailedLook
 from common.state.examine import Server
 from common.state.fitness import judge
 from common.state.settled import SettledRow
@@ -45,12 +45,13 @@ ROW = DatabaseRow(
 
 def test_a_database_is_told_with_its_age_and_the_last_look() -> None:
     """Fresh means two things: made lately, and looked for lately."""
-    assert described(ROW, now_s=NOW_S) == {
+    assert described(ROW, None, now_s=NOW_S) == {
         "version": "2026-11-25T06:00:00Z",
         "age_s": 3_600.0,
         "checked_age_s": 90.0,
         "server_url": "http://127.0.0.1:4954",
         "trivy": "0.76.0",
+        "failed": None,
     }
     text = database.shown(ROW, now_s=NOW_S)
     assert "age        1h" in text
@@ -59,14 +60,22 @@ def test_a_database_is_told_with_its_age_and_the_last_look() -> None:
 
 def test_no_database_has_the_same_keys() -> None:
     """A script reads `.version` before it looks whether there is one."""
-    assert described(None, now_s=NOW_S) == dict.fromkeys(described(ROW, now_s=NOW_S))
+    assert described(None, None, now_s=NOW_S) == dict.fromkeys(described(ROW, None, now_s=NOW_S))
+
+
+def test_a_look_that_failed_is_told_whether_there_is_a_database_or_not() -> None:
+    """The first database that cannot be had is the one that everybody waits for."""
+    failed = FailedLook(reason="RateLimited", message="slow down", at=NOW_S - 60)
+    for row in (None, ROW):
+        told = described(row, failed, now_s=NOW_S)["failed"]
+        assert told == {"reason": "RateLimited", "message": "slow down", "age_s": 60.0}
 
 
 def test_a_version_that_is_no_time_is_shown_without_an_age() -> None:
     """A wrong age would be worse than none."""
     row = DatabaseRow(version="local", server_url="u")
-    assert described(row, now_s=NOW_S)["age_s"] is None
-    assert described(row, now_s=NOW_S)["checked_age_s"] is None
+    assert described(row, None, now_s=NOW_S)["age_s"] is None
+    assert described(row, None, now_s=NOW_S)["checked_age_s"] is None
     assert "age        -" in database.shown(row, now_s=NOW_S)
 
 

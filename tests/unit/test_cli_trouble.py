@@ -182,6 +182,16 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
             {"database": {"version": "v", "age_s": STALE_S + 1, "checked_age_s": 1.0}},
             "database is 3d old",
         ),
+        (
+            {
+                "database": {
+                    "version": "v",
+                    "age_s": 1.0,
+                    "failed": {"reason": "RateLimited", "message": "slow down", "age_s": 90.0},
+                }
+            },
+            "the last look for a newer vulnerability database failed 1m30s ago: RateLimited",
+        ),
         ({"trivy": {"serving": "0.77.0", "trusted": "0.76.0"}}, "Trivy 0.77.0 is not trusted yet"),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
         (

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from common.model.errors import SourceUnavailableError
+from common.model.errors import RateLimitedError, SourceUnavailableError
 from common.model.key import ImageKey
 from common.queue.contract import Add, AddResult, Lane
-from common.state.database import DatabaseRow
+from common.state.database import DatabaseRow, FailedLook
 from worker.match_pool import Publisher, Requeue, follow_requests
 
 
@@ -24,6 +24,7 @@ class FakeTable:
     rows: list[DatabaseRow] = field(default_factory=list)
     away: bool = False
     trusted: str = ""
+    failed: FailedLook | None = None
 
     def begin(self, version: str, *, now_s: float) -> None:
         self.trusted = self.trusted or version
@@ -38,6 +39,11 @@ class FakeTable:
             raise SourceUnavailableError("redis away")
         self.rows.append(row)
         return 7
+
+    def note_look(self, failed: FailedLook | None) -> None:
+        if self.away:
+            raise SourceUnavailableError("redis away")
+        self.failed = failed
 
 
 @dataclass
@@ -84,6 +90,19 @@ def test_a_look_that_finds_nothing_new_renews_the_time_of_the_look() -> None:
     clock.now += 3600
     serve("v1", "http://m", "0.76.0")
     assert (table.rows[-1].version, table.rows[-1].checked_at) == ("v1", 4600.0)
+
+
+def test_a_look_that_fails_is_told_until_one_succeeds() -> None:
+    """Else users see an old database, days later, and not why; Redis may be away meanwhile."""
+    made, table, _ = publisher()
+    looked = made.announcements(_nothing).on_look
+    looked(RateLimitedError("slow down"))
+    assert table.failed == FailedLook(reason="RateLimited", message="slow down", at=1000.0)
+    table.away = True
+    looked(None)
+    table.away = False
+    looked(None)
+    assert table.failed is None
 
 
 def test_the_row_is_kept_alive_without_moving_the_time_of_the_look() -> None:

@@ -61,6 +61,15 @@ def test_a_rule_takes_only_what_its_patterns_match() -> None:
     assert picky.hits == 1
 
 
+def test_a_rule_spares_the_agents_that_it_names() -> None:
+    """A kubelet that may pull what a scanner may not: its pod runs, and has no report."""
+    refusing = rule(Answer(status=401, spared="containerd/*"))
+    assert refusing.takes("GET", APP, None, agent="trivy/0.76")
+    assert refusing.takes("GET", APP, None)
+    assert not refusing.takes("GET", APP, None, agent="containerd/2.3.7")
+    assert rule(Answer(status=401)).takes("GET", APP, None)  # nobody is named
+
+
 def test_a_rule_ends_after_its_times() -> None:
     """Twice 429 and then success is the usual registry."""
     twice = rule(times=2)
