@@ -15,7 +15,9 @@ import msgspec
 import pytest
 
 from common.model.errors import NoRoomError, SluiceError, TerminalError
+from common.model.evidence import left_out
 from common.ops.trivy_program import Trivy
+from common.state.images import pack
 from sandbox import oci
 from sandbox.images import Pushed, Sample, push
 from sandbox.packages import alpine, apk
@@ -225,3 +227,24 @@ def test_an_image_of_too_many_layers_is_refused_by_its_manifest(
         with_parts(inventory_job(image.pinned, match_url))
     assert caught.value.reason == "ImageTooLarge"
     assert "1001 layers" in str(caught.value)
+
+
+def test_an_image_of_tens_of_thousands_of_packages_keeps_its_counts(
+    scanner: RunningScanner, registry: Registry, match_url: str
+) -> None:
+    """Its SBOM could be in no report, so nobody carries it through Redis; nothing else is lost."""
+    packages = 32_000
+    files: dict[str, str | bytes | oci.Executable] = {
+        f"opt/node_modules/p{at}/package.json": f'{{"name":"p{at}","version":"1.0.{at}"}}'
+        for at in range(packages)
+    }
+    files["etc/x"] = secrets.token_hex(8)
+    image = pushed(registry, [oci.layer(files, "COPY . # test")])
+    found = take(scanner, inventory_job(image.pinned, match_url)).inventory
+    assert found.has_packages
+    assert found.sbom is not None
+    components, dependencies = left_out(found.sbom)
+    assert components >= packages
+    assert dependencies >= packages
+    assert found.sbom["components"] == []
+    assert len(pack(found)) < 10_000

@@ -102,3 +102,15 @@ def test_without_a_name_it_is_counted_all_the_same() -> None:
     content.update(gzip.compress(CONTENT))
     assert content.diff_id() == ""
     assert sum(spent) == len(CONTENT)
+
+
+def test_zstd_is_counted_from_its_first_block_to_its_last() -> None:
+    """Nobody here can unpack it, and a bomb of it is worse than one of gzip."""
+    blocks = 40 * ((1 << 1 | 128 * 1024 << 3).to_bytes(3, "little") + b"\0")
+    blob = b"\x28\xb5\x2f\xfd\x00\x68" + blocks
+    for size in (1, 7, len(blob)):
+        spent: list[int] = []
+        content = LayerContent(spent.append, named=True)
+        for at in range(0, len(blob), size):
+            content.update(blob[at : at + size])
+        assert sum(spent) == 40 * 128 * 1024

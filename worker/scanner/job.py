@@ -19,7 +19,6 @@ from common.model.errors import (
     SluiceError,
     SourceUnavailableError,
     TerminalError,
-    TransientError,
     shorten,
 )
 from common.model.image import Inventory
@@ -28,7 +27,7 @@ from common.model.trivy_version import is_newer
 from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
-from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.bounded_bom import read_bom
 from worker.evidence.image.descriptors import readable
 from worker.evidence.image.java_database import JavaDatabase
 from worker.evidence.image.parts import ImageParts
@@ -201,13 +200,7 @@ class JobRun:
     def _bom(self, scratch: Scratch, version: str) -> dict[str, object]:
         output = scratch.files / "bom.json"
         self._run(convert_argv(self._bench.trivy, _report(scratch), output), scratch)
-        try:
-            document = msgspec.json.decode(self._read(output), type=dict[str, object])
-        except msgspec.DecodeError as exc:
-            raise TransientError(
-                f"Trivy's SBOM cannot be read: {exc}", reason="ReportUnreadable"
-            ) from exc
-        return reduce_bom(document, scanner_version=version)
+        return read_bom(self._read(output), scanner_version=version)
 
     def _run(self, argv: tuple[str, ...], scratch: Scratch) -> None:
         allotment = self._allotment

@@ -57,7 +57,7 @@ class ZstdSize:
     def _frame(self, data: bytes, at: int) -> int:
         """Return how long the header of a frame is; 0: it is not whole."""
         head = data[at : at + _LONGEST_BYTES]
-        if len(head) < len(_FRAME):
+        if len(head) <= len(_FRAME):
             return 0
         if head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:  # noqa: PLR2004 # RFC 8878, 3.1.2
             if len(head) < 8:  # noqa: PLR2004 # a frame to be skipped: magic number and size
@@ -66,8 +66,6 @@ class ZstdSize:
             return 8
         if not head.startswith(_FRAME):
             self._broken = True
-            return 0
-        if len(head) == len(_FRAME):
             return 0
         described = head[len(_FRAME)]
         alone = (described >> 5) & 1
