@@ -4,7 +4,9 @@
     ├── TransientError            worth another try; the class's policy says when
     │   ├── RateLimitedError      a registry asks us to slow down (carries retry_after_s)
     │   │   └── ApiThrottledError the API server asks us to slow down
-    │   ├── BudgetSpentError      our own budget for a registry is used up: it was not asked
+    │   ├── NotBegunError         nothing failed: it was put off, at nobody's charge
+    │   │   ├── BudgetSpentError  our own budget for a registry is used up: it was not asked
+    │   │   └── NoRoomError       the scanner's disk has no room for the image now
     │   ├── DatabaseNotReadyError no vulnerability database was ever announced
     │   ├── SourceUnavailableError  registry, API server, match server or Redis does not answer
     │   │   ├── NameResolutionError   its name means nothing to DNS
@@ -116,15 +118,25 @@ class CircuitOpenError(SourceUnavailableError):
     reason = "CircuitOpen"
 
 
-class BudgetSpentError(TransientError):
-    """A registry was asked for as many images as the settings allow: nobody is at fault."""
-
-    reason = "RegistryBudget"
+class NotBegunError(TransientError):
+    """Nothing failed: it was put off, and no attempt is counted."""
 
     @property
     def wait_s(self) -> float:
         """Until it is worth asking again."""
         return self.retry_after_s or 0.0
+
+
+class BudgetSpentError(NotBegunError):
+    """A registry was asked for as many images as the settings allow: nobody is at fault."""
+
+    reason = "RegistryBudget"
+
+
+class NoRoomError(NotBegunError):
+    """The scanner's disk has no room for the image now, so it was not unpacked."""
+
+    reason = "ScratchFull"
 
 
 class DatabaseNotReadyError(TransientError):

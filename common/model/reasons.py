@@ -22,6 +22,7 @@ CLASS_OF_REASON: Mapping[str, str] = {
     "DatabaseUnusable": "SourceUnavailable",
     "Defect": "Unknown",
     "DefinitionMissing": "Transient",
+    "EvidenceTooLarge": "Terminal",
     "Expired": "Transient",
     "Forbidden": "Transient",
     "IdleStream": "SourceUnavailable",

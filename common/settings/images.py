@@ -249,9 +249,16 @@ SCRATCH_MB = Setting(
     default="0",
     unit="MB",
     group="Trivy",
-    meaning="How much disk one inventory may use; 0: only the volume's own limit counts.",
-    honoured=False,
-    instead=_NOT_YET,
+    meaning="How much disk the scanner may use for one image; one that needs more is refused. "
+    "0: as much as the disk has.",
+)
+MAX_UNPACK_RATIO = Setting(
+    name="SLUICE_MAX_UNPACK_RATIO",
+    format=formats.whole(0, 1_000_000),
+    default="250",
+    group="Trivy",
+    meaning="How many times its own size a layer may unpack to, from 1 GiB on; one beyond it is "
+    "taken for a bomb, and its image is refused. 0: no limit. Needs `SLUICE_PULL_PROXY`.",
 )
 LAYER_CACHE_GB = Setting(
     name="SLUICE_LAYER_CACHE_GB",

@@ -236,6 +236,7 @@ def _limits(reading: _Reading) -> Limits:
     return Limits(
         max_image_bytes=reading.get(images.MAX_IMAGE_SIZE),
         scratch_mb=reading.get(images.SCRATCH_MB),
+        unpack_ratio=reading.get(images.MAX_UNPACK_RATIO),
         layer_cache_gb=reading.get(images.LAYER_CACHE_GB),
         pulls_per_min=reading.get(images.REGISTRY_PULLS_PER_MIN),
         concurrent_pulls=reading.get(images.REGISTRY_CONCURRENT_PULLS),

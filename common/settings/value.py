@@ -137,6 +137,7 @@ class Limits:
 
     max_image_bytes: int  # 0: no limit
     scratch_mb: int  # for each job; 0: no limit of our own
+    unpack_ratio: int  # of a large layer; 0: no limit
     layer_cache_gb: int  # 0: no limit of our own
     pulls_per_min: tuple[tuple[str, float], ...]
     concurrent_pulls: tuple[tuple[str, float], ...]

@@ -29,7 +29,7 @@ from common.model.image import (
 )
 from common.model.key import ImageKey, RowKey, WorkloadKey
 from common.state.names import IDENTITY_TTL_S, Names
-from common.state.readable import UNREADABLE, key_of, text_of
+from common.state.readable import UNREADABLE, inflate, key_of, text_of
 from common.state.scripts import Scripts
 from common.state.settled import SettledRow, decode_settled
 
@@ -62,8 +62,8 @@ def unpack_record(
     A newer version's, before a rollback, or by hand: the next run of the image writes it anew.
     """
     return ImageRecord(
-        inventory=_part(lambda: _inventory.decode(zlib.decompress(inventory)), inventory),
-        match=_part(lambda: _match.decode(zlib.decompress(match)), match),
+        inventory=_part(lambda: _inventory.decode(inflate(inventory)), inventory),
+        match=_part(lambda: _match.decode(inflate(match)), match),
         failure=_part(lambda: _failure.decode(failure), failure),
         verified_at=_time(verified),
     )
@@ -230,7 +230,7 @@ class ImageTable:
         """Return them out of an inventory that was stored without them."""
         with self._scripts.reading() as redis:
             stored = redis.hget(self._own(f"image:{key}"), "inv") or b""
-        return _part(lambda: _layers.decode(zlib.decompress(stored)), stored)
+        return _part(lambda: _layers.decode(inflate(stored)), stored)
 
     def uses(self, key: ImageKey) -> list[ImageUse]:
         """Return how workloads name the image, ordered by workload."""

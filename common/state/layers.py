@@ -19,7 +19,7 @@ from redis import Redis
 from common.model.errors import DamagedImageError
 from common.model.key import ImageKey
 from common.state.names import DOCUMENTS_TTL_S, LAYER_TTL_S, Names
-from common.state.readable import UNREADABLE
+from common.state.readable import UNREADABLE, inflate
 from common.state.scripts import Scripts
 
 # Docker stops at 127. A manifest that names more than this was made to keep Redis busy.
@@ -95,7 +95,7 @@ class LayerTable:
             found = redis.get(self._own(f"documents:{key}"))
         with contextlib.suppress(zlib.error, *UNREADABLE):
             if found is not None:
-                return msgspec.msgpack.decode(zlib.decompress(found), type=tuple[bytes, ...])
+                return msgspec.msgpack.decode(inflate(found), type=tuple[bytes, ...])
         return ()
 
     def keep(self, key: ImageKey, documents: Sequence[bytes]) -> None:

@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from common.model.bounded import whole_number
+from common.model.evidence import EVIDENCE_LIMIT_BYTES
 from common.model.key import WorkKey, try_key
 
 _log = structlog.get_logger()
@@ -40,6 +41,18 @@ class Foreign:
         if not self._told:
             self._told = True
             _log.warning("passes over what it cannot read", table=table, entry=text_of(entry)[:256])
+
+
+def inflate(packed: bytes, limit_bytes: int = EVIDENCE_LIMIT_BYTES) -> bytes:
+    """Return what was compressed; raise zlib.error for what is damaged, or larger than the limit.
+
+    A few kilobytes that somebody wrote must not fill the memory of all who read them.
+    """
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(packed, limit_bytes)
+    if not unpacking.eof:
+        raise zlib.error(f"cut off, or more than {limit_bytes} bytes")
+    return content
 
 
 def text_of(value: bytes | None) -> str:
@@ -88,6 +101,6 @@ def _checked(answer: object) -> object:
 def failure_of(value: bytes | None) -> tuple[str, str]:
     """Return reason and message of a job's last failure; rq compresses what it writes there."""
     with contextlib.suppress(zlib.error):
-        value = zlib.decompress(value or b"")
+        value = inflate(value or b"")
     reason, _, message = text_of(value).partition(": ")
     return reason, message

@@ -198,6 +198,23 @@ def test_large_numbers_arrive_as_they_were_written() -> None:
     assert "maxmemory 2000000mb" in chart.one("ConfigMap", "redis")["data"]["valkey.conf"]
 
 
+@pytest.mark.parametrize(("jobs", "scratch_gi"), [(2, 10), (1, 1), (8, 1), (256, 20)])
+def test_an_image_is_refused_before_the_kubelet_evicts_the_pod(jobs: int, scratch_gi: int) -> None:
+    """What all jobs may write together is less than what the folder may hold."""
+    chart = render({"scanner": {"jobs": jobs, "scratchGi": scratch_gi}})
+    limits = parse(environment(chart.containers()["scanner"])).limits
+    (pod,) = (pod for pod in chart.pods().values() if "scanner" in str(pod["spec"]))
+    (scratch,) = (one for one in pod["spec"]["volumes"] if one["name"] == "scratch")
+    assert scratch["emptyDir"]["sizeLimit"] == f"{scratch_gi}Gi"
+    assert 0 < limits.scratch_mb * jobs <= scratch_gi * 1024 - 512
+
+
+def test_a_folder_too_small_for_its_jobs_is_refused() -> None:
+    """Shares of a few MB would refuse every image."""
+    with pytest.raises(Exception, match="scratchGi is too small"):
+        render({"scanner": {"jobs": 9, "scratchGi": 1}})
+
+
 def test_nothing_that_the_chart_sets_may_be_set_twice(chart: Rendered) -> None:
     """Of two entries of one name the API server keeps both, and the second wins silently."""
     for _, container in containers(chart):

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from common.model.errors import SluiceError, SourceUnavailableError, UnauthorizedError
+from common.model.errors import (
+    NoRoomError,
+    SluiceError,
+    SourceUnavailableError,
+    TerminalError,
+    UnauthorizedError,
+)
 from common.model.image import Inventory, Os
 from common.model.key import ImageKey
 from common.state.layers import Held, Lease, Leased
@@ -16,6 +22,7 @@ from worker.evidence.image import manifest
 from worker.evidence.image.access import Access
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, ScanOptions
 from worker.evidence.image.manifest import ManifestSeen
+from worker.subject.image.full import Full
 from worker.subject.image.once import Elsewhere, PullOnce, Run
 
 KEY = ImageKey(digest="sha256:" + "a" * 64, platform="linux-amd64", options="o1")
@@ -163,3 +170,29 @@ def test_an_image_that_has_a_record_under_another_digest_is_not_pulled() -> None
     world = World(home=home)
     assert world.take() == Elsewhere(home=home)
     assert world.log == ["outline"]
+
+
+def test_a_full_scanner_is_left_alone_before_anybody_asks_a_registry() -> None:
+    """Thousands of images may wait for room: each would cost a question every half minute."""
+    now_s = [100.0]
+    full = Full(lambda: now_s[0])
+    world = World(faults={"scan": NoRoomError("no room", retry_after_s=30.0)})
+    once = PullOnce(manifests=world, identities=world, layers=world, full=full)
+    for wait_s in (30.0, 20.0):
+        with pytest.raises(NoRoomError) as caught:
+            once.inventory(world, Run(key=KEY, token=5), JOB)
+        assert caught.value.wait_s == wait_s
+        now_s[0] += 10.0
+    assert world.log == ["outline", "lease", "configuration", "scan", "free"]
+    full.check(manifest.packed_bytes(MANIFEST) - 1)  # a smaller image may find room
+    now_s[0], world.faults = 130.0, {}
+    assert isinstance(once.inventory(world, Run(key=KEY, token=5), JOB), InventoryResult)
+
+
+def test_an_image_of_too_many_layers_is_refused_before_it_leases_them() -> None:
+    """Four megabytes of manifest name forty thousand layers."""
+    layers = [{"digest": LAYERS[0], "size": 7}] * 1_001
+    body = json.dumps({"config": {"digest": CONTENTS[0]}, "layers": layers}).encode()
+    with pytest.raises(TerminalError) as caught:
+        manifest.layers_of(body)
+    assert caught.value.reason == "ImageTooLarge"

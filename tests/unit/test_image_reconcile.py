@@ -15,6 +15,8 @@ from common.model.errors import (
     DatabaseNotReadyError,
     ImageNotFoundError,
     LayerCacheMissingError,
+    NoRoomError,
+    NotBegunError,
     SluiceError,
     SourceUnavailableError,
     UnauthorizedError,
@@ -306,11 +308,12 @@ def test_before_the_first_database_an_image_waits_for_it(world: World) -> None:
     assert world.run(use()).outcome == Waiting(on="cluster/database")
 
 
-def test_a_spent_budget_is_a_delay_and_no_failure(world: World) -> None:
+@pytest.mark.parametrize("kind", [BudgetSpentError, NoRoomError])
+def test_what_is_put_off_is_a_delay_and_no_failure(kind: type[NotBegunError], world: World) -> None:
     """Nobody is at fault, so nobody must read of one: no attempt, no record, no Event."""
-    world.scanner.faults["r.example/web"] = BudgetSpentError("enough", retry_after_s=42.0)
+    world.scanner.faults["r.example/web"] = kind("enough", retry_after_s=42.0)
     finished = world.run(use())
-    assert finished.outcome == After(delay_s=42.0, reason="RegistryBudget")
+    assert finished.outcome == After(delay_s=42.0, reason=kind.reason)
     assert kinds(finished) == []
 
 

@@ -22,7 +22,7 @@ def name(content: bytes) -> str:
 
 def seen(*pieces: bytes) -> str:
     """Return what a layer that arrives in pieces unpacks to."""
-    content = LayerContent(lambda _: None)
+    content = LayerContent(lambda _: None, named=True)
     for piece in pieces:
         content.update(piece)
     return content.diff_id()
@@ -44,7 +44,7 @@ def test_the_name_does_not_depend_on_how_it_travels(content: bytes, more: bytes,
 def test_a_large_layer_is_unpacked_in_parts() -> None:
     """A bomb of a thousand to one fills no memory."""
     spent: list[int] = []
-    content = LayerContent(spent.append)
+    content = LayerContent(spent.append, named=True)
     bomb = bytes(20_000_000)
     content.update(gzip.compress(bomb))
     assert content.diff_id() == name(bomb)
@@ -59,7 +59,7 @@ def test_who_counts_may_end_it() -> None:
         raise TerminalError("too large")
 
     with pytest.raises(TerminalError):
-        LayerContent(refuse).update(gzip.compress(CONTENT))
+        LayerContent(refuse, named=True).update(gzip.compress(CONTENT))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_who_counts_may_end_it() -> None:
 )
 def test_what_cannot_be_unpacked_is_damaged(blob: bytes) -> None:
     """It is told at the end: damage on the way is told by the blob's own digest."""
-    content = LayerContent(lambda _: None)
+    content = LayerContent(lambda _: None, named=True)
     content.update(blob)
     content.update(b"more")
     with pytest.raises(DamagedImageError):
@@ -93,3 +93,24 @@ def test_a_layer_of_a_few_bytes_is_what_it_is() -> None:
     """Too short to say how it is packed."""
     assert seen(b"abc") == name(b"abc")
     assert seen() == name(b"")
+
+
+def test_without_a_name_it_is_counted_all_the_same() -> None:
+    """A limit on what layers unpack to holds where nobody verifies them."""
+    spent: list[int] = []
+    content = LayerContent(spent.append, named=False)
+    content.update(gzip.compress(CONTENT))
+    assert content.diff_id() == ""
+    assert sum(spent) == len(CONTENT)
+
+
+def test_zstd_is_counted_from_its_first_block_to_its_last() -> None:
+    """Nobody here can unpack it, and a bomb of it is worse than one of gzip."""
+    blocks = 40 * ((1 << 1 | 128 * 1024 << 3).to_bytes(3, "little") + b"\0")
+    blob = b"\x28\xb5\x2f\xfd\x00\x68" + blocks
+    for size in (1, 7, len(blob)):
+        spent: list[int] = []
+        content = LayerContent(spent.append, named=True)
+        for at in range(0, len(blob), size):
+            content.update(blob[at : at + size])
+        assert sum(spent) == 40 * 128 * 1024

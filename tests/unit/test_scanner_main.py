@@ -54,6 +54,7 @@ def test_who_sees_the_socket_may_end_the_scanner_in_that_moment(
     monkeypatch.setattr(scanner, "require_trivy", lambda *_: SimpleNamespace(version="1"))
     monkeypatch.setattr(scanner, "ScannerService", Signalled)
     for part in ("Bench", "Workshop", "JavaDatabase"):
-        monkeypatch.setattr(scanner, part, lambda *_, **__: SimpleNamespace(jobs=1))
+        fake = SimpleNamespace(jobs=1, volume=tmp_path)
+        monkeypatch.setattr(scanner, part, lambda *_, one=fake, **__: one)
     assert scanner.main() == 0
     assert not unheard.is_set()

@@ -49,6 +49,8 @@ _CONNECTION = (
 
 _DNS = r"no such host|server misbehaving|Temporary failure in name resolution"
 
+_LARGE_FILE = "it holds a file of more than SLUICE_SCRATCH_MB"
+
 # The registry answered, or did not.
 REGISTRY: Sequence[Rule] = (
     _rule(
@@ -141,6 +143,7 @@ LAYER: Sequence[Rule] = (
         "ScratchFull",
         "the scanner's scratch space is full",
     ),
+    _rule(r"file too large\s*$", TerminalError, "ImageTooLarge", _LARGE_FILE),
     _rule(
         rf"{_CONNECTION}|{_DNS}",
         SourceUnavailableError,
@@ -244,6 +247,7 @@ WORKER: Sequence[Rule] = (
     _rule(
         r"context deadline exceeded|context canceled", ScanTimeoutError, "ScanTimeout", "cut short"
     ),
+    _rule(r"file too large\s*$", TerminalError, "ImageTooLarge", _LARGE_FILE),
     _rule(
         r"no space left on device|disk quota|unable to write results",
         TransientError,

@@ -18,6 +18,7 @@ from common.settings.parse import parse
 from common.settings.value import Settings
 from worker.evidence.image.java_database import JavaDatabase, JavaSource
 from worker.scanner.job import Bench
+from worker.scanner.room import Room
 from worker.scanner.scratch import Workshop
 from worker.scanner.service import ScannerService
 
@@ -68,10 +69,11 @@ class _Stopping:
 def _serve(settings: Settings, stopping: _Stopping) -> None:
     trivy = require_trivy(settings.trivy.path, os.environ.get("PATH", os.defpath))
     socket_path = Path(settings.trivy.scanner_socket)
+    workshop = Workshop(socket_path)
     bench = Bench(
         trivy=trivy,
         environment=os.environ,
-        workshop=Workshop(socket_path),
+        workshop=workshop,
         java=JavaDatabase(
             trivy,
             Path(settings.ops.data_dir) / "java-database",
@@ -85,6 +87,8 @@ def _serve(settings: Settings, stopping: _Stopping) -> None:
         ),
         memory_mb=settings.trivy.scanner_memory_mb,
         jobs=settings.trivy.scanner_jobs,
+        room=Room(workshop.volume, quota_mb=settings.limits.scratch_mb),
+        unpack_ratio=settings.limits.unpack_ratio,
     )
     with ScannerService(bench, socket_path) as service:
         stopping.ends(service.stop)

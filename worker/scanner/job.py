@@ -19,7 +19,6 @@ from common.model.errors import (
     SluiceError,
     SourceUnavailableError,
     TerminalError,
-    TransientError,
     shorten,
 )
 from common.model.image import Inventory
@@ -28,7 +27,7 @@ from common.model.trivy_version import is_newer
 from common.ops.match_token import TokenFile
 from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
-from worker.evidence.image.cyclonedx import reduce_bom
+from worker.evidence.image.bounded_bom import read_bom
 from worker.evidence.image.descriptors import readable
 from worker.evidence.image.java_database import JavaDatabase
 from worker.evidence.image.parts import ImageParts
@@ -48,6 +47,7 @@ from worker.evidence.image.twirp import TrivyServerClient
 from worker.evidence.image.wire import Job
 from worker.scanner.layer_stream import LayerStream
 from worker.scanner.pull_proxy import PullProxy
+from worker.scanner.room import Allotment, Room
 from worker.scanner.scratch import Scratch, Workshop
 
 # 4108 findings gave 10 MB; ten times the packages of the largest image that was seen.
@@ -66,6 +66,8 @@ class Bench:
     token: TokenFile  # the match server's
     memory_mb: int  # per job; 0: no limit of our own
     jobs: int  # how many run at once
+    room: Room
+    unpack_ratio: int  # how many times its size a large layer may unpack to; 0: no limit
 
 
 class Taken(NamedTuple):
@@ -85,16 +87,19 @@ class JobRun:
         self._aborts = aborts
         self._deadline_at_s = deadline_at_s
         self._reference = parse_reference(job.reference)
+        self._allotment: Allotment | None = None  # from the moment there is room for it
 
     def run(self) -> Taken:
         """Take the image's inventory.
 
-        Raises what `classify` returns, and TerminalError when the report is too large to read.
+        Raises what `classify` returns, NoRoomError before anything is fetched, and TerminalError
+        when the image, or what is found in it, is too large.
         """
         self._check()
         self._check_server()
         self._bench.java.tend()
-        with self._bench.workshop.job() as scratch:
+        room = self._bench.room.take(self._packed_bytes())
+        with room as self._allotment, self._bench.workshop.job() as scratch:
             found, proven = self._found(scratch)
             told = told_by(self._read(_report(scratch))) if self._job.canary else ()
             if self._job.options.sbom and found.has_packages:
@@ -122,9 +127,19 @@ class JobRun:
             self._reference, self._job.docker_config, access=self._job.access
         )
         layers = LayerStream(
-            blobs, parts.layers, limit_bytes=self._job.max_bytes, verify=parts.verify
+            blobs,
+            parts.layers,
+            limit_bytes=self._job.max_bytes,
+            limit_ratio=self._bench.unpack_ratio,
+            verify=parts.verify,
         )
         return PullProxy(parts.documents, layers, over=self._is_over)
+
+    def _packed_bytes(self) -> int:
+        """Return the size of the layers that nobody unpacked yet; 0: it is not known."""
+        layers = self._job.parts.layers if self._job.parts is not None else ()
+        sizes = {layer.digest: max(0, layer.size) for layer in layers if not layer.proven}
+        return sum(sizes.values())
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self._deadline_at_s or bool(readable(self._aborts, 0))
@@ -185,15 +200,10 @@ class JobRun:
     def _bom(self, scratch: Scratch, version: str) -> dict[str, object]:
         output = scratch.files / "bom.json"
         self._run(convert_argv(self._bench.trivy, _report(scratch), output), scratch)
-        try:
-            document = msgspec.json.decode(self._read(output), type=dict[str, object])
-        except msgspec.DecodeError as exc:
-            raise TransientError(
-                f"Trivy's SBOM cannot be read: {exc}", reason="ReportUnreadable"
-            ) from exc
-        return reduce_bom(document, scanner_version=version)
+        return read_bom(self._read(output), scanner_version=version)
 
     def _run(self, argv: tuple[str, ...], scratch: Scratch) -> None:
+        allotment = self._allotment
         run = TrivyRun(
             argv=argv,
             env=child_environment(
@@ -205,6 +215,8 @@ class JobRun:
             log=scratch.files / "log",
             deadline_at_s=self._deadline_at_s,
             memory_mb=self._bench.memory_mb * (self._bench.jobs if self._job.alone else 1),
+            file_bytes=allotment.quota_bytes if allotment is not None else 0,
+            watch=allotment.watch(scratch.files) if allotment is not None else None,
         )
         ended = run_trivy(run, self._aborts)
         if ended.killed or ended.exit_code:

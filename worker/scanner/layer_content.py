@@ -1,4 +1,4 @@
-"""What a layer unpacks to, hashed while it passes by; nothing is written and little is held.
+"""What a layer unpacks to, counted and hashed while it passes by; nothing is written or held.
 
 Trivy keeps what it found under the name that the image's configuration gives to a layer's content,
 and never looks whether that is so: an image that gave another image's name to a layer of its own
@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 
 from common.model.errors import DamagedImageError
+from worker.scanner.zstd_size import ZstdSize
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 31  # zlib's way to say: with gzip's head and trailer
@@ -19,12 +20,16 @@ _PIECE_BYTES = 1024 * 1024  # of unpacked content at once: a bomb fills no memor
 
 
 class LayerContent:
-    """The content of one layer, packed by gzip or not at all."""
+    """The content of one layer, packed by gzip or not at all; what has zstd is counted only."""
 
-    def __init__(self, spend: Callable[[int], None]) -> None:
-        """`spend` is told of every unpacked byte; what it raises ends the layer."""
+    def __init__(self, spend: Callable[[int], None], *, named: bool) -> None:
+        """`spend` is told of every unpacked byte; what it raises ends the layer.
+
+        `named`: whether anybody will ask for the content's name.
+        """
         self._spend = spend
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if named else None
+        self._zstd = ZstdSize()
         self._head = b""  # until it says how the layer is packed
         self._gzip: zlib._Decompress | None = None
         self._plain = self._broken = False
@@ -43,13 +48,15 @@ class LayerContent:
             self._add(piece)
         elif self.readable:
             self._begin(self._head + piece)
+        else:
+            self._spend(self._zstd.update(piece))
 
     def diff_id(self) -> str:
         """Return the name of the content; empty where nobody here can unpack it.
 
         Raises DamagedImageError for what is no gzip after all.
         """
-        if not self.readable:
+        if not self.readable or self._hash is None:
             return ""
         if self._broken:
             raise DamagedImageError("a layer cannot be unpacked")
@@ -68,6 +75,7 @@ class LayerContent:
             self._unpack(head)
         elif head.startswith(_ZSTD):
             self.readable = False
+            self._spend(self._zstd.update(head))
         else:
             self._plain = True
             self._add(head)
@@ -85,5 +93,6 @@ class LayerContent:
             piece = self._gzip.unused_data if self._gzip.eof else self._gzip.unconsumed_tail
 
     def _add(self, content: bytes) -> None:
-        self._hash.update(content)
+        if self._hash is not None:
+            self._hash.update(content)
         self._spend(len(content))

@@ -30,6 +30,8 @@ _CHUNK_BYTES = 256 * 1024
 # every connection is told from one that had a bad moment.
 _RESUMES = 2
 _PARTIAL = 206
+# Below this nobody minds how well a layer is packed: an empty disk image, or a log of zeros.
+_ANY_RATIO_BYTES = 1024 * 1024 * 1024
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -49,16 +51,19 @@ class LayerStream:
         layers: Sequence[LayerPart],
         *,
         limit_bytes: int,
+        limit_ratio: int = 0,
         verify: bool = False,
     ) -> None:
         """Raise TerminalError (`ImageTooLarge`) before the first byte is asked for.
 
-        `limit_bytes`: of all layers together, packed and unpacked; 0: no limit. `verify`: layers
+        `limit_bytes`: of all layers together, packed and unpacked; 0: no limit. `limit_ratio`: how
+        many times its size a layer of more than 1 GiB may unpack to; 0: no limit. `verify`: layers
         that are not proven must unpack to what the image says.
         """
         self._blobs = blobs
         self._layers = {layer.digest: layer for layer in layers}
         self._limit_bytes = limit_bytes
+        self._limit_ratio = limit_ratio
         self._verify = verify
         self._unpacked_bytes = 0
         self._proven: set[str] = set()
@@ -97,7 +102,9 @@ class LayerStream:
         if layer.size <= 0:
             raise DamagedImageError("the manifest names a layer without bytes")
         must_prove = self._verify and not layer.proven
-        reading = _Reading(layer, LayerContent(self._spend) if must_prove else None)
+        counted = must_prove or self._limit_bytes or self._limit_ratio
+        content = LayerContent(self._spender(layer), named=must_prove) if counted else None
+        reading = _Reading(layer, content, proves=must_prove)
         for _ in range(1 + _RESUMES):
             with self._open(layer, reading.size_bytes) as body:
                 yield from reading.pieces(body, ended)
@@ -108,10 +115,24 @@ class LayerStream:
             self._proven.add(layer.digest)
         yield last
 
-    def _spend(self, size: int) -> None:
-        with self._spending:
-            self._unpacked_bytes += size
-            self._check(self._unpacked_bytes, "unpack to")
+    def _spender(self, layer: LayerPart) -> Callable[[int], None]:
+        """Return what counts a layer's unpacked bytes, and raises beyond the limits."""
+        own_bytes = 0
+
+        def spend(size: int) -> None:
+            nonlocal own_bytes
+            own_bytes += size
+            if 0 < self._limit_ratio * layer.size < own_bytes > _ANY_RATIO_BYTES:
+                raise TerminalError(
+                    f"a layer of {layer.size} bytes unpacks to more than {self._limit_ratio} times "
+                    "as much (SLUICE_MAX_UNPACK_RATIO)",
+                    reason="ImageTooLarge",
+                )
+            with self._spending:
+                self._unpacked_bytes += size
+                self._check(self._unpacked_bytes, "unpack to")
+
+        return spend
 
     def _check(self, size: int, how: str) -> None:
         if 0 < self._limit_bytes < size:
@@ -141,9 +162,10 @@ class LayerStream:
 class _Reading:
     """How far one layer came, over all connections."""
 
-    def __init__(self, layer: LayerPart, content: LayerContent | None) -> None:
+    def __init__(self, layer: LayerPart, content: LayerContent | None, *, proves: bool) -> None:
         self._layer = layer
         self._content = content
+        self._proves = proves
         self._hash = hashlib.sha256()
         self._held = b""
         self._fault: BaseException | None = None
@@ -178,7 +200,7 @@ class _Reading:
             raise self._broken()
         if self.complete and f"sha256:{self._hash.hexdigest()}" != self._layer.digest:
             raise TransferDamagedError(f"a layer arrived damaged: {self._layer.digest}")
-        if self.complete and self._content is not None:
+        if self.complete and self._proves and self._content is not None:
             self._compare(self._content.diff_id())
         return self._held
 

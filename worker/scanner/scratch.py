@@ -39,6 +39,11 @@ class Workshop:
         memory = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         self.secrets_root = memory / f"{folder}-secrets"
 
+    @property
+    def volume(self) -> Path:
+        """A folder on the disk that the jobs write to."""
+        return self._files.parent
+
     def wipe(self) -> None:
         """Remove what a killed predecessor left. Call it only while holding the socket."""
         for root in (self._files, self.secrets_root):

@@ -107,12 +107,13 @@ class ScannerService:
             _log.warning("not a job", error=type(exc).__name__)
             return
         answer = self._run(job, connection, accepted_at_s)
+        frame = wire.answer_frame(answer)
         seconds = round(time.monotonic() - accepted_at_s, 3)
         outcome = answer.reason if isinstance(answer, wire.Failed) else "Done"
         _log.info("job ended", image=job.reference, outcome=outcome, seconds=seconds)
         with contextlib.suppress(OSError):  # the client left; its job ended with that
             connection.settimeout(_SEND_S)
-            wire.send_frame(connection, answer)
+            connection.sendall(frame)
 
     def _run(self, job: wire.Job, connection: socket.socket, accepted_at_s: float) -> wire.Answer:
         aborts = (connection.fileno(), self._stop_read)

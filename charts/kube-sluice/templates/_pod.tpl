@@ -103,3 +103,12 @@ readinessProbe:
   mountPath: /var/run/secrets/kubernetes.io/serviceaccount
   readOnly: true
 {{- end -}}
+
+{{/* The share of one job in the scanner's folder, in MB: an equal one, of all but 512 MB. */}}
+{{- define "kube-sluice.scratchMb" -}}
+{{- $share := div (sub (mul (int64 .Values.scanner.scratchGi) 1024) 512) (int64 .Values.scanner.jobs) -}}
+{{- if lt $share 64 -}}
+{{- fail "scanner.scratchGi is too small for scanner.jobs: each job needs 64 MB, and 512 MB stay free" -}}
+{{- end -}}
+{{- $share -}}
+{{- end }}

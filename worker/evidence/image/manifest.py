@@ -17,6 +17,7 @@ from common.model.errors import (
     BadReferenceError,
     DamagedImageError,
     NoPlatformError,
+    TerminalError,
     TransferDamagedError,
     shorten,
 )
@@ -36,6 +37,10 @@ _CONFIG_TYPES = (
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 )
+
+# No kernel runs an image with more: an overlay stacks 500 (OVL_MAX_STACK), and one digest may stand
+# for several.
+_MAX_LAYERS = 1_000
 
 T = TypeVar("T")
 
@@ -160,10 +165,23 @@ def config_of(manifest: bytes) -> ImageDigest:
 
 
 def layers_of(manifest: bytes) -> tuple[ImageDigest, ...]:
-    """Return the digests of the image's layers, in their order."""
-    return tuple(
-        _digest(layer.digest) for layer in _decoded(manifest, _Manifest, "manifest").layers
-    )
+    """Return the digests of the image's layers, in their order.
+
+    Raises TerminalError (`ImageTooLarge`) for more than anybody could run.
+    """
+    layers = _decoded(manifest, _Manifest, "manifest").layers
+    if len(layers) > _MAX_LAYERS:
+        raise TerminalError(
+            f"it has {len(layers)} layers; no more than {_MAX_LAYERS} are looked at",
+            reason="ImageTooLarge",
+        )
+    return tuple(_digest(layer.digest) for layer in layers)
+
+
+def packed_bytes(manifest: bytes) -> int:
+    """Return how large the image's layers are as they are pulled, each once."""
+    layers = _decoded(manifest, _Manifest, "manifest").layers
+    return sum({layer.digest: max(0, layer.size) for layer in layers}.values())
 
 
 def seen(manifest: bytes, config: bytes, *, index_digest: str, digest: str) -> ManifestSeen:
@@ -180,7 +198,7 @@ def seen(manifest: bytes, config: bytes, *, index_digest: str, digest: str) -> M
         raise DamagedImageError(
             f"the manifest has {len(read.layers)} layers, the configuration {len(diff_ids)}"
         )
-    for name in (*diff_ids, *(layer.digest for layer in read.layers)):
+    for name in (*diff_ids, *layers_of(manifest)):
         _digest(name)
     return ManifestSeen(
         index_digest=index_digest,

@@ -1,4 +1,4 @@
-"""One bounded Trivy run: own process group, own deadline, own memory limit, log cut to its end.
+"""One bounded Trivy run: own process group, deadline, memory and disk, log cut to its end.
 
 Trivy's `--timeout` and a first SIGTERM do not stop a scan whose registry accepts and then hangs
 (measured with 0.76), so the deadline is ours: SIGTERM, 2 s, SIGKILL to the group.
@@ -11,15 +11,17 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.model.errors import SluiceError
 from common.ops.process import Child, ChildSpec, ToFile
 from worker.evidence.image.descriptors import readable
 
 GRACE_S = 2.0  # a run that analyses ends at once on SIGTERM; one that hangs never does
 _LOG_TAIL_BYTES = 64 * 1024  # the FATAL line is the last; before it a hostile image may fill pages
+_LOOK_S = 0.2  # from one look at what it writes to the next
 _POLL_S = 0.05  # only where the system has no pidfd
 _MB = 1024 * 1024
 # Go collects harder near this share of the limit instead of running into it.
@@ -36,6 +38,8 @@ class TrivyRun:
     log: Path
     deadline_at_s: float  # time.monotonic()
     memory_mb: int = 0  # 0: only the container's own limit counts
+    file_bytes: int = 0  # no file may be larger; 0: no limit
+    watch: Callable[[int], SluiceError | None] | None = None  # of its id: what ends it, if anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ def run_trivy(run: TrivyRun, aborts: Sequence[int] = ()) -> Ended:
     """Run it to its end, to its deadline, or until one of the file descriptors is readable.
 
     Call it from a thread that lives as long as the run: the child dies with its thread. Raises
-    PreconditionError when the program cannot be started.
+    PreconditionError when the program cannot be started, and what its `watch` returns.
     """
     spec = ChildSpec(
         name="trivy",
@@ -62,12 +66,32 @@ def run_trivy(run: TrivyRun, aborts: Sequence[int] = ()) -> Ended:
         stop_s=GRACE_S,
     )
     with Child(spec) as child:
-        _bound(child.pid, run.memory_mb)
-        exit_code = _wait(child, run.deadline_at_s, aborts)
+        _bound(child.pid, run)
+        exit_code, fault = _watched(child, run, aborts)
         killed = exit_code is None
         status = child.stop()
+    if fault is not None:
+        raise fault
     final = exit_code if exit_code is not None else status
     return Ended(exit_code=-9 if final is None else final, log=_tail(run.log), killed=killed)
+
+
+def _watched(
+    child: Child, run: TrivyRun, aborts: Sequence[int]
+) -> tuple[int | None, SluiceError | None]:
+    """Return the exit status, None at the deadline and on an abort; or what the watch says."""
+    if run.watch is None:
+        return _wait(child, run.deadline_at_s, aborts), None
+    while True:
+        until_s = min(run.deadline_at_s, time.monotonic() + _LOOK_S)
+        exit_code = _wait(child, until_s, aborts)
+        if exit_code is not None:
+            return exit_code, None
+        if time.monotonic() >= run.deadline_at_s or readable(aborts, 0):
+            return None, None
+        fault = run.watch(child.pid)
+        if fault is not None:
+            return None, fault
 
 
 def _wait(child: Child, deadline_at_s: float, aborts: Sequence[int]) -> int | None:
@@ -99,8 +123,8 @@ def _soft_limit(memory_mb: int) -> dict[str, str]:
     return {"GOMEMLIMIT": f"{int(memory_mb * _SOFT_SHARE)}MiB"} if memory_mb else {}
 
 
-def _bound(pid: int, memory_mb: int) -> None:
-    """Limit the child's data, and make it the first that the kernel kills when memory is short.
+def _bound(pid: int, run: TrivyRun) -> None:
+    """Limit the child's data and files, and make it the first to go when memory is short.
 
     RLIMIT_DATA counts what Go really asked for (RLIMIT_AS would count its huge reservations), and
     running into it ends Trivy with words that name the cause.
@@ -108,9 +132,11 @@ def _bound(pid: int, memory_mb: int) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError):  # it may have ended already
-        if memory_mb:
-            limit = memory_mb * _MB
+        if run.memory_mb:
+            limit = run.memory_mb * _MB
             resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
+        if run.file_bytes:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (run.file_bytes, run.file_bytes))
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000", encoding="ascii")
 
 

@@ -19,9 +19,11 @@ from common.model.errors import (
     LayerCacheMissingError,
     SluiceError,
     SourceUnavailableError,
+    TerminalError,
     TransientError,
     shorten,
 )
+from common.model.evidence import EVIDENCE_LIMIT_BYTES
 from worker.evidence.failures import scrub
 
 # A database swap takes the server away for 0.1 s, a restart of its pod for longer than we wait.
@@ -93,7 +95,8 @@ class TrivyServerClient:
         """Return the JSON answer to one Twirp call.
 
         Raises LayerCacheMissingError when the server lost the layers, SourceUnavailableError when
-        it is not to be had, TransientError when it fails on this request.
+        it is not to be had, TransientError when it fails on this request, TerminalError when its
+        answer is too large to be kept.
         """
         path = f"/twirp/trivy.{service}.v1.{service.capitalize()}/{method}"
         return self._call("POST", path, msgspec.json.encode(request))
@@ -135,7 +138,16 @@ class TrivyServerClient:
             headers["Trivy-Token"] = token
         connection.request(method, path, body, headers)
         reply = connection.getresponse()
-        return reply.status, reply.read()
+        content = reply.read(EVIDENCE_LIMIT_BYTES + 1)
+        if len(content) > EVIDENCE_LIMIT_BYTES:
+            limit_mb = EVIDENCE_LIMIT_BYTES // (1024 * 1024)
+            raise TerminalError(
+                f"the match server's answer has more than {limit_mb} MB: it has too many findings",
+                reason="EvidenceTooLarge",
+            )
+        if reply.length:  # only a read without a limit says so
+            raise http.client.IncompleteRead(content, reply.length)
+        return reply.status, content
 
     def _take(self, url: str) -> http.client.HTTPConnection:
         """Return an idle connection to `url`, or a new one; those to other servers are closed."""

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import msgspec
 
 from common.model import errors
-from common.model.errors import ScannerDiedError, SluiceError, TransientError
+from common.model.errors import ScannerDiedError, SluiceError, TerminalError, TransientError
+from common.model.evidence import EVIDENCE_LIMIT_BYTES
 from common.model.image import Inventory
 from worker.evidence.image.access import Access
 from worker.evidence.image.options import ScanOptions
@@ -21,7 +22,7 @@ from worker.evidence.image.told import Told
 
 # A Secret's limit, and so a docker config's, and three documents of a registry's limit, in base64.
 JOB_LIMIT_BYTES = 24 * 1024 * 1024
-ANSWER_LIMIT_BYTES = 64 * 1024 * 1024  # an SBOM of 100,000 packages
+ANSWER_LIMIT_BYTES = EVIDENCE_LIMIT_BYTES
 _HEAD = 4
 
 
@@ -100,10 +101,26 @@ def decode_answer(body: bytes) -> Answer:
         ) from exc
 
 
+def answer_frame(answer: Answer) -> bytes:
+    """Return the answer as it is sent; a refusal in its place where nobody would read so much."""
+    body = msgspec.json.encode(answer)
+    if len(body) <= ANSWER_LIMIT_BYTES:
+        return _framed(body)
+    limit_mb = ANSWER_LIMIT_BYTES // (1024 * 1024)
+    error = TerminalError(
+        f"what was found in it takes {len(body)} bytes; no more than {limit_mb} MB are kept",
+        reason="EvidenceTooLarge",
+    )
+    return _framed(msgspec.json.encode(failed(error)))
+
+
+def _framed(body: bytes) -> bytes:
+    return len(body).to_bytes(_HEAD, "big") + body
+
+
 def send_frame(connection: socket.socket, value: Job | Answer) -> None:
     """Send one frame; raises OSError when the other side is gone."""
-    body = msgspec.json.encode(value)
-    connection.sendall(len(body).to_bytes(_HEAD, "big") + body)
+    connection.sendall(_framed(msgspec.json.encode(value)))
 
 
 def receive_frame(connection: socket.socket, limit_bytes: int) -> bytes:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from common.model.errors import SluiceError
+from common.model.errors import NoRoomError, SluiceError
 from common.model.key import ImageKey
 from common.model.refs import ImageDigest
 from common.state.layers import Held, Lease
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
-from worker.evidence.image.manifest import ManifestSeen, digest_of, layers_of
+from worker.evidence.image.manifest import ManifestSeen, digest_of, layers_of, packed_bytes
 from worker.evidence.image.parts import ImageParts, parts_of
+from worker.subject.image.full import Full
 
 
 class Manifests(Protocol):
@@ -92,6 +93,7 @@ class PullOnce:
     identities: Identities
     layers: Layers
     verify: bool = True  # that layers unpack to what their image says
+    full: Full = field(default_factory=Full)
 
     def inventory(
         self, scanner: Scanner, run: Run, job: InventoryJob
@@ -101,14 +103,19 @@ class PullOnce:
         home = self.identities.settle(run.key, digest_of(documents[-1]))
         if home != run.key:
             return Elsewhere(home=home)
-        digests = layers_of(documents[-1])
+        digests, size_bytes = layers_of(documents[-1]), packed_bytes(documents[-1])
+        self.full.check(size_bytes)
         lease = self.layers.lease(run.key, run.token, digests, lost=run.lost)
         if isinstance(lease, Held):
             return lease
         with self._leased(run, digests):
             seen = self.manifests.manifest(job, documents)
             parts = parts_of(seen, contents=lease.contents, verify=self.verify)
-            result = scanner.inventory(replace(job, parts=parts))
+            try:
+                result = scanner.inventory(replace(job, parts=parts))
+            except NoRoomError as error:
+                self.full.note(size_bytes, error)
+                raise
         # The leases end with the claim at the latest, so nothing is lost with this.
         with contextlib.suppress(SluiceError):
             self.layers.done(run.key, run.token, _contents(parts, result.proven))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from common.model.errors import (
-    BudgetSpentError,
     CircuitOpenError,
     DatabaseNotReadyError,
     LayerCacheMissingError,
+    NotBegunError,
     SluiceError,
 )
 from common.model.facts import Fact
@@ -92,7 +92,7 @@ class ImageReconciler:
         except DatabaseNotReadyError:
             # Nothing is wrong with the image, and publishing a database queues every image.
             return Finished(outcome=Waiting(on="cluster/database"), facts=tuple(done.facts))
-        except BudgetSpentError as error:
+        except NotBegunError as error:
             later = After(delay_s=error.wait_s, reason=error.reason)
             return Finished(outcome=later, facts=tuple(done.facts))
         except SluiceError as error:
@@ -142,7 +142,7 @@ class ImageReconciler:
         """
         try:
             inventory = self._analyse(replace(run, lost=True), chosen.attempts, done)
-        except BudgetSpentError:
+        except NotBegunError:
             raise  # nothing failed; its matches have a key of their own
         except SluiceError as fault:
             return self._not_refreshed(claim, fault, chosen.inventory, record, done)

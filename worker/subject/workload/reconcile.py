@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
 
-from common.model.errors import BudgetSpentError, GoneError, SluiceError
+from common.model.errors import GoneError, NotBegunError, SluiceError
 from common.model.facts import Fact
 from common.model.image import ImageRecord
 from common.model.key import ImageKey, WorkloadKey
@@ -285,7 +285,7 @@ class _Run:
                 return Waiting(on=str(on))
             case LookAgain(delay_s=delay_s):
                 return After(delay_s=delay_s, reason="WaitingForKubelet")
-            case Fail(error=BudgetSpentError() as error):
+            case Fail(error=NotBegunError() as error):
                 # Nothing failed: there is nothing to tell.
                 return After(delay_s=error.wait_s, reason=error.reason)
             case Fail(container=container, image=image, error=error):
