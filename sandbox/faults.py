@@ -44,6 +44,28 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """Refuse with a status, and repeat in the text what credential was brought, in every form.
+
+    So do relays and debug pages that print the headers of a request. One that brings none passes,
+    or is asked for one where `asks`.
+    """
+
+    status: int
+    asks: bool = True
+
+    @staticmethod
+    def text(authorization: str) -> str:
+        """Return what the refusal says."""
+        word = authorization.rpartition(" ")[2]
+        try:
+            pair = base64.b64decode(word, validate=True).decode()
+        except ValueError:
+            pair = word
+        return f"denied {authorization} alias {word} for {pair} that is {pair.partition(':')[2]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """Answer 401 unless the request brings these credentials (HTTP Basic)."""
 
@@ -75,7 +97,7 @@ class Slow:
     delay_s: float
 
 
-Fault = Answer | Login | Hang | Cut | Slow
+Fault = Answer | Echo | Login | Hang | Cut | Slow
 
 
 class Rule:
@@ -112,6 +134,8 @@ class Rule:
         if isinstance(self.fault, Login) and self.fault.admits(authorization):
             return False
         if isinstance(self.fault, Answer) and self.fault.spares(agent):
+            return False
+        if isinstance(self.fault, Echo) and not (authorization or self.fault.asks):
             return False
         with self._lock:
             if self.ended.is_set() or (self._times is not None and self.hits >= self._times):

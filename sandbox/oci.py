@@ -160,21 +160,27 @@ def _content(file: str | bytes | Executable) -> tuple[bytes, int]:
             return file, 0o644
 
 
-def image(
+def image(  # noqa: PLR0913 # what a Dockerfile can say
     layers: Sequence[Layer],
     *,
     entrypoint: Sequence[str] = (),
     env: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
     user: str = "",
     platform: Platform = AMD64,
 ) -> Image:
     """Return the image of `layers`, bottom first; `env` holds `NAME=value` lines."""
+    settings: dict[str, object] = {
+        "Env": [_SEARCH_PATH, *env],
+        "Entrypoint": list(entrypoint),
+        "User": user,
+    }
     config = {
         "architecture": platform.architecture,
         "os": platform.os,
         **({"variant": platform.variant} if platform.variant else {}),
         "created": CREATED,
-        "config": {"Env": [_SEARCH_PATH, *env], "Entrypoint": list(entrypoint), "User": user},
+        "config": settings | ({"Labels": dict(labels)} if labels else {}),
         "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in layers]},
         "history": [{"created": CREATED, "created_by": each.created_by} for each in layers],
     }

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import assert_never
 
 from sandbox.accesslog import AccessLog, Request
-from sandbox.faults import Answer, Cut, Hang, Login, Rule, Slow, target_of
+from sandbox.faults import Answer, Cut, Echo, Hang, Login, Rule, Slow, target_of
 
 _CHUNK_BYTES = 256 * 1024
 _BACKEND_S = 60.0  # the largest sample layer is 60 MB and takes 1 s
@@ -104,7 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
         match rule.fault:
             case Answer(status=status, headers=headers):
                 self._refuse(status, dict(headers), fault="Answer")
-            case Login():
+            case Echo(status=status) if sent:
+                self._refuse(status, {}, fault="Echo", text=Echo.text(sent))
+            case Login() | Echo():
                 self._refuse(HTTPStatus.UNAUTHORIZED, {}, fault="Login")
             case Hang():
                 self._log(status=0, size=0, fault="Hang")
@@ -124,9 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Print nothing; the access log has it."""
 
-    def _refuse(self, status: int, headers: dict[str, str], *, fault: str) -> None:
+    def _refuse(self, status: int, headers: dict[str, str], *, fault: str, text: str = "") -> None:
         code = _CODES.get(status, "UNKNOWN")
-        error = {"code": code, "message": f"the sandbox was told to answer {status}"}
+        error = {"code": code, "message": text or f"the sandbox was told to answer {status}"}
         body = json.dumps({"errors": [error]}).encode()
         if status == HTTPStatus.UNAUTHORIZED:
             headers.setdefault("WWW-Authenticate", 'Basic realm="sandbox"')

@@ -38,6 +38,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.model.hiding import without_user_info
+
 # Foreign text in our messages: enough for the line that names the cause, too short for a body.
 FOREIGN_LIMIT = 256
 
@@ -45,9 +47,10 @@ FOREIGN_LIMIT = 256
 def shorten(text: str) -> str:
     """Return `text` on one line, cut to 256 characters, as UTF-8 can have it.
 
-    A program's file names and JSON may hold halves of a surrogate pair, which nothing can store.
+    Users and passwords before a host go first, while they are whole. A program's file names and
+    JSON may hold halves of a surrogate pair, which nothing can store.
     """
-    line = " ".join(text.encode(errors="replace").decode().split())
+    line = " ".join(without_user_info(text).encode(errors="replace").decode().split())
     return line if len(line) <= FOREIGN_LIMIT else line[: FOREIGN_LIMIT - 1] + "…"
 
 
@@ -71,7 +74,8 @@ class SluiceError(Exception):
     whose = ""  # the namespace whose names (registries, repositories) the message may hold
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
-        super().__init__(message)
+        # Whatever it quotes (a setting, an image's name) may be an address with a password in it.
+        super().__init__(without_user_info(message))
         if reason is not None:
             self.reason = reason
 

@@ -17,11 +17,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
 from common.model.errors import FOREIGN_LIMIT, PreconditionError, SourceUnavailableError
+from common.model.hiding import without
 from common.ops.redact import redact_text
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -61,6 +62,8 @@ class ChildSpec:
     ready: Callable[[], bool] | None = None  # None: ready as soon as it runs; may be called often
     ready_s: float = 30.0
     stop_s: float = 10.0  # between SIGTERM and SIGKILL
+    # What it is told and may repeat; it is hidden in the lines that are handed on, or quoted.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     stage: str = ""  # neighbours of one stage are told to stop together; empty: alone
 
 
@@ -133,8 +136,11 @@ class Child:
                 lines = _file_tail(path)
             case Forward():
                 lines = list(self._tail)
-        said = ending([redact_text(line) for line in lines[-_KEPT_LINES:]])
+        said = ending([self._shown(line) for line in lines[-_KEPT_LINES:]])
         return f": {said}" if said else ""
+
+    def _shown(self, line: str) -> str:
+        return redact_text(without(line, self.spec.secrets))
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, once: a second one would tell some programs to hurry."""
@@ -203,6 +209,7 @@ class Child:
         with stream:
             for raw in stream:
                 text = raw.decode(errors="replace").rstrip("\r\n")
+                text = without(text, self.spec.secrets)
                 self._tail.append(text)
                 line(self.spec.name, text)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-HIDDEN = "***"
+from common.model.hiding import HIDDEN, without_user_info
 
 # A field whose name ends in one of these words holds a credential if its value is text. Numbers
 # stay: a claim's `token` and a count of `secrets` are no secrets.
@@ -18,7 +18,6 @@ _WORDS = frozenset(
     {"password", "passwd", "token", "secret", "authorization", "auth", "cookie", "credentials"}
 )
 _NAMES = frozenset({"api_key", "apikey", "private_key", "docker_config"})
-_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s?#\"']*@")
 # Upper case or a digit tells a credential from prose such as "Basic authentication required".
 _SCHEME = re.compile(r"\b(Bearer|Basic)\s+(?=\S*[A-Z0-9=])[A-Za-z0-9._~+/=-]{8,}")
 _DEPTH = 4  # of nested values; deeper ones are shown as text
@@ -27,8 +26,7 @@ _DEPTH = 4  # of nested values; deeper ones are shown as text
 def redact_text(text: str) -> str:
     """Return `text` without user information in URLs and without HTTP credentials."""
     # Looked for before the patterns run: most texts are names, and a worker writes a line a run.
-    if "://" in text:
-        text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
+    text = without_user_info(text)
     if "Bearer" in text or "Basic" in text:
         text = _SCHEME.sub(rf"\1 {HIDDEN}", text)
     return text

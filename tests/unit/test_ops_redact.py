@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.ops.redact import HIDDEN, redact_fields, redact_text
+from common.model.hiding import HIDDEN
+from common.ops.redact import redact_fields, redact_text
 
 SECRET = "q9hunter2z7"  # noqa: S105 # what must not be seen
 

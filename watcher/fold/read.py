@@ -21,6 +21,7 @@ from common.kube.wire import (
     Workload,
 )
 from common.model.bounded import whole_number
+from common.model.hiding import reference_without_user_info
 from common.model.refs import config_of_image_id, digest_of_image_id
 from common.model.workload import Skips
 from watcher.fold.facts import (
@@ -180,7 +181,11 @@ def seconds(moment: datetime | None) -> int:
 def _containers(spec: PodSpec, wants: Callable[[str, str], bool]) -> tuple[ContainerFact, ...]:
     return _shared_containers(
         tuple(
-            ContainerFact(name=sys.intern(one.name), role=role, image=sys.intern(one.image))
+            ContainerFact(
+                name=sys.intern(one.name),
+                role=role,
+                image=sys.intern(reference_without_user_info(one.image)),
+            )
             for role, one in spec.by_role()
             if wants(role, one.image)
         )

@@ -37,6 +37,16 @@ class Credential:
         """Whether anything can be sent."""
         return bool(self.identity_token or self.username or self.password)
 
+    @property
+    def pair(self) -> str:
+        """User and password as a header or a config carries them."""
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nobody else may see of it."""
+        return tuple(filter(None, (self.password, self.identity_token, self.pair)))
+
 
 def entries_of(secret_type: str, data: Mapping[str, bytes]) -> dict[str, Credential]:
     """Return the usable entries of a pull secret by their key; a broken secret gives none.
@@ -84,6 +94,12 @@ def credential_in(config: bytes | None, registry: str) -> Credential | None:
         return None
     entries = entries_of(DOCKER_CONFIG_JSON, {".dockerconfigjson": config})
     return next((entry for key, entry in entries.items() if _same_host(key, registry)), None)
+
+
+def secrets_in(config: bytes | None) -> tuple[str, ...]:
+    """Return what nobody else may see of a docker config, in whichever form it is sent."""
+    entries = entries_of(DOCKER_CONFIG_JSON, {".dockerconfigjson": config or b"{}"})
+    return tuple(text for entry in entries.values() for text in entry.secrets)
 
 
 def matches(key: str, reference: ImageReference) -> bool:
@@ -142,8 +158,7 @@ def _text(value: dict[object, object], key: str) -> str:
 
 def config_for(registry: str, credential: Credential) -> bytes:
     """Return a docker config with one credential for one registry."""
-    pair = f"{credential.username}:{credential.password}".encode()
-    entry: dict[str, str] = {"auth": base64.b64encode(pair).decode()}
+    entry: dict[str, str] = {"auth": credential.pair}
     if credential.identity_token:
         entry["identitytoken"] = credential.identity_token
     # The client library looks Docker Hub up under the name that `docker login` writes.

@@ -78,6 +78,7 @@ class MatchProcess:
             env=child_environment(config.environment, config.home, more=token),
             cwd=str(config.home),
             output=Forward(line=_server_line),
+            secrets=tuple(token.values()),
             ready=lambda: self._serves(database),
             ready_s=_READY_S,
             stop_s=_STOP_S,

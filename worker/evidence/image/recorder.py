@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from common.model.errors import SourceUnavailableError, TransientError
+from common.model.hiding import without
 from worker.evidence.image.descriptors import readable
 from worker.evidence.image.scan_request import Recording, parse_scan_request
 
@@ -30,6 +31,7 @@ _UPSTREAM_TIMEOUT_S = 300.0  # the run's own deadline is what really bounds it
 _MAX_BODY_BYTES = 256 * 1024 * 1024  # a layer's inventory; real ones stay below 10 MB
 _PASSED_ON = ("content-type", "accept", "accept-encoding", "content-encoding", "user-agent")
 _HANDED_BACK = ("content-type", "content-encoding")
+_OK = 200
 _REFUSED = b'{"code":"failed_precondition","msg":"the layer is not what its image says"}'
 _UNREACHABLE = b'{"code":"internal","msg":"match server unreachable"}'
 
@@ -80,6 +82,11 @@ class Recorder:
         """Say whether a call may be passed on."""
         stores = path.endswith("/trivy.cache.v1.Cache/PutBlob")
         return not stores or self._admits is None or self._admits(body)
+
+    def hidden(self, refusal: bytes) -> bytes:
+        """Return a refusal without our token, which whoever refuses may repeat."""
+        text = refusal.decode("latin-1")  # any bytes, and back
+        return without(text, [self.token or ""]).encode("latin-1")
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection to the server; `hang_up` ends it."""
@@ -175,6 +182,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(500, {"Content-Type": "application/json"}, _UNREACHABLE)
             return
         headers = {key: value for key, value in reply.getheaders() if key.lower() in _HANDED_BACK}
+        if reply.status != _OK:
+            content = self.server.recorder.hidden(content)
         self._answer(reply.status, headers, content)
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:

@@ -20,6 +20,7 @@ from common.model.errors import (
     UnauthorizedError,
     shorten,
 )
+from common.model.hiding import without
 from common.model.refs import DEFAULT_REGISTRY, ImageDigest, ImageReference, parse_digest
 from worker.evidence.failures import scrub
 from worker.evidence.image import manifest
@@ -39,6 +40,7 @@ _ACCEPT = {"Accept": ", ".join((*manifest.INDEX_TYPES, *manifest.MANIFEST_TYPES)
 _MAX_DEPTH = 3  # of an index in an index; nobody nests them, and a loop cannot be made of digests
 # Docker Hub's images carry one host in their names, its API has another.
 _API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
+_REFUSAL_BYTES = 16 * 1024  # of an answer's text; what is shown of it is far shorter
 _OK, _PARTIAL, _UNAUTHORIZED, _SERVER = 200, 206, 401, 500
 _BASIC = Challenge(scheme="basic")
 _NO_HEAD = (400, 405, 501)  # what HEAD gets where only GET is served
@@ -103,10 +105,10 @@ class HttpRegistry:
             with contextlib.suppress(BadReferenceError):  # an old registry; the body tells
                 return parse_digest(digest)
         elif reply.status not in _NO_HEAD:
-            raise _refusal(reference, reply)
+            raise inquiry.refusal(reply)
         reply = inquiry.ask("GET")
         if reply.status != _OK:
-            raise _refusal(reference, reply)
+            raise inquiry.refusal(reply)
         return ImageDigest(f"sha256:{hashlib.sha256(reply.body).hexdigest()}")
 
     def outline(
@@ -220,7 +222,7 @@ class _Inquiry:
         """Return a document whose digest is known."""
         reply = self._ask("GET", kind, digest)
         if reply.status != _OK:
-            raise _refusal(self._reference, reply)
+            raise self.refusal(reply)
         return manifest.checked(reply.body, digest, what=kind.removesuffix("s"))
 
     def open(self, digest: str, part: tuple[int, int] | None) -> Opened:
@@ -236,7 +238,13 @@ class _Inquiry:
         if opened.status in (_OK, _PARTIAL):
             return opened
         with opened.body:
-            raise _refusal(self._reference, said(opened))
+            raise self.refusal(said(opened))
+
+    def refusal(self, reply: Reply) -> SluiceError:
+        """Return what an answer other than the one hoped for means."""
+        shown = self._authorization.rpartition(" ")[2]
+        known = (shown, *(self._credential.secrets if self._credential else ()))
+        return _refusal(self._reference, reply, known)
 
     def _renewed(self, shown: str, challenge: Challenge) -> str:
         with self._proving:  # an image's layers are asked for at once
@@ -283,11 +291,12 @@ class _Inquiry:
         method = "GET" if wanted.form is None else "POST"
         reply = self._http.fetch(method, wanted.url, headers, wanted.form)
         if reply.status != _OK:
-            raise _refusal(self._reference, reply)
+            raise self.refusal(reply)
         return bearer(reply.body) or ""
 
 
-def _refusal(reference: ImageReference, reply: Reply) -> SluiceError:
+def _refusal(reference: ImageReference, reply: Reply, known: Sequence[str]) -> SluiceError:
+    """Return the error; `known` are the secrets that the answer may repeat."""
     name = reference.pull_name
     match reply.status:
         case 401 | 403:
@@ -305,7 +314,8 @@ def _refusal(reference: ImageReference, reply: Reply) -> SluiceError:
                 retry_after_s=reply.retry_after_s,
             )
         case status:
-            text = shorten(scrub(reply.body[:512].decode(errors="replace")))
+            body = reply.body[:_REFUSAL_BYTES].decode(errors="replace")
+            text = shorten(scrub(without(body, known)))
             return TerminalError(
                 f"{reference.registry} answers {status} for {name}: {text}",
                 reason="RegistryRefused",

@@ -6,7 +6,6 @@ token specification and RFC 7235.
 
 from __future__ import annotations
 
-import base64
 import re
 import urllib.parse
 from dataclasses import dataclass, field
@@ -60,8 +59,7 @@ def parse_challenge(header: str) -> Challenge | None:
 
 def basic(credential: Credential) -> str:
     """Return the header for user and password."""
-    pair = f"{credential.username}:{credential.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
+    return f"Basic {credential.pair}"
 
 
 def token_request(

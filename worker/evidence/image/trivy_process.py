@@ -11,13 +11,16 @@ import os
 import resource
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.model.errors import SluiceError
+from common.model.hiding import without
 from common.ops.process import Child, ChildSpec, ToFile
 from worker.evidence.image.descriptors import readable
+from worker.evidence.image.docker_config import Credential, secrets_in
 
 GRACE_S = 2.0  # a run that analyses ends at once on SIGTERM; one that hangs never does
 _LOG_TAIL_BYTES = 64 * 1024  # the FATAL line is the last; before it a hostile image may fill pages
@@ -47,7 +50,7 @@ class Ended:
     """How it ended; `killed` when our deadline or an abort did it."""
 
     exit_code: int  # negative: the signal
-    log: str
+    log: str  # without the secrets that the run was told, which a server may have repeated
     killed: bool
 
 
@@ -65,6 +68,7 @@ def run_trivy(run: TrivyRun, aborts: Sequence[int] = ()) -> Ended:
         cwd=str(run.cwd),
         stop_s=GRACE_S,
     )
+    told = _secrets_in(run.env)
     with Child(spec) as child:
         _bound(child.pid, run)
         exit_code, fault = _watched(child, run, aborts)
@@ -73,7 +77,25 @@ def run_trivy(run: TrivyRun, aborts: Sequence[int] = ()) -> Ended:
     if fault is not None:
         raise fault
     final = exit_code if exit_code is not None else status
-    return Ended(exit_code=-9 if final is None else final, log=_tail(run.log), killed=killed)
+    log = without(_tail(run.log), told)
+    return Ended(exit_code=-9 if final is None else final, log=log, killed=killed)
+
+
+def _secrets_in(env: Mapping[str, str]) -> list[str]:
+    """Return the credentials that an environment leads to: registries' and proxies'."""
+    found: list[str] = []
+    with contextlib.suppress(KeyError, OSError):
+        found += secrets_in((Path(env["DOCKER_CONFIG"]) / "config.json").read_bytes())
+    for name in env:
+        if name.lower().endswith("_proxy"):
+            with contextlib.suppress(ValueError):  # no URL
+                parts = urllib.parse.urlsplit(env[name])
+                user, password = parts.username or "", parts.password or ""
+                plain = Credential(
+                    username=urllib.parse.unquote(user), password=urllib.parse.unquote(password)
+                )
+                found += [password, *plain.secrets] if password else []
+    return found
 
 
 def _watched(

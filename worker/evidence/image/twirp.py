@@ -24,6 +24,7 @@ from common.model.errors import (
     shorten,
 )
 from common.model.evidence import EVIDENCE_LIMIT_BYTES
+from common.model.hiding import without
 from worker.evidence.failures import scrub
 
 # A database swap takes the server away for 0.1 s, a restart of its pod for longer than we wait.
@@ -32,6 +33,7 @@ _RETRY_S = 0.05
 UNAVAILABLE = "MatchServerUnavailable"  # the reason of an error about a server that is away
 _TIMEOUT_S = 60.0  # the largest answer that was measured, 4108 findings, took 0.2 s
 _MAX_IDLE = 32  # connections; more threads than that share no server anyway
+_REFUSAL_BYTES = 16 * 1024
 _OK = 200
 _UNAUTHORIZED = 401
 _GONE = (502, 503, 504)
@@ -134,7 +136,7 @@ class TrivyServerClient:
         self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
     ) -> tuple[int, bytes]:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        if token := self._token() if callable(self._token) else self._token:
+        if token := self._shown():
             headers["Trivy-Token"] = token
         connection.request(method, path, body, headers)
         reply = connection.getresponse()
@@ -148,6 +150,9 @@ class TrivyServerClient:
         if reply.length:  # only a read without a limit says so
             raise http.client.IncompleteRead(content, reply.length)
         return reply.status, content
+
+    def _shown(self) -> str | None:
+        return self._token() if callable(self._token) else self._token
 
     def _take(self, url: str) -> http.client.HTTPConnection:
         """Return an idle connection to `url`, or a new one; those to other servers are closed."""
@@ -177,8 +182,9 @@ class TrivyServerClient:
         try:
             fault = _FAULT.decode(content)
         except msgspec.DecodeError:
-            fault = _TwirpFault(msg=content[:200].decode(errors="replace"))
-        text = shorten(scrub(fault.msg))
+            fault = _TwirpFault(msg=content[:_REFUSAL_BYTES].decode(errors="replace"))
+        known = filter(None, [self._shown()])  # a relay in front of the server may repeat it
+        text = shorten(scrub(without(fault.msg, known)))
         if "layer cache missing" in fault.msg:
             return LayerCacheMissingError(f"the match server lost the layers: {text}")
         if status == _UNAUTHORIZED:
