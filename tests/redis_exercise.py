@@ -11,6 +11,7 @@ from common.model.facts import Fact
 from common.model.redis_address import parse_redis_url
 from common.overview.gather import gather
 from common.overview.tables import Tables, tables_on
+from common.overview.trouble import Promises
 from common.queue.contract import Add, After, Claim, Lane, Outcome
 from common.state.circuits import CircuitTable
 from common.state.connect import Client
@@ -52,7 +53,7 @@ def exercise(client: Client, cluster: str, later: Later) -> None:
     _circuit(tables)
     _operate(tables)
     _host(tables)
-    gather(tables, sweep_interval_s=600)
+    gather(tables, Promises(sweep_interval_s=600))
 
 
 def _watch(tables: Tables) -> None:

@@ -12,6 +12,7 @@ from common.kube.session import Session
 from common.ops.probes import Route, health_route
 from common.overview.gather import gather
 from common.overview.tables import Tables
+from common.overview.trouble import Promises
 from common.overview.view import Overview
 from common.queue.workqueue import WorkQueue
 from common.settings.formats import is_namespace
@@ -192,9 +193,7 @@ def _lead_ports(store: tuple[Client, Names], control: Control, *, me: str) -> Le
 
 def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
     """Return what reads the status page's numbers."""
-    return lambda: gather(
-        tables, sweep_interval_s=settings.pipeline.sweep_interval_s, parked=PARKED_ROWS
-    )
+    return lambda: gather(tables, Promises.of(settings), parked=PARKED_ROWS)
 
 
 def fold_options(settings: Settings, server_version: str = "") -> Options:

@@ -13,6 +13,7 @@ from common.ops.exit_status import DONE
 from common.overview import generation, verified, watcher
 from common.overview.gather import gather
 from common.overview.lacking import number, summary
+from common.overview.trouble import Promises
 from common.overview.view import Document
 from common.overview.words import age, percent
 
@@ -109,7 +110,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     settings = context.settings()
     with open_tables(settings) as tables:
-        found = gather(tables, sweep_interval_s=settings.pipeline.sweep_interval_s)
+        found = gather(tables, Promises.of(settings))
     text = orjson.dumps(found.document, option=orjson.OPT_INDENT_2).decode()
     context.terminal.result(text if arguments.json else shown(found.document))
     return DONE

@@ -11,6 +11,7 @@ from common.cli.tables import open_tables
 from common.model.errors import PreconditionError, SourceUnavailableError
 from common.ops.exit_status import DONE
 from common.overview.gather import gather
+from common.overview.trouble import Promises
 
 _HEAD = "sluice top, Ctrl-C ends"
 
@@ -25,13 +26,13 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     if not context.terminal.stdout.isatty():
         raise PreconditionError("stdout is no terminal; use `sluice status` (--json for scripts)")
     settings = context.settings()
-    sweep_interval_s = settings.pipeline.sweep_interval_s
+    promises = Promises.of(settings)
     with open_tables(settings) as tables:
         pause = threading.Event()
         try:
             while True:
                 try:
-                    text = shown(gather(tables, sweep_interval_s=sweep_interval_s).document)
+                    text = shown(gather(tables, promises).document)
                 except SourceUnavailableError as exc:
                     text = str(exc)  # Redis restarts; the next look may see it again
                 context.terminal.screen(f"{_HEAD}\n\n{text}")

@@ -15,7 +15,7 @@ from common.overview.failures import LOOKED_AT, failures
 from common.overview.generation import described as described_generation
 from common.overview.lacking import grouped, named
 from common.overview.tables import Tables, is_empty
-from common.overview.trouble import problems
+from common.overview.trouble import Promises, problems
 from common.overview.verified import described as described_verified
 from common.overview.view import Overview
 from common.overview.watcher import described as described_watcher
@@ -29,7 +29,7 @@ _LOOKED_AGAIN = 1000
 _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "long ago"
 
 
-def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) -> Overview:
+def gather(tables: Tables, promises: Promises, *, parked: int = LOOKED_AT) -> Overview:
     """Return the overview with at most `parked` parked keys. Raises SluiceError."""
     measured, facts, now_s = _measure(tables), _newest(tables), tables.clock.now_s()
     queue, images = tables.queue, tables.images
@@ -41,7 +41,7 @@ def gather(tables: Tables, *, sweep_interval_s: float, parked: int = LOOKED_AT) 
         "failures": [*dead[:LOOKED_AT], *delayed],
         "dead_reasons": dict(queue.dead_by_reason()),
     }
-    found = problems(document, sweep_interval_s=sweep_interval_s)
+    found = problems(document, promises)
     return Overview(
         document={**document, "problems": [dataclasses.asdict(problem) for problem in found]},
         parked=dead[:parked],

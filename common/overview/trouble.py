@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from common.model.key import image_of, parse_key
 from common.model.trivy_version import is_newer
@@ -12,10 +13,28 @@ from common.overview.ages import STALE_S
 from common.overview.sources import is_trouble, remedy, said
 from common.overview.view import Document
 from common.overview.words import age, counted
+from common.settings.value import Settings
 
 _SILENT_SWEEPS = 3  # the watcher writes a fact with every sweep, however calm the cluster is
+_LATE = 2  # times the TTL
 _EXAMPLES = 3  # keys told by name, per reason
 _SOURCES = 10  # told one by one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promises:
+    """What settings promise, and a status is judged by."""
+
+    sweep_interval_s: float
+    report_ttl_s: float | None = None  # within which findings are verified again; None: for ever
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return those of the settings."""
+        return cls(
+            sweep_interval_s=settings.pipeline.sweep_interval_s,
+            report_ttl_s=settings.verify.report_ttl_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +46,16 @@ class Problem:
     details: tuple[str, ...] = ()
 
 
-def problems(document: Document, *, sweep_interval_s: float) -> list[Problem]:
+def problems(document: Document, promises: Promises) -> list[Problem]:
     """Return what is wrong, what stops everything first."""
     if document["empty"]:  # everything else is missing too, and would point away from the cause
         return [empty_key_space(document["cluster"])]
     return [
-        *_stopped(document, sweep_interval_s),
+        *_stopped(document, promises.sweep_interval_s),
         *_circuits(document),
         *_database(document["database"]),
         *_trivy(document["trivy"]),
+        *_overdue(document["verified"], promises.report_ttl_s),
         *_failing(document),
     ]
 
@@ -102,6 +122,21 @@ def _trivy(trivy: Document) -> Iterator[Problem]:
             said=f"Trivy {serving} is not trusted yet: images that {trusted} or an older one "
             "analysed stay as they are",
             remedy="sluice canary   # where a scanner runs: in a worker's Pod, beside `sluice run`",
+        )
+
+
+def _overdue(verified: Document, report_ttl_s: float | None) -> Iterator[Problem]:
+    """Yield a problem for findings that nobody looked at for twice the time that was promised.
+
+    Once that time is no fault yet: their turns are spread, and a window may make them wait.
+    """
+    oldest_s = verified["oldest_age_s"]
+    if report_ttl_s is not None and oldest_s is not None and oldest_s > _LATE * report_ttl_s:
+        yield Problem(
+            said=f"findings of an image were not verified for {age(oldest_s)}, where reports are "
+            f"to be verified within {age(report_ttl_s)}",
+            remedy="sluice status   # whether `scan` and `rematch` workers keep up; a short "
+            "SLUICE_RESCAN_WINDOW or a small SLUICE_REGISTRY_PULLS_PER_MIN makes images wait",
         )
 
 

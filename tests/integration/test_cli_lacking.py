@@ -13,6 +13,7 @@ from common.model.redis_address import parse_redis_url
 from common.model.workload import Fingerprint, WorkloadRow, fingerprint
 from common.overview.gather import gather
 from common.overview.tables import Tables, tables_on
+from common.overview.trouble import Promises
 from common.queue.contract import Add, After, Hold, Lane, Outcome, Park, Settled, Waiting
 from common.queue.standing import Stand
 from common.state.fence import FenceTable
@@ -52,7 +53,7 @@ def converged(each: WorkloadRow) -> Settled:
 
 def lacking(tables: Tables) -> dict[str, str]:
     """Return why each workload lacks reports, as people read it."""
-    found = gather(tables, sweep_interval_s=3600)
+    found = gather(tables, Promises(sweep_interval_s=3600))
     covered = found.document["coverage"]
     assert covered["workloads"] - covered["true"] == len(found.lacking)
     return {shown.rpartition("/")[2]: why for shown, why in found.lacking.items()}
@@ -60,7 +61,9 @@ def lacking(tables: Tables) -> dict[str, str]:
 
 def groups(tables: Tables) -> list[dict[str, Any]]:
     """Return the groups as scripts read them."""
-    found: list[dict[str, Any]] = gather(tables, sweep_interval_s=3600).document["lacking"]
+    found: list[dict[str, Any]] = gather(tables, Promises(sweep_interval_s=3600)).document[
+        "lacking"
+    ]
     return found
 
 

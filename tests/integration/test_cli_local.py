@@ -26,6 +26,7 @@ from common.ops.gathering import fetch
 from common.ops.probes import ProbeServer, health_route, metrics_route
 from common.overview.gather import gather
 from common.overview.tables import Tables, tables_on
+from common.overview.trouble import Promises
 from common.settings.formats import BindAddress
 from common.settings.parse import parse
 from common.state.names import Names
@@ -201,7 +202,7 @@ def test_top_survives_a_redis_that_restarts(
     def sometimes(tables: Tables, *, sweep_interval_s: float) -> object:
         if error := next(pages):
             raise error
-        return gather(tables, sweep_interval_s=sweep_interval_s)
+        return gather(tables, Promises(sweep_interval_s=sweep_interval_s))
 
     monkeypatch.setattr(top, "gather", sometimes)
     text = seen_on_top(environ, monkeypatch, pages=2)

@@ -15,12 +15,14 @@ from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.overview.ages import STALE_S
 from common.overview.failures import failures
 from common.overview.sources import remedy
-from common.overview.trouble import asked, problems
+from common.overview.trouble import Promises, asked, problems
 from common.queue.contract import Entry
 from tests.cli_values import NOW_S, entry
 from tests.overviews import circuit
 
 SWEEP_S = 600.0
+TTL_S = 86_400.0
+PROMISES = Promises(sweep_interval_s=SWEEP_S, report_ttl_s=TTL_S)
 WEB = WorkloadKey(kind="Pod", namespace="shop", name="web")
 IMAGE = ImageKey(digest="sha256:" + "ab" * 32, platform="linux-amd64", options="0f")
 
@@ -88,14 +90,14 @@ def failure(key: WorkKey = WEB, **changes: Any) -> dict[str, Any]:
 def shown(**changes: Any) -> list[str]:
     """Return the page of a status."""
     found = document(**changes)
-    wrong = problems(found, sweep_interval_s=SWEEP_S)
+    wrong = problems(found, PROMISES)
     listed = [{"said": each.said, "remedy": each.remedy, "details": each.details} for each in wrong]
     return status.shown({**found, "problems": listed}).splitlines()
 
 
 def said(**changes: Any) -> list[str]:
     """Return what is wrong in a status."""
-    return [each.said for each in problems(document(**changes), sweep_interval_s=SWEEP_S)]
+    return [each.said for each in problems(document(**changes), PROMISES)]
 
 
 def test_a_status_without_trouble_is_a_screenful_that_lines_up() -> None:
@@ -193,6 +195,10 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
             "the last look for a newer vulnerability database failed 1m30s ago: RateLimited",
         ),
         ({"trivy": {"serving": "0.77.0", "trusted": "0.76.0"}}, "Trivy 0.77.0 is not trusted yet"),
+        (
+            {"verified": {"images": 12, "never": 0, "oldest_age_s": 2 * TTL_S + 1}},
+            "findings of an image were not verified for 2d",
+        ),
         ({"failing": {"B": 2, "A": 1}}, "3 workloads lack reports of an image: A 1, B 2"),
         (
             {"generation": {**PUBLISHED, "standing_back": [OLDER]}},
@@ -204,7 +210,7 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
 )
 def test_each_trouble_is_told_once_with_a_remedy(changes: dict[str, Any], word: str) -> None:
     """A number that is off is for experts; a sentence is for everybody."""
-    (problem,) = problems(document(**changes), sweep_interval_s=SWEEP_S)
+    (problem,) = problems(document(**changes), PROMISES)
     assert word in problem.said
     assert problem.remedy
 
@@ -242,7 +248,7 @@ def test_failures_are_told_by_reason_with_a_few_examples() -> None:
         for n in range(9)
     ]
     retried = failure(state="delayed", reason="RegistryUnavailable", attempts=4)
-    first, second = problems(document(failures=[*many, retried], dead=9), sweep_interval_s=SWEEP_S)
+    first, second = problems(document(failures=[*many, retried], dead=9), PROMISES)
     assert first.said == "9 keys are parked: ImageNotFound"
     assert len(first.details) == 4
     assert first.details[0] == "Pod/shop/web-0: the registry does not know app:9 (1 attempt)"
@@ -255,7 +261,7 @@ def test_an_image_is_called_as_its_users_call_it() -> None:
     """Nobody knows the digest of what does not scan."""
     (problem,) = problems(
         document(failures=[failure(IMAGE, reference="app:9", users=3)], dead=1),
-        sweep_interval_s=SWEEP_S,
+        PROMISES,
     )
     assert problem.details[0].startswith("app:9: ")
     assert "3 users" in problem.details[0]
@@ -265,7 +271,7 @@ def test_an_image_is_called_as_its_users_call_it() -> None:
 def test_what_is_parked_in_all_is_told_by_reason() -> None:
     """The twenty that are listed may all be of one kind."""
     reasons = {"Unauthorized": 5, "TooLarge": 2}
-    (problem,) = problems(document(dead=7, dead_reasons=reasons), sweep_interval_s=SWEEP_S)
+    (problem,) = problems(document(dead=7, dead_reasons=reasons), PROMISES)
     assert problem.details == ("Unauthorized 5, TooLarge 2",)
 
 
@@ -297,6 +303,18 @@ def test_what_is_not_there_yet_is_told_as_that() -> None:
 
 numbers = st.integers(0, 10**7)
 ages = st.none() | st.floats(0, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("oldest_age_s", "report_ttl_s"), [(2 * TTL_S, TTL_S), (None, TTL_S), (99 * TTL_S, None)]
+)
+def test_findings_that_are_verified_in_time_or_for_ever_are_no_problem(
+    oldest_age_s: float | None, report_ttl_s: float | None
+) -> None:
+    """Turns are spread and may wait for a window; without a TTL nothing is promised."""
+    verified = {"images": 12, "never": 0, "oldest_age_s": oldest_age_s}
+    promises = Promises(sweep_interval_s=SWEEP_S, report_ttl_s=report_ttl_s)
+    assert problems(document(verified=verified), promises) == []
 
 
 @given(
@@ -414,7 +432,7 @@ def held(name: str) -> dict[str, Any]:
 )
 def test_a_source_that_is_not_asked_is_a_trouble(changes: dict[str, Any], expected: str) -> None:
     """Everything of one registry stands still: that is one sentence with one remedy."""
-    (problem,) = problems(document(circuits=[circuit(**changes)]), sweep_interval_s=SWEEP_S)
+    (problem,) = problems(document(circuits=[circuit(**changes)]), PROMISES)
     assert expected in problem.said
     assert "quay.io: network, proxy" in problem.remedy
     assert problem.details == ("connection refused",)
@@ -429,9 +447,7 @@ def test_a_source_that_keeps_nobody_waiting_is_no_trouble(changes: dict[str, Any
 def test_keys_that_a_told_source_holds_are_no_trouble_of_their_own() -> None:
     """They are its examples; a key of another source, or of none, keeps its line."""
     failures = [*(held(f"web-{n}") for n in range(5)), failure(reason="TooLarge")]
-    first, second = problems(
-        document(circuits=[circuit()], failures=failures, dead=1), sweep_interval_s=SWEEP_S
-    )
+    first, second = problems(document(circuits=[circuit()], failures=failures, dead=1), PROMISES)
     assert first.details[1] == (
         "Pod/shop/web-0, Pod/shop/web-1, Pod/shop/web-2 and 2 more wait for it"
     )
@@ -440,7 +456,7 @@ def test_keys_that_a_told_source_holds_are_no_trouble_of_their_own() -> None:
 
 def test_keys_of_a_source_that_only_fails_are_told_with_it() -> None:
     """Its circuit is closed, so they are tried soon, and it is not their fault."""
-    (problem,) = problems(document(failures=[held("web")]), sweep_interval_s=SWEEP_S)
+    (problem,) = problems(document(failures=[held("web")]), PROMISES)
     assert problem.said == (
         "1 key is tried again after a failure of registry/quay.io: RegistryUnavailable"
     )
@@ -449,7 +465,7 @@ def test_keys_of_a_source_that_only_fails_are_told_with_it() -> None:
 def test_many_sources_are_not_a_screenful_each() -> None:
     """A node that is cut off takes twenty scanners with it."""
     many = [circuit(source=f"scanner/w{n}") for n in range(25)]
-    found = problems(document(circuits=many), sweep_interval_s=SWEEP_S)
+    found = problems(document(circuits=many), PROMISES)
     assert len(found) == 11
     assert found[-1].said == "15 more sources are left alone"
     assert "worker w0" in found[0].remedy
