@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from common.kube.protobuf import remembered
 from common.kube.protobuf.remembered import Remembered
 
 
@@ -16,7 +15,7 @@ def test_the_same_bytes_are_read_once() -> None:
         read.append(raw)
         return [raw]
 
-    known = Remembered(reader)
+    known = Remembered(reader, most=8)
     first = known(b"spec")
     assert known(bytes(bytearray(b"spec"))) is first  # equal, and not the same object
     assert known(b"other") == [b"other"]
@@ -29,16 +28,15 @@ def test_bytes_that_cannot_be_read_are_refused_each_time() -> None:
     def reader(raw: bytes) -> int:
         raise ValueError(raw)
 
-    known = Remembered(reader)
+    known = Remembered(reader, most=8)
     for _ in range(2):
         with pytest.raises(ValueError, match="spec"):
             known(b"spec")
 
 
-def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_does_not_grow_without_end() -> None:
     """A cluster has more Pods than are remembered."""
-    monkeypatch.setattr(remembered, "_MOST", 8)
-    known = Remembered[bytes, int](int)
+    known = Remembered[bytes, int](int, most=8)
     for number in range(100):
         assert known(str(number).encode()) == number
     assert len(known._known) <= 8

@@ -52,6 +52,10 @@ METADATA_ONLY = "PartialObjectMetadata"
 
 _TEXT_ENTRY: Final = message_class("TextEntry")
 _OWNER: Final = message_class("OwnerReference")
+# An object's events come in bursts, when it starts and when it ends; 4,096 specs are 3 MB. What the
+# Pods of one owner have in common changes more rarely.
+_OBJECTS: Final = 4096
+_OWNERS: Final = 1024
 _PRESENT: Final = Presence()
 # The states of a container that waits for nothing, by whether it runs and whether it has ended.
 _CALM: Final = {
@@ -258,10 +262,10 @@ class _WatchedPods:
         spec, status = message_class("PodSpec"), message_class("ContainerStatus")
         self._spec: Remembered[bytes, PodSpec] = Remembered(lambda raw: _pod_spec(parse(spec, raw)))
         self._status: Remembered[bytes, ContainerStatus] = Remembered(
-            lambda raw: _status(parse(status, raw))
+            lambda raw: _status(parse(status, raw)), most=_OBJECTS
         )
-        self._texts = Remembered(_texts)
-        self._owners = Remembered(_owners)
+        self._texts = Remembered(_texts, most=_OWNERS)
+        self._owners = Remembered(_owners, most=_OWNERS)
 
     def build(self, found: Parsed) -> Pod:
         status = found.status

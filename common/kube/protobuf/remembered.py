@@ -8,9 +8,6 @@ from typing import Generic, TypeVar
 Raw = TypeVar("Raw", bound=Hashable)
 T = TypeVar("T")
 
-# An object's events come in bursts, when it starts and when it ends; 4,096 specs are 3 MB.
-_MOST = 4096
-
 
 class Remembered(Generic[Raw, T]):
     """Reads bytes, or a tuple of them, unless it has read the same ones lately. One thread.
@@ -19,11 +16,12 @@ class Remembered(Generic[Raw, T]):
     day is taken for another one's happens once in 10,000 years.
     """
 
-    __slots__ = ("_known", "_read")
+    __slots__ = ("_known", "_most", "_read")
 
-    def __init__(self, read: Callable[[Raw], T]) -> None:
-        """`read` must be pure; what it raises is not remembered."""
+    def __init__(self, read: Callable[[Raw], T], *, most: int) -> None:
+        """`read` must be pure; what it raises is not remembered. `most` values are kept."""
         self._read = read
+        self._most = most
         self._known: dict[int, T] = {}
 
     def __call__(self, raw: Raw) -> T:
@@ -33,7 +31,7 @@ class Remembered(Generic[Raw, T]):
         found = known.get(key)
         if found is None:
             found = self._read(raw)
-            if len(known) >= _MOST:
+            if len(known) >= self._most:
                 known.clear()
             known[key] = found
         return found
