@@ -260,7 +260,9 @@ class _WatchedPods:
 
     def __init__(self) -> None:
         spec, status = message_class("PodSpec"), message_class("ContainerStatus")
-        self._spec: Remembered[bytes, PodSpec] = Remembered(lambda raw: _pod_spec(parse(spec, raw)))
+        self._spec: Remembered[bytes, PodSpec] = Remembered(
+            lambda raw: _pod_spec(parse(spec, raw)), most=_OBJECTS
+        )
         self._status: Remembered[bytes, ContainerStatus] = Remembered(
             lambda raw: _status(parse(status, raw)), most=_OBJECTS
         )
