@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from common.cli.command import Command, Context
+from common.cli.command import Command, Context, named
 from common.cli.components import module_argv
 from common.cli.tables import read_note, redis_address
 from common.ops.socket_paths import short_enough
@@ -29,6 +29,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many images in use are analysed and compared; default: 5",
     )
+    parser.add_argument(
+        "--trivy",
+        type=named,
+        metavar="PATH",
+        help="compare this Trivy, which is not rolled out yet, with a scanner, a match server and "
+        "a database of its own; nothing is trusted by it",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -43,7 +50,9 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         if note.context:
             environ.setdefault("SLUICE_CONTEXT", note.context)
     environ["SLUICE_SCANNER_SOCKET"] = short_enough(settings.trivy.scanner_socket)
-    more = ("--json",) if arguments.json else ()
+    more = [*(("--json",) if arguments.json else ())]
+    if arguments.trivy:
+        more += ["--trivy", os.path.abspath(arguments.trivy)]  # noqa: PTH100 # a link may be meant
     argv = (*module_argv(CANARY), "--images", str(arguments.images), *more)
     os.execve(argv[0], argv, environ)  # noqa: S606 # no shell is wanted
 
@@ -55,6 +64,7 @@ COMMANDS = {
         "an older one analysed.",
         examples=(
             "sluice canary",
+            "sluice canary --trivy ~/Downloads/trivy",
             "kubectl exec deploy/kube-sluice-worker -c worker -- sluice canary --images 20",
         ),
         arguments=_arguments,

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from common.cli.components import SCANNER, WATCHER, WORKER, module_argv
 from common.ops.process import ChildSpec, Forward
+from common.ops.scanner_environment import scanner_environment
 from common.settings.formats import BindAddress
 
-# Not for the process that unpacks images.
-_NOT_FOR_SCANNER = ("KUBECONFIG", "SLUICE_KUBECONFIG", "SLUICE_CONTEXT", "SLUICE_CLUSTER")
-_REDIS = "SLUICE_REDIS_"
 # A first start on a loaded machine: Python's imports, a first list of a big cluster.
 _READY_S = 120.0
 _GRACE_S = 10.0  # after a component's own drain deadline
@@ -67,16 +65,11 @@ def names(around: Surroundings) -> list[str]:
 def scanner(around: Surroundings) -> ChildSpec:
     """Return how to start the scanner; it is ready when its socket is there."""
     socket = Path(around.overrides["SLUICE_SCANNER_SOCKET"])
-    environ = {
-        name: value
-        for name, value in {**around.environ, **around.overrides}.items()
-        if name not in _NOT_FOR_SCANNER and not name.startswith(_REDIS)
-    }
     return ChildSpec(
         name="scanner",
         argv=module_argv(SCANNER),
         output=Forward(line=around.line),
-        env=environ,
+        env=scanner_environment({**around.environ, **around.overrides}),
         ready=socket.is_socket,
         ready_s=_READY_S,
         stop_s=around.drain_s + _GRACE_S,

@@ -37,6 +37,11 @@ def key_space_of_account(cluster: Identified) -> str:
         raise told from exc
 
 
+def in_pod() -> bool:
+    """Say whether this process has a Pod's token at hand."""
+    return (_ACCOUNT / "token").exists()
+
+
 def own_namespace(told: str) -> str:
     """Return the namespace of the product itself: what it was told, else the Pod's, else default.
 

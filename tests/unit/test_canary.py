@@ -13,6 +13,7 @@ from common.model.facts import Fact
 from common.model.image import Finding, ImageRecord, ImageUse, Inventory, Match, Os
 from common.model.key import ImageKey
 from tests.fakes.tables import FakeImages
+from worker.canary.candidate import candidate
 from worker.canary.trial import Canary, Tried, chosen, document, lines, verdict
 from worker.evidence.image.told import Told, compare, told_of
 from worker.subject.image.pull import Pulled
@@ -141,6 +142,20 @@ def test_one_image_that_cannot_be_pulled_does_not_spoil_the_rest() -> None:
     """Registries fail; that says nothing about Trivy."""
     good = World().run(images("debian"))
     assert verdict([*good, Tried(image="x", error="Down: down")]) == "0.77.0"
+
+
+def test_a_candidate_is_never_trusted_however_well_it_agrees() -> None:
+    """The older Trivy would go on analysing, and every image would be due for ever."""
+    tried = World().run(images("debian"))
+    shown = document(tried, verdict(tried), trusts=False)
+    assert (shown["agrees"], shown["trusted"]) == ("0.77.0", None)
+
+
+def test_a_candidate_is_refused_in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scanner would stand beside the cluster's token."""
+    monkeypatch.setattr("worker.canary.candidate.in_pod", lambda: True)
+    with pytest.raises(PreconditionError, match="apart from the cluster's token"):
+        candidate("/usr/bin/trivy", {}).__enter__()  # it must not get further
 
 
 def test_two_versions_are_never_trusted_at_once() -> None:

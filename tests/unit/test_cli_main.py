@@ -27,7 +27,7 @@ PROMISED = {
     "history": ["OBJECT", "--json"],
     "queue": ["ls", "parked", "dead", "requeue", "drop", "pause", "resume"],
     "rescan": ["OBJECT", "--all", "--over"],
-    "canary": ["--images", "--json"],
+    "canary": ["--images", "--trivy", "--json"],
     "database": ["status", "check"],
     "doctor": [],
     "crds": ["--install"],

@@ -1,7 +1,8 @@
 """`python -m worker.canary`: whether this scanner's Trivy may analyse everything again.
 
 Where nothing differs on some images in use, the version is trusted: inventories that an older Trivy
-made are then made again, each at its own turn.
+made are then made again, each at its own turn. A candidate that is not rolled out (`--trivy`) is
+compared and not trusted: the older one would go on analysing, and all would be due for ever.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from common.ops.exit_status import DONE, FAILED
 from common.ops.startup import begin_logs, exit_status
 from common.queue.workqueue import WorkQueue
 from common.settings.parse import parse
+from common.settings.value import Settings
 from common.state.arrival import client_for, required_address
 from common.state.clock import RedisClock
 from common.state.images import ImageTable
 from common.state.names import Names
 from common.state.trusted import TrustTable
+from worker.canary.candidate import candidate
 from worker.canary.trial import Canary, document, lines, verdict
 from worker.compose import image_reconciler
 from worker.match_pool import Requeue
@@ -40,14 +43,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the canary; return the exit status."""
     parser = argparse.ArgumentParser(prog="sluice canary")
     parser.add_argument("--images", type=int, required=True)
+    parser.add_argument("--trivy", default="")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
-    return exit_status(lambda: _sing(arguments.images, as_json=arguments.json))
+    return exit_status(lambda: _run(arguments))
 
 
-def _sing(number: int, *, as_json: bool) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     settings = parse(os.environ)
     begin_logs(settings.ops, component="canary", warnings=settings.warnings)
+    number, as_json = arguments.images, arguments.json
+    if not arguments.trivy:
+        return _sing(settings, number, name=gethostname(), as_json=as_json)
+    with candidate(arguments.trivy, os.environ) as environ:
+        # Its faults are nobody's else: the name is no scanner's that works for the cluster.
+        return _sing(parse(environ), number, name="", as_json=as_json)
+
+
+def _sing(settings: Settings, number: int, *, name: str, as_json: bool) -> int:
+    """Try images and tell; `name` is the scanner's, empty for a candidate's: none is trusted."""
     with contextlib.closing(
         client_for(settings.redis, required_address(settings.redis), name="sluice-canary")
     ) as client:
@@ -55,19 +69,31 @@ def _sing(number: int, *, as_json: bool) -> int:
         names = Names(settings.redis.cluster or key_space(Cluster(session)))
         parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
         built = image_reconciler(
-            parts, socket=Path(settings.trivy.scanner_socket), scanner_name=gethostname()
+            parts,
+            socket=Path(settings.trivy.scanner_socket),
+            scanner_name=name or f"canary-{os.getpid()}",
         )
         tried = Canary(
             images=ImageTable(client, names), pull=built.pull, matcher=built.matcher
         ).run(number)
         version = verdict(tried)
-        said = _trust(version, parts) if version else "not trusted"
+        said = _said(version, parts, trusts=bool(name))
     if as_json:
-        told = orjson.dumps(document(tried, version), option=orjson.OPT_INDENT_2).decode()
+        shown = document(tried, version, trusts=bool(name))
+        told = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
     else:
         told = "\n".join([*lines(tried), said])
     sys.stdout.write(told + "\n")
     return DONE if version else FAILED
+
+
+def _said(version: str, parts: Parts, *, trusts: bool) -> str:
+    """Return the last word on it; trust it where that is asked."""
+    if not version:
+        return "not trusted" if trusts else "do not roll it out"
+    if trusts:
+        return _trust(version, parts)
+    return f"Trivy {version} agrees; it is trusted by `sluice canary` once it is rolled out"
 
 
 def _trust(version: str, parts: Parts) -> str:

@@ -138,10 +138,11 @@ def lines(tried: Iterable[Tried]) -> list[str]:
     return told
 
 
-def document(tried: Iterable[Tried], version: str) -> dict[str, object]:
+def document(tried: Iterable[Tried], version: str, *, trusts: bool = True) -> dict[str, object]:
     """Return the same for scripts. Pure."""
     return {
-        "trusted": version or None,
+        "agrees": version or None,
+        "trusted": (version or None) if trusts else None,
         "images": [
             {
                 "image": each.image,
