@@ -33,7 +33,7 @@ from worker.evidence.image.inventory import SocketScanner
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.policy_run import PolicyRun
 from worker.evidence.image.registry import HttpRegistry
-from worker.filtering import Filtering
+from worker.filtering import Filtering, details_of
 from worker.guard import (
     GuardedBatchMatcher,
     GuardedClusterMatcher,
@@ -69,7 +69,8 @@ from worker.write import Writer
 def workload_reconciler(parts: Parts) -> WorkloadReconciler:
     """Build what works on workload keys."""
     settings, store = parts.settings, parts.store
-    images, rows, settled = ImageTable(*store), RowTable(*store), SettledTable(*store)
+    images = ImageTable(*store, details=details_of(settings))
+    rows, settled = RowTable(*store), SettledTable(*store)
     return WorkloadReconciler(
         rows=rows,
         settled=settled,
@@ -185,7 +186,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
             once=_pull_once(parts, paid),
         ),
         matcher=GuardedMatcher(
-            matcher=TwirpMatcher(server_url, token=match_token(settings).read),
+            matcher=_matcher(settings, server_url),
             server_url=server_url,
             guard=parts.guard,
         ),
@@ -216,13 +217,18 @@ def rematch_reconciler(parts: Parts) -> RematchReconciler:
     return RematchReconciler(
         records=ImageTable(*store),
         matcher=GuardedBatchMatcher(
-            matcher=TwirpMatcher(server_url, token=match_token(settings).read),
+            matcher=_matcher(settings, server_url),
             server_url=server_url,
             guard=parts.guard,
         ),
         decide=parts.judge,
         epoch=parts.generation.number,
     )
+
+
+def _matcher(settings: Settings, server_url: Callable[[], str]) -> TwirpMatcher:
+    """Return what matches images, and keeps of the findings what somebody will ask for."""
+    return TwirpMatcher(server_url, token=match_token(settings).read, details=details_of(settings))
 
 
 def refresh_is_due(settings: Settings, store: Store) -> Callable[[ImageKey, Inventory], bool]:

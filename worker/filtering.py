@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 
+from common.model.image import DETAILS
 from common.model.vex import indexed
 from common.settings.image_formats import STATUSES
 from common.settings.value import Settings
@@ -37,6 +38,16 @@ class Filtering:
             kept = (ended, replace(self._plain, ignored=self._rules.active(now_s)))
             self._kept = kept
         return kept[1]
+
+
+def details_of(settings: Settings) -> frozenset[str]:
+    """Return which of `DETAILS` are worth keeping: those that reports show, or policies look at.
+
+    A policy may look at everything that the command line would show it.
+    """
+    if settings.filters.ignore_policies:
+        return frozenset(DETAILS)
+    return frozenset(DETAILS) & frozenset(settings.reports.additional_fields)
 
 
 def _ignored_statuses(settings: Settings) -> frozenset[str]:

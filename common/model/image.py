@@ -7,6 +7,7 @@ where it has it, so that older records decode and hash as before. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -60,6 +61,18 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pkg_id: str = ""  # Trivy's own name of the installed package; two architectures have two
 
 
+# What reports show only where settings ask for it, and what ignore policies alone look at: a third
+# of all evidence and more. By name, the fields of a finding.
+DETAILS: Mapping[str, tuple[str, ...]] = {
+    "Description": ("description",),
+    "Links": ("links",),
+    "CVSS": ("cvss",),
+    "Policy": (
+        *("cwe_ids", "vendor_ids", "severity_source", "vendor_severity", "data_source", "layer"),
+    ),
+}
+
+
 class Os(msgspec.Struct, frozen=True, kw_only=True):
     """The operating system that Trivy recognised; an empty family: none."""
 
@@ -96,11 +109,12 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         return Layers(artifact_id=self.artifact_id, blob_ids=self.blob_ids, target=self.target)
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True):
+class Match(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The findings of an inventory under one version of the database."""
 
     db_version: str  # UpdatedAt of the vulnerability database
     findings: tuple[Finding, ...]
+    lacks: tuple[str, ...] = ()  # names of `DETAILS` that were not kept; an older match has all
 
     @property
     def findings_hash(self) -> ContentHash:

@@ -8,8 +8,10 @@ place has something to find too: an empty search would find no leak either.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,7 +29,7 @@ from sandbox.place import Place
 from sandbox.processes import Stack
 from tests.fixtures_sandbox import lacking
 from tests.leaking import MARK, PLANTED, ROBOT, Case, Stage, build_database, refusing_proxy
-from tests.leaks import Watched, files_below, files_of_redis, holds, keys_of, leaks
+from tests.leaks import Watched, files_below, files_of_redis, holds, keys_of, leaks, made_up
 from tests.living import Living, eventually
 
 pytestmark = pytest.mark.integration
@@ -191,3 +193,39 @@ def test_each_place_was_looked_at(places: Places) -> None:
     told = {name for each in places["scanner"].values() for name in each.split(b"\0")}
     names = {name.partition(b"=")[0] for name in told}
     assert not {name for name in names if b"REDIS" in name or b"KUBE" in name}
+
+
+@pytest.mark.parametrize("word", ["doctor", "status", "worker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "SLUICE_REGISTRY_MIRRORS"),
+        *("SLUICE_REDIS_URL", "SLUICE_TRIVY_SERVER_URL", "SLUICE_DB_REPOSITORY_USERNAME_FILE"),
+    ],
+)
+def test_a_process_that_cannot_start_quotes_no_password(
+    word: str, name: str, tmp_path: Path
+) -> None:
+    """A URL with a password where none may stand, or before a host that does not answer."""
+    secret = made_up("setting")
+    form = {"SLUICE_REDIS_URL": "redis://:{}@127.0.0.1:1/0", "SLUICE_REGISTRY_MIRRORS": "a=me:{}@b"}
+    foreign = ("SLUICE_", "OPERATOR_", "TRIVY_", "KUBECONFIG")
+    environ = {key: text for key, text in os.environ.items() if not key.startswith(foreign)}
+    environ |= {
+        "SLUICE_DATA_DIR": str(tmp_path),
+        "SLUICE_KUBECONFIG": str(tmp_path / "none"),
+        "SLUICE_REDIS_URL": "redis://127.0.0.1:1/0",
+        name: form.get(name, "https://me:{}@127.0.0.1:1/x").format(secret),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "common.cli.main", word],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        timer = threading.Timer(20.0, process.terminate)  # one that starts waits for others
+        timer.start()
+        said, _ = process.communicate()
+        timer.cancel()
+    assert said or process.returncode
+    assert not holds(said, secret), said

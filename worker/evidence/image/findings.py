@@ -8,12 +8,12 @@ score by vendor), except that the choice among vendors does not depend on the or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
 from common.model.errors import SourceUnavailableError
-from common.model.image import Finding
+from common.model.image import DETAILS, Finding
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")
 # Trivy's numbers of them; a newer one that is not here counts as not known.
@@ -96,12 +96,14 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
+_BARE = Finding(vulnerability_id="", resource="", installed_version="")
 
 
-def findings_of(answer: bytes) -> tuple[Finding, ...]:
+def findings_of(answer: bytes, lacks: Collection[str] = ()) -> tuple[Finding, ...]:
     """Return the findings in the JSON answer to a `Scan` call, worst first, then by name.
 
-    Raises SourceUnavailableError when the answer is not one: the server speaks another version.
+    `lacks`: the `DETAILS` that nobody asks for. Raises SourceUnavailableError when it is not an
+    answer: the server speaks another version.
     """
     try:
         decoded = _DECODER.decode(answer)
@@ -110,7 +112,9 @@ def findings_of(answer: bytes) -> tuple[Finding, ...]:
             f"the match server's answer cannot be read: {exc}; is it Trivy 0.70 or newer?",
             reason="MatchServerUnreadable",
         ) from exc
-    return tuple(sorted(_findings(decoded), key=_order))
+    empty = {field: getattr(_BARE, field) for name in lacks for field in DETAILS[name]}
+    found = (msgspec.structs.replace(one, **empty) for one in _findings(decoded))
+    return tuple(sorted(found, key=_order))
 
 
 def _findings(answer: _Answer) -> Iterator[Finding]:

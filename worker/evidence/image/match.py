@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Protocol
 
 from common.model.errors import SluiceError, SourceUnavailableError, TransientError
-from common.model.image import Finding, Inventory, Layers, Match
+from common.model.image import DETAILS, Finding, Inventory, Layers, Match
 from worker.evidence.image.findings import findings_of
 from worker.evidence.image.twirp import UNAVAILABLE, Token, TrivyServerClient
 
@@ -47,9 +47,19 @@ class BatchMatcher(Protocol):
 class TwirpMatcher:
     """`trivy server` over Twirp/JSON. Thread-safe. Close it."""
 
-    def __init__(self, server_url: str | Callable[[], str], *, token: Token = None) -> None:
-        """`server_url`: one server, or whoever knows where it is now."""
+    def __init__(
+        self,
+        server_url: str | Callable[[], str],
+        *,
+        token: Token = None,
+        details: Collection[str] = DETAILS.keys(),
+    ) -> None:
+        """`server_url`: one server, or whoever knows where it is now.
+
+        `details`: which of `DETAILS` are kept.
+        """
         self._server = TrivyServerClient(server_url, token=token)
+        self._lacks = tuple(sorted(DETAILS.keys() - set(details)))
 
     def match(self, inventory: Inventory) -> Match:
         """Match by one `Scan` call; see `Matcher.match`."""
@@ -74,7 +84,7 @@ class TwirpMatcher:
                 return [
                     answer
                     if isinstance(answer, SluiceError)
-                    else Match(db_version=after, findings=answer)
+                    else Match(db_version=after, findings=answer, lacks=self._lacks)
                     for answer in answers
                 ]
             before = after
@@ -91,7 +101,8 @@ class TwirpMatcher:
             if away:
                 return away[0]
             try:
-                return findings_of(self._server.call("scanner", "Scan", request_of(image)))
+                answer = self._server.call("scanner", "Scan", request_of(image))
+                return findings_of(answer, self._lacks)
             except SluiceError as error:
                 if isinstance(error, SourceUnavailableError) and error.reason == UNAVAILABLE:
                     away.append(error)
