@@ -103,6 +103,17 @@ def owner(report: Any) -> tuple[str, str]:
     return one["kind"], one["name"]
 
 
+def refused_writes(alive: Living) -> int:
+    """Return how many writes of reports the API server refused since it started."""
+    return sum(
+        one.count
+        for one in alive.world.plane.metrics()
+        if (one.group, one.resource) == (GROUP, "vulnerabilityreports")
+        and one.verb in ("POST", "PUT", "PATCH")
+        and not one.code.startswith("2")
+    )
+
+
 def test_c04_a_container_that_is_added_costs_its_own_image_alone(alive: Living) -> None:
     """Init, two main ones, and an ephemeral one later: a report each, and no second look."""
     here = alive.namespace()
@@ -211,6 +222,7 @@ def test_c15_twelve_thousand_findings_are_told_as_far_as_they_fit(alive: Living)
     content = oci.image([layer], entrypoint=["/none"])
     sample = Sample(name="many", tags=("1",), build=lambda: content)
     image = push(alive.world.registry.address, [sample])["many"]
+    refused = refused_writes(alive)
     alive.deploy(here, "web", image.reference)
     alive.deploy(here, "next", alive.image("clean"))
     eventually(lambda: len(alive.reports(here)) == 2, within_s=120)
@@ -234,6 +246,7 @@ def test_c15_twelve_thousand_findings_are_told_as_far_as_they_fit(alive: Living)
     shown = f"VulnerabilityReport/{here}/{name}"
     writes = [one for one in facts_about(alive, here, "written") if one.data["report"] == shown]
     assert [one.data["how"] for one in writes] == ["created"]
+    assert refused_writes(alive) == refused
     assert facts_about(alive, here, "retried", "parked") == []
 
 

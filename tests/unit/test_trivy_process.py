@@ -60,7 +60,9 @@ def test_a_watched_run_keeps_its_deadline_and_its_aborts(tmp_path: Path) -> None
     reader, writer = os.pipe()
     os.write(writer, b"x")
     try:
-        assert run_trivy(run(tmp_path, SLEEP, watch=lambda _: None), (reader,)).killed
+        left = run(tmp_path, SLEEP, watch=lambda _: None)
+        assert run_trivy(left, (reader,)).killed
+        assert time.monotonic() < left.deadline_at_s
     finally:
         os.close(reader)
         os.close(writer)
