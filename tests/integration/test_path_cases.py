@@ -72,8 +72,12 @@ def alive(garbling: Garbling) -> Iterator[Living]:
         patch.setattr(vulndb, "ADVISORIES", (*ADVISORIES, *advisories))
         patch.setattr(vulndb, "VULNERABILITIES", (*VULNERABILITIES, *known))
         try:
-            settings = {"SLUICE_TRIVY_PATH": str(garbling.path)}
-            with living(OPERATOR_EXCLUDE_NAMESPACES="excluded-*", **settings) as one:
+            settings = {
+                "SLUICE_TRIVY_PATH": str(garbling.path),
+                "OPERATOR_EXCLUDE_NAMESPACES": "excluded-*",
+                "TRIVY_MAX_IMAGE_SIZE": "100MB",
+            }
+            with living(**settings) as one:
                 yield one
         except PreconditionError as error:
             lacking(error)
@@ -270,3 +274,19 @@ def test_c18_a_trivy_that_writes_nonsense_leaves_the_old_report(
     eventually(lambda: facts_about(alive, image.digest, "inventoried"))
     alive.product.await_settled(timeout_s=60)
     assert alive.of(here) == [before]
+
+
+def test_an_image_that_is_too_large_says_so_on_its_workload(alive: Living) -> None:
+    """With limit and setting: whoever reads the Event must know what to ask for, and whom."""
+    here, name = alive.namespace(), f"large-{secrets.token_hex(4)}"
+    files = {**alpine("3.18.2", []), "opt/zeros.bin": bytes(120_000_000), "etc/x": name}
+    content = oci.image([oci.layer(files, "COPY . # test")], entrypoint=["/none"])
+    sample = Sample(name=name, tags=("1",), build=lambda: content)
+    image = push(alive.world.registry.address, [sample])[name]
+    alive.deploy(here, "web", image.reference)
+    event = eventually(lambda: [e for e in alive.events(here) if e["reason"] == "ScanFailed"])[0]
+    assert event["involvedObject"]["kind"] == "Deployment"
+    assert "ImageTooLarge" in event["message"]
+    assert "100000000 bytes (TRIVY_MAX_IMAGE_SIZE)" in event["message"]
+    told = eventually(lambda: facts_about(alive, image.digest, "parked", "retried"))
+    assert [one.kind for one in told] == ["parked"]

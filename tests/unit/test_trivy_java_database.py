@@ -161,3 +161,22 @@ def test_an_empty_index_on_disk_is_tried_to_be_replaced_sooner_than_a_real_one(
     os.utime(real, (two_hours_ago, two_hours_ago))
     database(program).tend()
     assert calls(program) == 2
+
+
+def test_what_killed_downloads_left_is_removed_even_where_none_succeeds(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has more than a gigabyte; a scanner beside this one may be at work on a younger one."""
+    for pause in ("_REFRESH_S", "_RETRY_S"):
+        monkeypatch.setattr(f"worker.evidence.image.java_database.{pause}", 0.0)
+    one = database(program)
+    one.provide(soon())
+    left, running = (program.parent / "java" / name for name in ("v-left", "v-running"))
+    for path in (left, running):
+        path.mkdir()
+    os.utime(left, (0, 0))
+    does(program, REFUSE)
+    one.tend()
+    assert eventually(lambda: calls(program) == 2 and not left.exists())
+    assert running.exists()
+    assert index(one) == b"real\n"

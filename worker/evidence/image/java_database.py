@@ -152,6 +152,7 @@ class JavaDatabase:
 
     def _replace(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         fresh = Path(tempfile.mkdtemp(prefix="v-", dir=self._folder))
         try:
             self._download(fresh)
@@ -190,6 +191,15 @@ class JavaDatabase:
                 "the download holds no Java database", reason="JavaDatabaseMissing"
             )
         shutil.rmtree(home, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove what downloads left that were killed: each has more than a gigabyte."""
+        current = self.cache_dir.resolve()
+        for old in self._folder.glob("v-*"):
+            with contextlib.suppress(OSError):  # another scanner may do the same
+                age_s = time.time() - old.stat().st_mtime
+                if old.resolve() != current and age_s > 2 * _DOWNLOAD_S:
+                    shutil.rmtree(old, ignore_errors=True)
 
     def _switch(self, fresh: Path) -> None:
         """Point `current` at `fresh`; the one before stays for the jobs that began with it."""
