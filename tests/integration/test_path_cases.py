@@ -72,12 +72,11 @@ def alive(garbling: Garbling) -> Iterator[Living]:
         patch.setattr(vulndb, "ADVISORIES", (*ADVISORIES, *advisories))
         patch.setattr(vulndb, "VULNERABILITIES", (*VULNERABILITIES, *known))
         try:
-            settings = {
-                "SLUICE_TRIVY_PATH": str(garbling.path),
-                "OPERATOR_EXCLUDE_NAMESPACES": "excluded-*",
-                "TRIVY_MAX_IMAGE_SIZE": "100MB",
-            }
-            with living(**settings) as one:
+            with living(
+                SLUICE_TRIVY_PATH=str(garbling.path),
+                OPERATOR_EXCLUDE_NAMESPACES="excluded-*",
+                TRIVY_MAX_IMAGE_SIZE="100MB",
+            ) as one:
                 yield one
         except PreconditionError as error:
             lacking(error)
