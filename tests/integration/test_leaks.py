@@ -76,7 +76,10 @@ def places(request: pytest.FixtureRequest, world: World) -> Iterator[Places]:
                 with stage.newer_database(place.sub("newer")):
                     eventually(lambda: "DatabaseDownload" in product.log.read_text())
                     said = outputs(alive, cases)
-            yield {**seen(alive, watched), "outputs": said}
+            found = seen(alive, watched)
+            # What it keeps while it works, on tmpfs for a moment, must go with it.
+            product.stop()
+            yield {**found, "outputs": said, "files": files_of(product)}
 
 
 def live(stage: Stage, alive: Living) -> list[Case]:
@@ -147,7 +150,6 @@ def seen(alive: Living, watched: Watched) -> dict[str, dict[str, bytes]]:
     with connect(parse_redis_url(product.environ()["SLUICE_REDIS_URL"]), name="test") as client:
         keys, files = keys_of(client), files_of_redis(client)
         slow = repr(client.slowlog_get(1000)).encode()
-    shared = Path("/dev/shm")  # noqa: S108 - where credentials are while they are needed
     return {
         "keys": {**keys, "slow log": slow},
         "files of Redis": files,
@@ -163,8 +165,13 @@ def seen(alive: Living, watched: Watched) -> dict[str, dict[str, bytes]]:
             f"{one['kind']} {one['metadata']['name']}": json.dumps(one).encode()
             for one in world.reports()
         },
-        "files": {**files_below(product.data, but=CACHES), **files_below(shared)},
     }
+
+
+def files_of(product: Product) -> dict[str, bytes]:
+    """Return what it left on disk, and where credentials are while they are needed."""
+    shared = Path("/dev/shm")  # noqa: S108
+    return {**files_below(product.data, but=CACHES), **files_below(shared)}
 
 
 ALLOWED = {
