@@ -12,23 +12,31 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping
 
 import structlog
 
 from common.kube.cluster import Cluster
-from common.kube.identity import key_space_of_account
+from common.kube.configmaps import ConfigMaps
+from common.kube.identity import key_space_of_account, own_namespace
 from common.kube.session import Session
+from common.model.overlay import Overlay
 from common.ops import metrics
 from common.ops.exit_status import DONE
-from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
+from common.ops.life import Life, lived
+from common.ops.startup import begin_logs, patiently, serving
 from common.ops.version import VERSION
 from common.overview.tables import tables_on
-from common.settings.load import load
+from common.settings.load import with_files
+from common.settings.parse import parse
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
+from common.state.connect import Client
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.overlays import OverlayTable
 from watcher.compose import Running, compose, overview_of, rows_of
+from watcher.configmaps import ConfigMapSettings
 from watcher.electing import place_of
 from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
@@ -36,24 +44,27 @@ from watcher.pulse import Pulse
 
 _log = structlog.get_logger()
 
+# For a look that is under way when we end; it is a daemon's, and harms nobody.
+_LAST_LOOK_S = 2.0
+
 
 def main() -> int:
     """Run the watcher; return the exit status."""
-    stopping = threading.Event()
-    stop_on_signals(stopping.set)
-    return exit_status(lambda: _watch(stopping))
+    return lived(_watch)
 
 
-def _watch(stopping: threading.Event) -> int:
-    settings = load(os.environ)
-    begin_logs(settings.ops, component="watcher", warnings=settings.warnings)
-    if settings.cluster_reports.lacking:
-        _log.info(settings.cluster_reports.lacking)
-    if told := told_by_settings(settings.scope, cluster=settings.redis.cluster):
-        _log.info("not read from the cluster, but taken from settings", what=told)
-    client = client_for(settings.redis, required_address(settings.redis), name="watcher")
-    session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
-    arranged = patiently(lambda: _arranged(session, settings), stopping)
+def _watch(life: Life) -> int:
+    texts = with_files(os.environ)
+    told = parse(texts)  # what the environment says; more may stand in the cluster
+    begin_logs(told.ops, component="watcher", warnings=told.warnings)
+    client = client_for(told.redis, required_address(told.redis), name="watcher")
+    session = Session.auto(told.kube.kubeconfig, told.kube.context)
+    source = _configmaps(told, texts, session, client)
+    settings = patiently(source.begin, life.stopping)
+    if settings is None:
+        return DONE
+    _say(settings)
+    arranged = patiently(lambda: _arranged(session, settings), life.stopping)
     if arranged is None:
         return DONE
     cluster, server_version = arranged
@@ -65,15 +76,56 @@ def _watch(stopping: threading.Event) -> int:
         registry=metrics.new_registry(component="watcher", version=VERSION),
         pulse=Pulse(monotonic=time.monotonic, draw=random.random),
         server_version=server_version,
+        overlay=lambda: source.overlay,
     )
     address = required_address(settings.redis)
-    if not examined(client, names, address, stopping):
+    if not examined(client, names, address, life.stopping):
         return DONE
-    if tell_start(Ledger(client, names), "watcher", stopping):
+    if tell_start(Ledger(client, names), "watcher", life.stopping):
         tables = tables_on(client, address, cluster)
-        with Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout:
-            _serve(settings, running, lookout, stopping)
+        with (
+            Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout,
+            _followed(source, life),
+        ):
+            _serve(settings, running, lookout, life.stopping)
     return DONE
+
+
+def _configmaps(
+    told: Settings, texts: Mapping[str, str], session: Session, client: Client
+) -> ConfigMapSettings:
+    """Return what reads trivy-operator's ConfigMaps."""
+
+    def last() -> Overlay | None:
+        cluster = told.redis.cluster or key_space_of_account(Cluster(session))
+        return OverlayTable(client, Names(cluster)).current()
+
+    namespace = own_namespace(told.scope.operator_namespace)
+    maps = ConfigMaps(session, namespace) if told.kube.operator_configmaps else None
+    return ConfigMapSettings(maps, texts, last=last)
+
+
+def _say(settings: Settings) -> None:
+    """Tell the log what the settings, from wherever, spare or forbid."""
+    if settings.cluster_reports.lacking:
+        _log.info(settings.cluster_reports.lacking)
+    if told := told_by_settings(settings.scope, cluster=settings.redis.cluster):
+        _log.info("not read from the cluster, but taken from settings", what=told)
+
+
+@contextlib.contextmanager
+def _followed(source: ConfigMapSettings, life: Life) -> Iterator[None]:
+    """Follow the ConfigMaps during the block, and begin another life when they change."""
+    ended = threading.Event()
+    thread = threading.Thread(
+        target=source.follow, args=(ended, life.renew), name="configmaps", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_LAST_LOOK_S)
 
 
 def _arranged(session: Session, settings: Settings) -> tuple[str, str]:

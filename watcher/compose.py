@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from prometheus_client import CollectorRegistry
 
 from common.kube.session import Session
+from common.model.overlay import EMPTY, Overlay
 from common.ops.probes import Route, health_route
 from common.overview.gather import gather
 from common.overview.tables import Tables
@@ -27,6 +28,7 @@ from common.state.images import ImageTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.overlays import OverlayTable
 from common.state.resolutions import ResolutionTable
 from common.state.rows import RowTable
 from common.state.seen import SeenTable
@@ -40,6 +42,7 @@ from watcher.fold.tables import Options
 from watcher.imagesweep import Images
 from watcher.lead import LeadPorts
 from watcher.metrics import FeedMetrics, StreamMetrics, WatchMetrics
+from watcher.publishing import Published
 from watcher.pulse import Pulse
 from watcher.queue_metrics import QueueMetrics
 from watcher.rounds import RoundPorts, Rounds
@@ -79,10 +82,12 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
     registry: CollectorRegistry,
     pulse: Pulse,
     server_version: str = "",
+    overlay: Callable[[], Overlay] = lambda: EMPTY,
 ) -> Running:
     """Return a watcher that follows the cluster of `session` and keeps its tables in `store`.
 
-    `server_version` is the API server's; empty: nobody asked, for nothing needs it.
+    `server_version` is the API server's; empty: nobody asked, for nothing needs it. `overlay`
+    returns what of the settings ConfigMaps say, for those who follow it.
     """
     redis, names = store
     cluster = Cluster(fold_options(settings, server_version))
@@ -107,7 +112,7 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
             cluster=cluster,
             work=work,
             ledger=ledger,
-            lead=_lead_ports(store, control, me=me),
+            lead=_lead_ports(store, control, overlay, me=me),
             rounds=rounds,
             tally=FeedMetrics(registry),
             pulse=pulse,
@@ -180,14 +185,22 @@ def verification(settings: Settings) -> Verification:
     )
 
 
-def _lead_ports(store: tuple[Client, Names], control: Control, *, me: str) -> LeadPorts:
+def _lead_ports(
+    store: tuple[Client, Names], control: Control, overlay: Callable[[], Overlay], *, me: str
+) -> LeadPorts:
     redis, names = store
+    published = Published(
+        EpochTable(redis, names),
+        LeaderTable(redis, names, me=me),
+        OverlayTable(redis, names),
+        overlay,
+    )
     return LeadPorts(
         fences=FenceTable(redis, names),
-        epochs=EpochTable(redis, names),
+        epochs=published,
         lives=control,
         seen=SeenTable(redis, names),
-        signs=LeaderTable(redis, names, me=me),
+        signs=published,
     )
 
 

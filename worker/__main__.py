@@ -7,6 +7,8 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
 
@@ -17,12 +19,14 @@ from common.kube.identity import key_space_of_account
 from common.kube.session import Session
 from common.ops import metrics
 from common.ops.exit_status import DONE, FAILED
+from common.ops.life import Life, lived
 from common.ops.probes import health_route, metrics_route
-from common.ops.startup import begin_logs, exit_status, patiently, serving, stop_on_signals
+from common.ops.startup import begin_logs, patiently, serving
 from common.ops.trivy_program import require_trivy
 from common.ops.version import VERSION
 from common.queue.workqueue import WorkQueue
-from common.settings.load import load
+from common.settings.load import with_files
+from common.settings.parse import parse
 from common.settings.pools import pool_warnings, queue_pools, served_pools
 from common.settings.value import Settings
 from common.state.arrival import client_for, examined, required_address, tell_start
@@ -33,10 +37,12 @@ from common.state.database_check import DatabaseCheck
 from common.state.images import ImageTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.overlays import OverlayTable
 from common.state.trusted import TrustTable
 from worker import matcher
 from worker.compose import image_reconciler, rematch_reconciler, row_reconciler
 from worker.counted import counted
+from worker.followed import Followed
 from worker.host import Crew, Host, HostSettings
 from worker.match_pool import Publisher, Requeue, follow_requests
 from worker.metrics import WorkerMetrics
@@ -48,21 +54,17 @@ _log = structlog.get_logger()
 
 def main() -> int:
     """Run the worker; return the exit status."""
-    stopping = threading.Event()
-    undo = stop_on_signals(stopping.set)
-    try:
-        return exit_status(lambda: _work(stopping))
-    finally:
-        undo()
+    return lived(_work)
 
 
-def _work(stopping: threading.Event) -> int:
-    settings = load(os.environ)
-    pools = served_pools(settings.pipeline.pools)
+def _work(life: Life) -> int:
+    texts = with_files(os.environ)
+    told = parse(texts)  # what the environment says; more may stand in the cluster
+    pools = served_pools(told.pipeline.pools)
     component = f"worker-{'-'.join(pools)}"
-    warnings = (*settings.warnings, *pool_warnings(settings.pipeline.pools))
-    begin_logs(settings.ops, component=component, warnings=warnings)
-    client = client_for(settings.redis, required_address(settings.redis), name=component)
+    warnings = (*told.warnings, *pool_warnings(told.pipeline.pools))
+    begin_logs(told.ops, component=component, warnings=warnings)
+    client = client_for(told.redis, required_address(told.redis), name=component)
     registry = metrics.new_registry(component=component, version=VERSION)
     counters = WorkerMetrics(registry, queue_pools(pools))
     ready = threading.Event()
@@ -70,31 +72,40 @@ def _work(stopping: threading.Event) -> int:
         "/healthz": health_route({}),
         "/readyz": health_route({"started": lambda: "" if ready.is_set() else "starting"}),
     }
-    pages = (settings.ops.metrics_address, {"/metrics": metrics_route(registry)})
-    with serving(pages, (settings.ops.health_address, health)):
-        return _serve(settings, client, counters, ready=ready, stopping=stopping)
+    pages = (told.ops.metrics_address, {"/metrics": metrics_route(registry)})
+    with serving(pages, (told.ops.health_address, health)):
+        return _arrive(_Told(settings=told, texts=texts), client, counters, ready=ready, life=life)
 
 
-def _serve(
-    settings: Settings,
-    client: Client,
-    counters: WorkerMetrics,
-    *,
-    ready: threading.Event,
-    stopping: threading.Event,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What the environment says."""
+
+    settings: Settings
+    texts: Mapping[str, str]
+
+
+def _arrive(
+    told: _Told, client: Client, counters: WorkerMetrics, *, ready: threading.Event, life: Life
 ) -> int:
-    session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
-    cluster = settings.redis.cluster or patiently(
+    """Find the tables and the settings of everybody, and work with them."""
+    ours, stopping = told.settings, life.stopping
+    session = Session.auto(ours.kube.kubeconfig, ours.kube.context)
+    cluster = ours.redis.cluster or patiently(
         lambda: key_space_of_account(Cluster(session)), stopping
     )
     if cluster is None:
         return DONE
     names = Names(cluster)
-    address = required_address(settings.redis)
+    address = required_address(ours.redis)
     if not (
         examined(client, names, address, stopping)
         and tell_start(Ledger(client, names), "worker", stopping)
     ):
+        return DONE
+    followed = Followed(OverlayTable(client, names), told.texts, pools=ours.pipeline.pools)
+    settings = patiently(followed.begin, stopping)
+    if settings is None:
         return DONE
     parts = Parts(
         settings=settings,
@@ -103,15 +114,22 @@ def _serve(
         draw=random.random,
         environ=os.environ,
     )
+    with followed.until(stopping, life.renew):
+        return _serve(parts, counters, ready=ready, stopping=stopping)
+
+
+def _serve(
+    parts: Parts, counters: WorkerMetrics, *, ready: threading.Event, stopping: threading.Event
+) -> int:
     crews = _crews(parts, counters)
     threads = []
-    if "match" in settings.pipeline.pools:
-        threads = _start_matcher(settings, client, names, stopping)
+    if "match" in parts.settings.pipeline.pools:
+        threads = _start_matcher(parts.settings, *parts.store, stopping)
     ready.set()
     drained = _host(parts, counters).run(crews, stopping) if crews else True
     stopping.wait()
     for thread in threads:
-        thread.join(settings.pipeline.drain_s)
+        thread.join(parts.settings.pipeline.drain_s)
     return DONE if drained else FAILED
 
 

@@ -30,6 +30,7 @@ from worker.budget import BudgetedDocuments, BudgetedRegistry, BudgetedScanner, 
 from worker.deliver import KubeAnnouncer
 from worker.evidence.cluster.match import TwirpClusterMatcher
 from worker.evidence.image.inventory import SocketScanner
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.policy_run import PolicyRun
 from worker.evidence.image.registry import HttpRegistry
@@ -182,6 +183,7 @@ def image_reconciler(parts: Parts, *, socket: Path, scanner_name: str) -> ImageR
                 accesses=parts.accesses,
                 server_url=server_url,
                 max_bytes=settings.limits.max_image_bytes,
+                java=JavaOrigin.of_settings(settings),
             ),
             once=_pull_once(parts, paid),
         ),

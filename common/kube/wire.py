@@ -290,6 +290,15 @@ class CronJob(Wire, frozen=True):
         return self.spec.job_template.spec.template
 
 
+# --- Settings -----------------------------------------------------------------------------------
+
+
+class ConfigMap(Wire, frozen=True):
+    """The texts of a ConfigMap."""
+
+    data: dict[str, str] | None = None
+
+
 # --- Credentials --------------------------------------------------------------------------------
 
 

@@ -77,21 +77,24 @@ def begin_logs(choice: LogChoice, *, component: str, warnings: Sequence[str]) ->
         _log.warning("setting", what=warning)
 
 
-def stop_on_signals(stop: Callable[[], object]) -> Callable[[], None]:
+def stop_on_signals(stop: Callable[[], object]) -> Callable[[], bool]:
     """Have `stop` called soon after SIGTERM or SIGINT; a second signal does what it did before.
 
     A SIGINT that is ignored stays so (`signals.heeded`). Only for the main thread. Returns how to
-    undo it.
+    undo it, which tells whether a signal came: `stop` may not have been called yet.
     """
     stopping = Deferred(stop)
     numbers = heeded((signal.SIGTERM, signal.SIGINT))
     before = {number: signal.getsignal(number) for number in numbers}
+    came: list[int] = []
 
-    def undo() -> None:
+    def undo() -> bool:
         for number, was in before.items():
             signal.signal(number, was)
+        return bool(came)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # signal's signature
+        came.append(number)
         undo()
         stopping.ask()
 

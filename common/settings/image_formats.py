@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from common.model.errors import shorten
+from common.model.errors import BadReferenceError, shorten
+from common.model.refs import parse_reference
 from common.settings.formats import Format
 from common.settings.window import read_window
 
@@ -80,8 +81,27 @@ def _mirrors(text: str) -> Pairs:
                     f"has {shorten(item)!r}; write names such as docker.io=mirror.example/hub, "
                     "without scheme, digest or a slash at the end"
                 )
+        try:
+            parse_reference(f"{mirror}/x/x")
+        except BadReferenceError as exc:
+            raise ValueError(
+                f"has {shorten(mirror)!r}, which begins no image's name; write names such as "
+                "docker.io=mirror.example/hub"
+            ) from exc
         pairs[prefix] = mirror
     return tuple(sorted(pairs.items(), key=lambda pair: (-len(pair[0]), pair)))
+
+
+def _repositories(text: str) -> str:
+    """Return the text of repositories that could be asked, as it is: Trivy reads it too."""
+    for item in _items(text):
+        try:
+            parse_reference(item)
+        except BadReferenceError as exc:
+            raise ValueError(
+                f"has {shorten(item)!r}; write repositories such as mirror.example/trivy-db:2"
+            ) from exc
+    return text
 
 
 def _rates(text: str) -> tuple[tuple[str, float], ...]:
@@ -148,6 +168,7 @@ SBOM_SOURCE_LIST = Format(
 )
 HOSTS = Format(shown="comma list of host or host:port", read=_hosts)
 MIRRORS = Format(shown="prefix=mirror,…", read=_mirrors)
+REPOSITORIES = Format(shown="comma list of repositories", read=_repositories)
 RATES = Format(shown="host=number,*=number", read=_rates)
 SIZE = Format(shown="size such as 500MB or 10GB", read=_size_bytes)
 POLICIES = Format(shown="JSON object of texts", read=_policies)

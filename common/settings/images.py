@@ -69,6 +69,14 @@ DB_REPOSITORY_PASSWORD_FILE = Setting(
     meaning="A file with the password for the databases' registry "
     "(trivy-operator's `trivy.dbRepositoryPassword`).",
 )
+OPERATOR_SECRET_DIR = Setting(
+    name="SLUICE_OPERATOR_SECRET_DIR",
+    format=formats.PATH,
+    group="Trivy",
+    meaning="Where trivy-operator's Secret `trivy-operator-trivy-config` is mounted: its "
+    "`trivy.dbRepositoryUsername` and `trivy.dbRepositoryPassword` count where the settings above "
+    "name no files. One that is not there says nothing.",
+)
 PRIVATE_REGISTRY_SECRETS = Setting(
     name="OPERATOR_PRIVATE_REGISTRY_SCAN_SECRETS_NAMES",
     format=image_formats.SECRETS,

@@ -54,6 +54,14 @@ CONTEXT = Setting(
     group="Kubernetes",
     meaning="The kubeconfig's context; empty: its current one.",
 )
+OPERATOR_CONFIGMAPS = Setting(
+    name="SLUICE_OPERATOR_CONFIGMAPS",
+    format=formats.FLAG,
+    default="true",
+    group="Kubernetes",
+    meaning="Whether the ConfigMaps of trivy-operator in `OPERATOR_NAMESPACE` are settings too: "
+    "under the environment, over the defaults. The watcher reads them, and all follow a change.",
+)
 TRIVY_PATH = Setting(
     name="SLUICE_TRIVY_PATH",
     format=formats.PATH,

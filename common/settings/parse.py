@@ -119,7 +119,9 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
             cluster=reading.get(ours.CLUSTER),
         ),
         kube=KubeSettings(
-            kubeconfig=reading.get(ours.KUBECONFIG), context=reading.get(ours.CONTEXT)
+            kubeconfig=reading.get(ours.KUBECONFIG),
+            context=reading.get(ours.CONTEXT),
+            operator_configmaps=reading.get(ours.OPERATOR_CONFIGMAPS),
         ),
         pipeline=_pipeline(reading),
         ops=_ops(reading, data_dir),
@@ -212,6 +214,7 @@ def _credentials(reading: _Reading) -> CredentialSettings:
     return CredentialSettings(
         database_username_file=reading.get(images.DB_REPOSITORY_USERNAME_FILE),
         database_password_file=reading.get(images.DB_REPOSITORY_PASSWORD_FILE),
+        operator_secret_dir=reading.get(images.OPERATOR_SECRET_DIR),
         registry_secrets=reading.get(images.PRIVATE_REGISTRY_SECRETS),
         everybodys_namespace=reading.get(upstream.OPERATOR_NAMESPACE),
         workload_secrets=reading.get(images.ACCESS_GLOBAL_SECRETS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.settings import formats
+from common.settings import formats, image_formats
 from common.settings.setting import Setting
 
 OPERATOR_NAMESPACE = Setting(
@@ -150,7 +150,7 @@ IGNORE_UNFIXED = Setting(
 )
 DB_REPOSITORY = Setting(
     name="TRIVY_DB_REPOSITORY",
-    format=formats.TEXT,
+    format=image_formats.REPOSITORIES,
     group="Trivy",
     meaning="Where the vulnerability database comes from; a local OCI registry works; "
     "empty: Trivy's own default.",
@@ -158,7 +158,7 @@ DB_REPOSITORY = Setting(
 )
 JAVA_DB_REPOSITORY = Setting(
     name="TRIVY_JAVA_DB_REPOSITORY",
-    format=formats.TEXT,
+    format=image_formats.REPOSITORIES,
     group="Trivy",
     meaning="Where the Java index database comes from; empty: Trivy's own default.",
     upstream=True,

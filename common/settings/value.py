@@ -103,6 +103,7 @@ class CredentialSettings:
 
     database_username_file: str  # empty: none
     database_password_file: str
+    operator_secret_dir: str  # where trivy-operator's Secret is mounted; empty: nowhere
     registry_secrets: tuple[tuple[str, tuple[str, ...]], ...]  # names by namespace
     everybodys_namespace: str  # whose secrets serve all workloads; empty: the pod's own
     workload_secrets: bool  # whether those of workloads and of their accounts are read
@@ -162,6 +163,7 @@ class KubeSettings:
 
     kubeconfig: str
     context: str
+    operator_configmaps: bool  # whether trivy-operator's ConfigMaps are settings too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,12 @@ TABLE: tuple[Bound, ...] = (
         bound="one; renewed every second, TTL 1 day",
     ),
     Bound(
+        name="sluice:<c>:overlay",
+        owner="watcher, fenced",
+        holds="the settings that trivy-operator's ConfigMaps say, where from, and what is wrong",
+        bound="one; three ConfigMaps have 3 MB at most",
+    ),
+    Bound(
         name="sluice:<c>:settled",
         owner="completion script",
         holds="what the last converged run of a key settled",

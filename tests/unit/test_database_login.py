@@ -52,7 +52,7 @@ def test_the_java_database_has_it_where_the_registry_is_the_same(
 ) -> None:
     """One setting for both, and no leak to a third."""
     source = JavaSource.of_settings(parse(files | {"TRIVY_JAVA_DB_REPOSITORY": repository}))
-    assert (config_of(source.login, source.registry) is not None) is ours
+    assert (config_of(source.login, source.origin.registry) is not None) is ours
 
 
 def test_a_file_that_is_missing_is_named(files: dict[str, str], tmp_path: Path) -> None:
@@ -80,4 +80,21 @@ def test_databases_may_be_excused_without_images() -> None:
     settings = parse({"SLUICE_DB_REPOSITORY_INSECURE": "true"})
     assert Accesses.of_databases(settings).insecure
     assert not Accesses.of_settings(settings).insecure
-    assert JavaSource.of_settings(settings).insecure
+    assert JavaSource.of_settings(settings).origin.insecure
+
+
+def test_the_secret_of_trivy_operator_counts_where_nothing_else_is_named(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    """It is mounted whether or not it exists; with one of its two keys it says nothing."""
+    told = {"TRIVY_DB_REPOSITORY": "r.example/db", "SLUICE_OPERATOR_SECRET_DIR": str(tmp_path)}
+    assert config_of(login(told), "r.example") is None
+    (tmp_path / "trivy.dbRepositoryUsername").write_text("ann\n")
+    assert config_of(login(told), "r.example") is None
+    (tmp_path / "trivy.dbRepositoryPassword").write_text("word\n")
+    config = config_of(login(told), "r.example")
+    assert credential_in(config, "r.example") == Credential(username="ann", password="word")  # noqa: S106 - made up
+    assert config_of(login(told), "other.example") is None
+    named = login({**told, **files})
+    assert named is not None
+    assert not named.is_optional

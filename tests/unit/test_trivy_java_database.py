@@ -11,11 +11,12 @@ import pytest
 from common.model.errors import ScanTimeoutError
 from common.ops.trivy_program import Trivy
 from tests.waiting import eventually
-from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.java_database import JavaDatabase, JavaSource
+from worker.evidence.image.java_origin import JavaOrigin
 
 # Stands in for Trivy: counts its calls, then does what `$0.does` says with its cache folder.
 PROGRAM = """#!/bin/sh
-echo call >> "$0.calls"
+echo call $* >> "$0.calls"
 for argument in "$@"; do
   case "$argument" in --cache-dir=*) folder="${argument#--cache-dir=}" ;; esac
 done
@@ -180,3 +181,23 @@ def test_what_killed_downloads_left_is_removed_even_where_none_succeeds(
     assert eventually(lambda: calls(program) == 2 and not left.exists())
     assert running.exists()
     assert index(one) == b"real\n"
+
+
+def test_another_source_is_asked_at_once_and_what_is_there_serves_until_then(
+    program: Path,
+) -> None:
+    """A setting that changed in the cluster, told with the next job."""
+    one = database(program)
+    one.provide(soon())
+    before = calls(program)
+    same, other = JavaSource(), JavaSource(origin=JavaOrigin(repository="r.example/java"))
+    one.take_from(same)
+    one.tend()
+    one.provide(soon())
+    assert calls(program) == before
+    does(program, REFUSE)
+    one.take_from(other)
+    one.provide(soon())
+    assert calls(program) == before + 1
+    assert "r.example/java" in Path(f"{program}.calls").read_text(encoding="ascii")
+    assert index(one)

@@ -12,7 +12,7 @@ import contextlib
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from socket import gethostname
 
@@ -25,12 +25,14 @@ from common.model.trivy_version import is_newer
 from common.ops.exit_status import DONE, FAILED
 from common.ops.startup import begin_logs, exit_status
 from common.queue.workqueue import WorkQueue
+from common.settings.load import with_files
+from common.settings.overlay import adopt
 from common.settings.parse import parse
-from common.settings.value import Settings
 from common.state.arrival import client_for, required_address
 from common.state.clock import RedisClock
 from common.state.images import ImageTable
 from common.state.names import Names
+from common.state.overlays import OverlayTable
 from common.state.trusted import TrustTable
 from worker.canary.candidate import candidate
 from worker.canary.trial import Canary, document, lines, verdict
@@ -50,23 +52,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = parse(os.environ)
+    texts = with_files(os.environ)
+    settings = parse(texts)
     begin_logs(settings.ops, component="canary", warnings=settings.warnings)
     number, as_json = arguments.images, arguments.json
     if not arguments.trivy:
-        return _sing(settings, number, name=gethostname(), as_json=as_json)
+        return _sing(texts, number, name=gethostname(), as_json=as_json)
     with candidate(arguments.trivy, os.environ) as environ:
         # Its faults are nobody's else: the name is no scanner's that works for the cluster.
-        return _sing(parse(environ), number, name="", as_json=as_json)
+        return _sing(with_files(environ), number, name="", as_json=as_json)
 
 
-def _sing(settings: Settings, number: int, *, name: str, as_json: bool) -> int:
-    """Try images and tell; `name` is the scanner's, empty for a candidate's: none is trusted."""
+def _sing(texts: Mapping[str, str], number: int, *, name: str, as_json: bool) -> int:
+    """Try images and tell; `name` is the scanner's, empty for a candidate's: none is trusted.
+
+    `texts` is the environment, files read.
+    """
+    settings = parse(texts)
     with contextlib.closing(
         client_for(settings.redis, required_address(settings.redis), name="sluice-canary")
     ) as client:
         session = Session.auto(settings.kube.kubeconfig, settings.kube.context)
         names = Names(settings.redis.cluster or key_space(Cluster(session)))
+        # Images are analysed as the workers do it, whose settings may stand in ConfigMaps.
+        settings = adopt(texts, OverlayTable(client, names).current())
         parts = Parts(settings=settings, store=(client, names), session=session, draw=random.random)
         built = image_reconciler(
             parts,

@@ -80,6 +80,7 @@ def _serve(settings: Settings, stopping: _Stopping) -> None:
             environment=os.environ,
             source=JavaSource.of_settings(settings),
         ),
+        java_source=lambda origin: JavaSource.of(origin, settings),
         token=token_file(
             settings.trivy.token_file,
             settings.ops.data_dir,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,8 @@ from common.ops.trivy_program import Trivy
 from worker.evidence.failures import classify
 from worker.evidence.image.bounded_bom import read_bom
 from worker.evidence.image.descriptors import readable
-from worker.evidence.image.java_database import JavaDatabase
+from worker.evidence.image.java_database import JavaDatabase, JavaSource
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.recorder import Recorder
 from worker.evidence.image.registry import HttpRegistry
@@ -63,6 +64,7 @@ class Bench:
     environment: Mapping[str, str]  # the scanner's own; a child gets an allow-list of it
     workshop: Workshop
     java: JavaDatabase
+    java_source: Callable[[JavaOrigin], JavaSource]  # with the scanner's own login
     token: TokenFile  # the match server's
     memory_mb: int  # per job; 0: no limit of our own
     jobs: int  # how many run at once
@@ -97,6 +99,8 @@ class JobRun:
         """
         self._check()
         self._check_server()
+        if self._job.java is not None:
+            self._bench.java.take_from(self._bench.java_source(self._job.java))
         self._bench.java.tend()
         room = self._bench.room.take(self._packed_bytes())
         with room as self._allotment, self._bench.workshop.job() as scratch:

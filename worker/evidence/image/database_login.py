@@ -13,6 +13,8 @@ from common.model.errors import SourceUnavailableError
 from common.settings.value import Settings
 from worker.evidence.image.docker_config import Credential, config_for
 
+# Keys of trivy-operator's Secret, which counts for nothing with one of the two: as there.
+_OPERATOR_USERNAME, _OPERATOR_PASSWORD = "trivy.dbRepositoryUsername", "trivy.dbRepositoryPassword"
 _MEMORY = Path("/dev/shm")  # noqa: S108 - tmpfs; what we make there is private (0700)
 
 
@@ -23,17 +25,26 @@ class DatabaseLogin:
     registry: str
     username_file: str
     password_file: str
+    is_optional: bool = False  # True: files that are not there say that anybody may pull
 
     @classmethod
     def of_settings(cls, settings: Settings, registry: str) -> DatabaseLogin | None:
         """Return the login for the first database's registry; None: anybody may pull."""
         chosen = settings.credentials
-        if not chosen.database_username_file:
+        if chosen.database_username_file:
+            return cls(
+                registry=registry,
+                username_file=chosen.database_username_file,
+                password_file=chosen.database_password_file,
+            )
+        if not chosen.operator_secret_dir:
             return None
+        folder = Path(chosen.operator_secret_dir)
         return cls(
             registry=registry,
-            username_file=chosen.database_username_file,
-            password_file=chosen.database_password_file,
+            username_file=str(folder / _OPERATOR_USERNAME),
+            password_file=str(folder / _OPERATOR_PASSWORD),
+            is_optional=True,
         )
 
     def config_for(self, registry: str) -> bytes | None:
@@ -43,6 +54,9 @@ class DatabaseLogin:
         when a file cannot be read.
         """
         if registry != self.registry:
+            return None
+        paths = (self.username_file, self.password_file)
+        if self.is_optional and not all(Path(path).exists() for path in paths):
             return None
         username, password = _read(self.username_file), _read(self.password_file)
         return config_for(registry, Credential(username=username, password=password))

@@ -16,6 +16,7 @@ from common.model.errors import ScannerDiedError, SourceUnavailableError
 from common.model.image import Inventory
 from worker.evidence.image import wire
 from worker.evidence.image.access import Access
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.told import Told
@@ -44,6 +45,7 @@ class InventoryJob:
     parts: ImageParts | None = field(default=None, repr=False)
     max_bytes: int = 0  # of all layers; 0: no limit
     canary: bool = False  # tell Trivy's own findings too
+    java: JavaOrigin | None = None  # None: as the scanner's own settings say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,4 +126,5 @@ def _job(job: InventoryJob) -> wire.Job:
         parts=job.parts,
         max_bytes=job.max_bytes,
         canary=job.canary,
+        java=job.java,
     )

@@ -16,22 +16,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from common.model.errors import ScanTimeoutError, SluiceError, SourceUnavailableError
-from common.model.refs import parse_reference
 from common.ops.trivy_program import Trivy
 from common.settings.value import Settings
 from worker.evidence.failures import classify
-from worker.evidence.image.access import Accesses
 from worker.evidence.image.database_login import DatabaseLogin, config_folder, config_of
-from worker.evidence.image.registry import HttpRegistry
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.trivy_cli import child_environment, download_argv
 from worker.evidence.image.trivy_process import TrivyRun, run_trivy
-from worker.evidence.image.vulnerability_database import DatabaseSource
 
 _log = structlog.get_logger()
 
@@ -59,30 +56,25 @@ _EMPTY_METADATA = (
 class JavaSource:
     """Where the index comes from."""
 
-    repository: str = ""  # empty: Trivy's default
-    insecure: bool = False
-    registry: str = ""  # of the repository
+    origin: JavaOrigin = field(default_factory=JavaOrigin)
     login: DatabaseLogin | None = None  # None: anybody may pull
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> JavaSource:
-        """Return where the settings say; raises BadReferenceError.
+    def of(cls, origin: JavaOrigin, settings: Settings) -> JavaSource:
+        """Return an origin with this process' own login.
 
         The login is the vulnerability database's, and counts where the registry is the same: it
         must not go elsewhere.
         """
-        text = settings.trivy.java_db_repository
-        accesses = Accesses.of_databases(settings)
-        if not text:
-            return cls(insecure=accesses.insecure)
-        reference = parse_reference(text.partition(",")[0].strip())
-        of_databases = DatabaseSource.of_settings(settings, HttpRegistry())
+        named = origin.login_registry
         return cls(
-            repository=text,
-            insecure=accesses.of(reference).insecure,
-            registry=reference.registry,
-            login=of_databases.login,
+            origin=origin, login=DatabaseLogin.of_settings(settings, named) if named else None
         )
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> JavaSource:
+        """Return where the settings say; raises BadReferenceError."""
+        return cls.of(JavaOrigin.of_settings(settings), settings)
 
 
 class JavaDatabase:
@@ -109,6 +101,12 @@ class JavaDatabase:
     def cache_dir(self) -> Path:
         """The cache folder to give to Trivy; it stays whole while one newer replaces it."""
         return (self._folder / "current").resolve()
+
+    def take_from(self, source: JavaSource) -> None:
+        """Download from there from now on; what is there serves until that has succeeded."""
+        with self._lock:
+            if source != self._source:
+                self._source, self._due_at_s = source, -math.inf
 
     def provide(self, until_s: float) -> None:
         """Wait for an index, an empty one at worst.
@@ -168,15 +166,15 @@ class JavaDatabase:
     def _download(self, fresh: Path) -> None:
         home = fresh / "tmp"
         home.mkdir()
-        source = self._source
-        with config_folder(config_of(source.login, source.registry)) as more:
+        source, origin = self._source, self._source.origin
+        with config_folder(config_of(source.login, origin.registry)) as more:
             run = TrivyRun(
                 argv=download_argv(
                     self._trivy,
                     fresh,
-                    repository=source.repository,
+                    repository=origin.repository,
                     java=True,
-                    insecure=source.insecure,
+                    insecure=origin.insecure,
                 ),
                 env=child_environment(self._environment, home, offline=False, more=more),
                 cwd=home,

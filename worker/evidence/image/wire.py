@@ -16,6 +16,7 @@ from common.model.errors import ScannerDiedError, SluiceError, TerminalError, Tr
 from common.model.evidence import EVIDENCE_LIMIT_BYTES
 from common.model.image import Inventory
 from worker.evidence.image.access import Access
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.parts import ImageParts
 from worker.evidence.image.told import Told
@@ -40,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag="job/v2"):
     parts: ImageParts | None = None  # None: Trivy pulls by itself
     max_bytes: int = 0
     canary: bool = False  # tell Trivy's own findings too
+    java: JavaOrigin | None = None  # None: as the scanner's own settings say
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):

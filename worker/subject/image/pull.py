@@ -18,6 +18,7 @@ from common.state.layers import Held
 from worker.evidence.image.access import Access, Accesses
 from worker.evidence.image.credentials import first_taken
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
+from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.told import Told
 from worker.subject.image.once import Elsewhere, PullOnce, Run
@@ -39,6 +40,7 @@ class PullConfig:
     accesses: Accesses
     server_url: Callable[[], str]  # of the match server, which keeps the layer cache
     max_bytes: int = 0  # of an image; 0: no limit
+    java: JavaOrigin | None = None  # of the Java index; None: as the scanner's own settings say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Pull:
             docker_config=one.docker_config,
             alone=run.alone,
             max_bytes=self.config.max_bytes,
+            java=self.config.java,
         )
 
 
