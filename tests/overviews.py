@@ -36,9 +36,11 @@ def shown(**changes: Any) -> dict[str, Any]:
         "dead_reasons": {},
         "circuits": [],
         "database": {"version": "2026-11-25T06:00:00Z", "age_s": 3_600.0, "checked_age_s": 90.0},
+        "trivy": {"serving": "0.76.1", "trusted": "0.76.0"},
         "verified": {"images": 40, "never": 0, "oldest_age_s": 5_400.0},
         "epoch": 1,
         "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
+        "settings": {"from_configmaps": 0, "faults": [], "meanwhile": "", "notices": 0},
         "last_event_age_s": 4.2,
         "watcher": {
             "alive": True,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 
-from common.cli.checks.access import check_access
+from common.cli.checks.access import check_access, check_configmaps
 from common.cli.checks.circuits import judge_circuits
 from common.cli.checks.cluster import judge_definitions, judge_lists, judge_peers
 from common.cli.checks.evidence import (
@@ -22,16 +23,19 @@ from common.cli.checks.evidence import (
     registry_of,
 )
 from common.cli.checks.generation import judge_generation
+from common.cli.checks.settings import judge_settings
 from common.cli.checks.watcher import judge_watcher
 from common.cli.command import Command, Context
 from common.cli.definitions import look_for_definitions
 from common.cli.tables import open_session, open_tables
 from common.kube.cluster import Cluster
 from common.kube.errors import DeniedError
+from common.kube.identity import own_namespace
 from common.kube.lease import LeasePlace, lease_place
 from common.kube.session import Session
-from common.model.errors import SluiceError
+from common.model.errors import SettingsError, SluiceError
 from common.model.finding import Fault, Finding, Good, Notice, as_json, line
+from common.model.overlay import Overlay
 from common.ops.exit_status import DONE, FAILED
 from common.ops.refusals import arranged_first
 from common.ops.trivy_program import find_trivy
@@ -40,6 +44,8 @@ from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.watcher import described as described_watcher
 from common.overview.words import counted
+from common.settings.load import with_files
+from common.settings.overlay import adopt
 from common.settings.value import Settings
 from common.state.examine import look
 from common.state.fitness import hopeless, judge
@@ -109,6 +115,9 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
                 nodes=not settings.scope.platform,
                 cluster=settings.cluster_reports.any,
             )
+            if settings.kube.operator_configmaps:
+                home = own_namespace(settings.scope.operator_namespace)
+                yield from check_configmaps(cluster.can_i, home)
             if settings.cluster_reports.lacking:
                 yield Notice(topic="cluster reports", said=settings.cluster_reports.lacking)
     except SluiceError as exc:
@@ -127,6 +136,26 @@ def _lease(settings: Settings) -> LeasePlace | None:
     if not settings.pipeline.leader_election:
         return None
     return lease_place(settings.scope.operator_namespace, settings.redis.cluster)
+
+
+def _published(settings: Settings) -> Overlay | None:
+    """Return what the watcher says of the ConfigMaps; None also where nobody can be asked.
+
+    `examine` tells why.
+    """
+    try:
+        with open_tables(settings) as tables:
+            return tables.overlays.current()
+    except SluiceError:
+        return None
+
+
+def _counting(texts: Mapping[str, str], settings: Settings, overlay: Overlay | None) -> Settings:
+    """Return the settings that count in the cluster, those of ConfigMaps included."""
+    try:
+        return adopt(texts, overlay)
+    except SettingsError:  # of another version: the generation's line tells it
+        return settings
 
 
 def _allowed(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -159,7 +188,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     search_path = context.environ.get("PATH", "")
     found: list[Finding] = []
-    for finding in examine(context.settings(), search_path=search_path):
+    settings = context.settings()
+    overlay = _published(settings)
+    counting = _counting(with_files(context.environ), settings, overlay)
+    for finding in itertools.chain(
+        examine(counting, search_path=search_path), judge_settings(context.environ, overlay)
+    ):
         found.append(finding)
         if not arguments.json:
             context.terminal.result(line(finding))
@@ -173,7 +207,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "doctor": Command(
-        summary="Checks Redis, circuits, cluster, access, Trivy, database, registry; 1 on a fault.",
+        summary="Checks Redis, cluster, access, Trivy, database, registry, settings; 1 on a fault.",
         examples=("sluice doctor", "sluice doctor --json | jq '.[] | select(.state==\"fault\")'"),
         arguments=_arguments,
         run=_run,

@@ -10,7 +10,7 @@ from common.cli.command import Command, Context
 from common.cli.layout import columns
 from common.cli.tables import open_tables
 from common.ops.exit_status import DONE
-from common.overview import generation, verified, watcher
+from common.overview import generation, overlay, verified, watcher
 from common.overview.gather import gather
 from common.overview.lacking import number, summary
 from common.overview.trouble import Promises
@@ -53,6 +53,7 @@ def _numbers(document: Document) -> str:
         ("watcher", watcher.shown(document["watcher"])),
         ("workers", _workers_shown(document)),
         ("generation", generation.shown(document["generation"])),
+        *([("settings", said)] if (said := overlay.shown(document["settings"])) else []),
     ]
     return f"{columns(lines)}\n\n{_pools(document)}"
 

@@ -14,6 +14,7 @@ from common.overview.database import described
 from common.overview.failures import LOOKED_AT, failures
 from common.overview.generation import described as described_generation
 from common.overview.lacking import grouped, named
+from common.overview.overlay import described as described_settings
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import Promises, problems
 from common.overview.verified import described as described_verified
@@ -81,6 +82,7 @@ def _numbers(
         "trivy": _trivy(tables),
         "epoch": published.number,
         "generation": described_generation(published, loops),
+        "settings": described_settings(tables.overlays.current()),
         "last_event_age_s": _last_event_age_s(facts, now_s),
         "watcher": described_watcher(tables.leader.last()),
         "workers": [loop.name for loop in loops],

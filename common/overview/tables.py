@@ -18,6 +18,7 @@ from common.state.images import ImageTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
 from common.state.names import Names
+from common.state.overlays import OverlayTable
 from common.state.rows import RowTable
 from common.state.settled import SettledTable
 from common.state.trusted import TrustTable
@@ -45,6 +46,7 @@ class Tables:
     workers: WorkerTable
     circuits: CircuitTable
     trust: TrustTable
+    overlays: OverlayTable
 
     def troubles(self) -> list[Trouble]:
         """Return the sources in trouble; idle are those that no key waits for any more."""
@@ -84,4 +86,5 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         workers=WorkerTable(client, names),
         circuits=CircuitTable(client, names),
         trust=TrustTable(client, names),
+        overlays=OverlayTable(client, names),
     )

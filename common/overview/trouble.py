@@ -53,6 +53,7 @@ def problems(document: Document, promises: Promises) -> list[Problem]:
     return [
         *_stopped(document, promises.sweep_interval_s),
         *_circuits(document),
+        *_settings(document["settings"]),
         *_database(document["database"]),
         *_trivy(document["trivy"]),
         *_overdue(document["verified"], promises.report_ttl_s),
@@ -91,6 +92,15 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
         yield Problem(
             said=f"the watcher lives, but ended no sweep and told no change for {age(silent_s)}",
             remedy="look at its log",
+        )
+
+
+def _settings(settings: Document) -> Iterator[Problem]:
+    for fault in settings["faults"]:
+        yield Problem(
+            said=f"{fault['source']} {fault['said']}",
+            remedy=fault["remedy"],
+            details=(settings["meanwhile"],),
         )
 
 

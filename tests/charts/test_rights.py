@@ -10,7 +10,7 @@ import pytest
 from common.cli.checks.access import RULES
 from common.kube.lease import lease_place
 from common.reports.catalog import BY_KIND, CLUSTER_KINDS, GROUP
-from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, render
+from tests.charts.rendered import NAMESPACE, RELEASE, Rendered, environment, render
 
 # group, resource, verb, and the object's name where only one is allowed
 Right: TypeAlias = tuple[str, str, str, str]
@@ -22,6 +22,13 @@ CONFINED: dict[str, Any] = {
     "settings": {"OPERATOR_TARGET_NAMESPACES": "shop, cart", "SLUICE_PLATFORM": "linux-amd64"},
 }
 OF_THE_CLUSTER = {"nodes", *(BY_KIND[kind].plural for kind in CLUSTER_KINDS)}
+CONFIGMAPS: set[Right] = {
+    (rule.group, resource, verb, name)
+    for rule in RULES
+    for resource in rule.resources
+    for verb in rule.verbs
+    for name in rule.names
+}
 IDENTITY: Right = ("", "namespaces", "get", "kube-system")
 
 
@@ -65,7 +72,7 @@ def asked(component: str) -> set[Right]:
     return {
         (rule.group, resource, verb, "")
         for rule in RULES
-        if rule.component == component and not rule.elects
+        if rule.component == component and not rule.elects and not rule.names
         for resource in rule.resources
         for verb in rule.verbs
     }
@@ -83,14 +90,14 @@ def test_the_watcher_may_hold_its_one_lease(cluster: str) -> None:
     chart = render({"cluster": cluster})
     place = lease_place(NAMESPACE, cluster)
     (rule,) = (rule for rule in RULES if rule.elects)
-    assert rights(chart, "watcher", NAMESPACE) == {
+    assert rights(chart, "watcher", NAMESPACE) - CONFIGMAPS == {
         (rule.group, resource, verb, "" if verb == "create" else place.name)
         for resource in rule.resources
         for verb in rule.verbs
     }
     for kind in ("Role", "RoleBinding"):
-        (found,) = of_kind(chart, kind)
-        assert found["metadata"]["namespace"] == place.namespace
+        for found in of_kind(chart, kind):
+            assert found["metadata"]["namespace"] == place.namespace
     for other in ("worker", "matcher"):
         assert rights(chart, other, NAMESPACE) == set()
 
@@ -98,7 +105,19 @@ def test_the_watcher_may_hold_its_one_lease(cluster: str) -> None:
 def test_without_an_election_nobody_may_hold_a_lease() -> None:
     """Then there is one watcher, and it writes nothing at all."""
     chart = render({"watcher": {"leaderElection": False}})
-    assert of_kind(chart, "Role") == of_kind(chart, "RoleBinding") == []
+    assert rights(chart, "watcher", NAMESPACE) == CONFIGMAPS
+
+
+def test_the_watcher_alone_may_read_trivy_operators_config_maps() -> None:
+    """Three objects in the release's namespace, none of them a Secret; the others go by Redis."""
+    assert rights(render(), "watcher", NAMESPACE) >= CONFIGMAPS
+    assert not CONFIGMAPS & rights(render(), "watcher")
+    for other in ("worker", "matcher"):
+        assert not CONFIGMAPS & (rights(render(), other) | rights(render(), other, NAMESPACE))
+    without = render({"trivyOperator": {"configMaps": False}})
+    assert not CONFIGMAPS & rights(without, "watcher", NAMESPACE)
+    told = environment(without.containers()["watcher"], namespace=NAMESPACE)
+    assert told["SLUICE_OPERATOR_CONFIGMAPS"] == "false"
 
 
 def test_the_matcher_may_only_learn_the_clusters_identity() -> None:

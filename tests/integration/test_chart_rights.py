@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from common.cli.checks.access import RULES, check_access
+from common.cli.checks.access import RULES, check_access, check_configmaps
 from common.kube.cluster import Cluster
+from common.kube.configmaps import ConfigMaps
+from common.kube.errors import DeniedError
 from common.kube.lease import Lease, lease_place
 from common.model.errors import PreconditionError
-from common.model.finding import Good
+from common.model.finding import Good, Notice
 from common.model.lease import LeaseRecord
+from common.settings.operator_keys import MAPS
 from sandbox.controlplane import ControlPlane
 from tests.charts.release import (
     RESTRICTED,
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.integration
 NEEDED = [
     (rule.component, rule.group, resource, verb, rule.elects)
     for rule in RULES
+    if not rule.names
     for resource in rule.resources
     for verb in rule.verbs
 ]
@@ -196,6 +200,23 @@ def test_a_watcher_holds_its_lease_with_its_own_token(release: Release) -> None:
         pytest.raises(PreconditionError, match=r"may not get, create, patch the Lease .*Role"),
     ):
         check_lease(Cluster(session), place)
+
+
+def test_the_watcher_reads_trivy_operators_config_maps_and_no_other(release: Release) -> None:
+    """By name, in its own namespace; the doctor names those that it may not read."""
+    with release.session("watcher") as session:
+        maps = ConfigMaps(session, release.namespace)
+        assert maps.read(MAPS) == {}
+        with pytest.raises(DeniedError):
+            maps.read(["kube-root-ca.crt"])
+        with pytest.raises(DeniedError):
+            ConfigMaps(session, "default").read(MAPS)
+        can_i = Cluster(session).can_i
+        assert [type(each) for each in check_configmaps(can_i, release.namespace)] == [Good]
+        assert [type(each) for each in check_configmaps(can_i, "default")] == [Notice]
+    for other in ("worker", "matcher"):
+        with release.session(other) as session, pytest.raises(DeniedError):
+            ConfigMaps(session, release.namespace).read(MAPS)
 
 
 def test_the_watcher_writes_no_report_and_the_worker_lists_none(release: Release) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.cli.checks.access import RULES, check_access
+from common.cli.checks.access import RULES, check_access, check_configmaps
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.cli.checks.generation import judge_generation
@@ -14,6 +14,7 @@ from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.ops.trivy_program import Trivy
 from common.overview.generation import described
 from common.reports.catalog import CATALOG
+from common.settings.operator_keys import MAPS
 from common.state.database import DatabaseRow
 
 LEASE = LeasePlace(namespace="ours", name="kube-sluice-x")
@@ -30,7 +31,7 @@ def faults(findings: list[Finding]) -> list[Fault]:
 def test_full_access_gives_one_good_line_a_rule() -> None:
     """Rule by rule, so that a missing one can be told from the rest."""
     found = list(check_access(lambda *_, **_names: True, targets=(), lease=LEASE))
-    assert len(found) == len(RULES)
+    assert len(found) == len(RULES) - 1  # ConfigMaps are asked for apart
     assert all(isinstance(finding, Good) for finding in found)
 
 
@@ -99,8 +100,23 @@ def test_without_an_election_nobody_asks_for_a_lease() -> None:
             lease=None,
         )
     )
-    assert len(found) == len(RULES) - 1
+    assert len(found) == len(RULES) - 2  # nor for ConfigMaps, here
     assert faults(found) == []
+
+
+def test_config_maps_are_asked_for_by_name_where_the_product_is() -> None:
+    """A right to three objects is no right to the resource, and lacking it is no fault."""
+    asked: list[tuple[str, str, str]] = []
+
+    def can_i(verb: str, _group: str, resource: str, namespace: str, *, name: str = "") -> bool:
+        assert (verb, resource) == ("get", "configmaps")
+        asked.append((namespace, name, verb))
+        return name != "trivy-operator"
+
+    (found,) = check_configmaps(can_i, "home")
+    assert {(each[0], each[1]) for each in asked} == {("home", name) for name in MAPS}
+    assert isinstance(found, Notice)
+    assert "get configmaps trivy-operator in home" in found.said
 
 
 def test_no_rule_asks_to_list_secrets() -> None:

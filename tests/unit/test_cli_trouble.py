@@ -60,6 +60,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "verified": {"images": 12, "never": 0, "oldest_age_s": 600.0},
         "epoch": 1,
         "generation": {"number": 1, "digest": "d1", "version": "0.1.0", "standing_back": []},
+        "settings": {"from_configmaps": 0, "faults": [], "meanwhile": "", "notices": 0},
         "last_event_age_s": 4.2,
         "watcher": {
             "alive": True,

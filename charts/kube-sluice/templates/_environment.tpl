@@ -24,6 +24,8 @@
 - name: SLUICE_REDIS_CA_FILE
   value: /run/secrets/redis-ca/ca.crt
 {{- end }}
+- name: SLUICE_OPERATOR_CONFIGMAPS
+  value: {{ .Values.trivyOperator.configMaps | quote }}
 - name: SLUICE_LEADER_ELECTION
   value: {{ .Values.watcher.leaderElection | quote }}
 {{- with .Values.cluster }}

@@ -10,6 +10,7 @@ from common.kube.lease import GROUP as COORDINATION
 from common.kube.lease import LEASE_VERBS, LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice
 from common.reports.catalog import BY_KIND, CLUSTER_KINDS, GROUP, PRODUCED_KINDS
+from common.settings.operator_keys import MAPS
 
 _REPORTS = tuple(BY_KIND[kind].plural for kind in PRODUCED_KINDS)
 _CLUSTER_REPORTS = tuple(BY_KIND[kind].plural for kind in CLUSTER_KINDS)
@@ -28,6 +29,7 @@ class Rule:
     everywhere: bool = False  # True: in all namespaces, or not namespaced; else where targets are
     of_cluster: bool = False  # True: on reports about the cluster, where any are written
     elects: bool = False  # True: on the one Lease, and only where there is an election
+    names: tuple[str, ...] = ()  # of objects in the product's own namespace; empty: of all
     optional: str = ""  # what is lost without it; empty: it is needed
     instead: str = ""  # what spares it; empty: nothing does
 
@@ -71,6 +73,14 @@ RULES: tuple[Rule, ...] = (
             "set OPERATOR_NAMESPACE and SLUICE_CLUSTER to what the Lease's Role says, or"
             " SLUICE_LEADER_ELECTION=false for a single watcher"
         ),
+    ),
+    Rule(
+        component="watcher",
+        group="",
+        resources=("configmaps",),
+        verbs=("get",),
+        names=MAPS,
+        optional="trivy-operator's ConfigMaps are no settings",
     ),
     Rule(component="worker", group=GROUP, resources=_REPORTS, verbs=_WRITE),
     Rule(
@@ -117,6 +127,7 @@ def check_access(
 ) -> Iterator[Finding]:
     """Yield one finding per rule; `targets` are the namespaces to scan, none meaning all.
 
+    `check_configmaps` has one more.
     `lease` is the one that the watcher stands for; None: there is no election. Without `nodes` a
     setting says their platform, and nobody reads them. Without `cluster` nobody writes reports
     about the cluster.
@@ -126,10 +137,20 @@ def check_access(
             if lease is not None:
                 yield _finding(rule, list(_missing(rule, can_i, [lease.namespace], lease.name)))
             continue
+        if rule.names:
+            continue
         if (rule.resources == ("nodes",) and not nodes) or (rule.of_cluster and not cluster):
             continue
         namespaces = targets if targets and not rule.everywhere else ("",)
         yield _finding(rule, list(_missing(rule, can_i, namespaces)))
+
+
+def check_configmaps(can_i: CanI, home: str) -> Iterator[Finding]:
+    """Yield whether trivy-operator's ConfigMaps may be read in `home`, the product's namespace."""
+    for rule in RULES:
+        if rule.names:
+            lacks = (_missing(rule, can_i, [home], name) for name in rule.names)
+            yield _finding(rule, [one for each in lacks for one in each])
 
 
 def _missing(rule: Rule, can_i: CanI, namespaces: Sequence[str], name: str = "") -> Iterator[str]:

@@ -1,0 +1,71 @@
+"""What the doctor and the status tell of settings, and of the ConfigMaps that some come from."""
+
+from __future__ import annotations
+
+from common.cli.checks.settings import judge_settings
+from common.model.finding import Fault, Finding, Notice
+from common.model.overlay import BadKey, Entry, Overlay
+from common.overview.overlay import described
+from common.overview.overlay import shown as told
+from common.overview.trouble import problems
+from tests.overviews import shown
+
+
+def faults(findings: list[Finding]) -> list[Fault]:
+    """Return the faults among findings."""
+    return [finding for finding in findings if isinstance(finding, Fault)]
+
+
+ENTRY = Entry(
+    "TRIVY_SEVERITY", "HIGH", "ConfigMap home/trivy-operator-trivy-config, key trivy.severity"
+)
+BAD = BadKey(
+    "ConfigMap home/trivy-operator, key scanJob.skipInitContainers", "is 'x'", "correct it"
+)
+
+
+def test_every_value_that_is_set_is_told_with_its_source() -> None:
+    """Whoever changed a ConfigMap that the chart's value stands over finds out here."""
+    environ = {
+        "TRIVY_IGNORE_UNFIXED": "true",
+        "SLUICE_REDIS_URL": "redis://:hunter2@cache",
+        "SLUICE_IGNORE_RULES": "CVE-1\nCVE-2",
+        "PATH": "/bin",
+    }
+    found = [each.said for each in judge_settings(environ, Overlay(entries=(ENTRY,)))]
+    assert f"TRIVY_SEVERITY: HIGH, from {ENTRY.source}" in found
+    assert "TRIVY_IGNORE_UNFIXED: true, from the environment" in found
+    assert "SLUICE_REDIS_URL: (not shown), from the environment" in found
+    assert "SLUICE_IGNORE_RULES: (11 characters), from the environment" in found
+    assert any("others have their defaults" in one for one in found)
+    environ["TRIVY_SEVERITY"] = "LOW"
+    found = [each.said for each in judge_settings(environ, Overlay(entries=(ENTRY,)))]
+    assert "TRIVY_SEVERITY: LOW, from the environment" in found
+
+
+def test_what_is_wrong_in_a_config_map_is_a_fault_with_its_remedy() -> None:
+    """And what holds until then; what has no effect is a note."""
+    overlay = Overlay(entries=(ENTRY,), faults=(BAD,), kept=True, notices=("y has no effect",))
+    found = list(judge_settings({}, overlay))
+    (fault,) = faults(found)
+    assert fault.said == f"{BAD.source} is 'x': the settings of before hold until then"
+    assert fault.remedy == "correct it"
+    assert Notice(topic="ConfigMaps", said="y has no effect") in found
+
+
+def test_where_nobody_published_settings_it_is_said() -> None:
+    """As at a first start."""
+    assert "no watcher has told yet" in list(judge_settings({}, None))[-1].said
+
+
+def test_the_status_tells_a_wrong_key_as_a_problem() -> None:
+    """With the remedy: `sluice status` is what people look at."""
+    overlay = Overlay(entries=(ENTRY,), faults=(BAD,), kept=True)
+    document = shown(settings=described(overlay))
+    (problem,) = [
+        each for each in problems(document, sweep_interval_s=600) if "ConfigMap" in each.said
+    ]
+    assert problem.remedy == "correct it"
+    assert problem.details == ("the settings of before hold until then",)
+    assert told(document["settings"]) == "1 setting of trivy-operator's ConfigMaps; 1 key is wrong"
+    assert told(described(Overlay())) == told(described(None)) == ""
