@@ -65,6 +65,7 @@ _DEFINITIONS: dict[str, Schema] = {
     "object": {"type": "object"},
     "objects": {"type": "array", "items": {"type": "object"}},
     "strings": {"type": "object", "additionalProperties": {"type": "string"}},
+    "names": {"type": "array", "items": {"type": "string", "minLength": 1}},
     "references": {
         "type": "array",
         "items": {

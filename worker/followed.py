@@ -78,7 +78,7 @@ class Followed:
     def look(self) -> bool:
         """Return whether other settings are published that matter here. Raises SluiceError."""
         digest = self._table.digest()
-        if digest in {"", self._seen}:
+        if digest == self._seen:
             return False
         published = self._table.current()
         if published is None:

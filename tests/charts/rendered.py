@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import helm_python
@@ -14,7 +16,10 @@ CHART = Path(__file__).parents[2] / "charts" / "kube-sluice"
 SCENARIOS = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
 RELEASE, NAMESPACE = "kube-sluice", "security"
 
+SERVICE_HOST = "10.96.0.1"  # of the API server, as every container is told
+
 Manifest = Mapping[str, Any]
+_REFERENCE = re.compile(r"\$\((\w+)\)")
 
 
 def values(path: Path) -> dict[str, Any]:
@@ -79,15 +84,32 @@ def all_containers(pod: Manifest) -> Iterator[Manifest]:
     yield from pod["spec"]["containers"]
 
 
-def environment(container: Manifest, *, namespace: str = NAMESPACE) -> dict[str, str]:
-    """Return what the container's process is told, field references resolved as a kubelet does."""
-    fields = {"metadata.namespace": namespace}
-    return {
-        one["name"]: fields[one["valueFrom"]["fieldRef"]["fieldPath"]]
-        if "valueFrom" in one
-        else one["value"]
-        for one in container.get("env", ())
-    }
+def environment(
+    container: Manifest,
+    *,
+    namespace: str = NAMESPACE,
+    maps: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Return what the container's process is told, as a kubelet resolves it.
+
+    `maps` are the ConfigMaps of the namespace; what refers to another one must be optional.
+    """
+    told: dict[str, str] = {"KUBERNETES_SERVICE_HOST": SERVICE_HOST}
+    for one in container.get("env", ()):
+        match one.get("valueFrom"):
+            case None:
+                told[one["name"]] = _REFERENCE.sub(
+                    lambda found: told.get(found[1], found[0]), one["value"]
+                )
+            case {"fieldRef": {"fieldPath": "metadata.namespace"}}:
+                told[one["name"]] = namespace
+            case {"configMapKeyRef": {"name": name, "key": key, "optional": True}}:
+                if key in maps.get(name, {}):
+                    told[one["name"]] = maps[name][key]
+            case other:
+                raise KeyError(other)
+    del told["KUBERNETES_SERVICE_HOST"]
+    return told
 
 
 def mounts(pod: Manifest, container: str) -> dict[str, Manifest]:

@@ -25,6 +25,7 @@ from tests.charts.rendered import (
     render,
     values,
 )
+from tests.charts.test_files import BY_VALUE_OR_SETTING
 
 OURS = ("watcher", "worker", "scanner", "matcher")
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 # a path
@@ -94,6 +95,11 @@ def test_the_scanner_has_no_token_and_no_redis(chart: Rendered) -> None:
     mounted = mounts(pod, "scanner")
     match_token = mounted.pop("/run/secrets/match")
     assert set(match_token) == {"name", "secret"}
+    login = mounted.pop("/run/secrets/databases", {"secret": {"items": []}})["secret"]
+    assert {one["path"].rpartition(".")[2].lower() for one in login["items"]} <= {
+        "username", "password", "dbrepositoryusername", "dbrepositorypassword",
+    }  # fmt: skip
+    mounted.pop("/run/secrets/registry-ca", None)  # certificates are public
     assert set(mounted) == {"/run/sluice", "/tmp", "/var/lib/sluice"}  # noqa: S108 # mounts
     assert all(set(volume) - {"name"} == {"emptyDir"} for volume in mounted.values())
     told = environment(chart.containers()["scanner"])
@@ -228,7 +234,7 @@ def test_what_the_chart_sets_is_kept_out_of_the_settings(chart: Rendered) -> Non
     honoured = {row.name for row in ROWS if row.honoured}
     for name in OURS:
         told = set(environment(chart.containers()[name]))
-        assert (told - chosen) & honoured <= SET_BY_THE_CHART
+        assert (told - chosen) & honoured <= SET_BY_THE_CHART | set(BY_VALUE_OR_SETTING)
 
 
 def test_each_component_runs_its_own_pools() -> None:

@@ -29,6 +29,8 @@ EXAMPLES: Mapping[str, object] = {
     "imagePullSecrets": [{"name": "registry"}],
     "settings": {"TRIVY_SEVERITY": "HIGH"},
     "watcher.replicas": 3,
+    "registries.credentialProvider.folder": "/opt/providers",
+    "filters.vexKeys": ["one.json", "two.json"],
     "redis.url": "redis://elsewhere:6379/0",
     "redis.image.digest": f"sha256:{'2' * 64}",
     "redis.image.pullPolicy": "Always",
@@ -39,10 +41,27 @@ BY_TYPE: Mapping[str, object] = {
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAffinity": {}},
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "extraInitContainers": [{"name": "programs", "image": "programs:1"}],
+    "podLabels": {"azure.workload.identity/use": "true"},
+    "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn"},
     "resources": {"limits": {"memory": "3Gi"}},
 }
+PROVIDERS = {"registries": {"credentialProvider": {"configMap": "providers", "folder": "/opt"}}}
 NEEDS: Mapping[str, Mapping[str, Any]] = {
     "redis.existingSecretKey": {"redis": {"existingSecret": "password"}},
+    "registries.databaseUsernameKey": {"registries": {"databaseSecret": "login"}},
+    "registries.databasePasswordKey": {"registries": {"databaseSecret": "login"}},
+    "registries.credentialProvider.configMap": {
+        "registries": {"credentialProvider": {"folder": "/opt"}}
+    },
+    "registries.credentialProvider.configKey": PROVIDERS,
+    "registries.credentialProvider.image": PROVIDERS,
+    "registries.credentialProvider.folder": PROVIDERS,
+    "filters.ignoreFileKey": {"filters": {"ignoreFileConfigMap": "ignored"}},
+    "filters.ignorePolicyKey": {"filters": {"ignorePolicyConfigMap": "ignored"}},
+    "filters.vexKeys": {"filters": {"vexConfigMap": "vex"}},
     "matcher.existingSecretKey": {"matcher": {"existingSecret": "token"}},
     "rbac.clusterWide": {
         "cluster": "production",
