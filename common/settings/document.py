@@ -17,8 +17,8 @@ _HEAD = """\
 Everything is set by environment variables, as the chart and compose do.
 Where trivy-operator has a setting of the same meaning, its name, format and default hold.
 Our own names begin with `SLUICE_`.
-Under the environment count trivy-operator's ConfigMaps, which [the migration page](migration.md) lists
-key by key; `sluice doctor` tells where each value comes from.
+Under the environment count trivy-operator's ConfigMaps, which [the migration page](migration.md)
+lists key by key; `sluice doctor` tells where each value comes from.
 
 - An empty value counts as not set, except where the format says what empty means.
 - A value that does not parse, or an unknown `SLUICE_` name, ends the start with status 3 and a

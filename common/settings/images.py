@@ -202,7 +202,9 @@ SBOM_SOURCES = Setting(
     meaning="Where Trivy looks for an SBOM of the image before it analyses the image itself.",
     upstream=True,
     honoured=False,
-    instead=_NOT_YET,
+    instead="an inventory is of what an image holds, not of what its publisher says that it holds "
+    "(such an SBOM stands in the place of the analysis, exposed secrets included), and Rekor would "
+    "be told the digest of every image",
     shapes_reports=True,
 )
 EXCLUDE_IMAGES = Setting(

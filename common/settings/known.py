@@ -109,9 +109,9 @@ _TRIVY = (
     ),
     ("TRIVY_OFFLINE_SCAN", _FLAG, "false", "an inventory never asks anything but the registry"),
     ("TRIVY_TIMEOUT", _DURATION, "5m0s", "use OPERATOR_SCAN_JOB_TIMEOUT"),
-    ("TRIVY_TOKEN", _TEXT, "", _NOT_YET),
-    ("TRIVY_TOKEN_HEADER", _TEXT, "Trivy-Token", _NOT_YET),
-    ("TRIVY_CUSTOM_HEADERS", _TEXT, "", _NOT_YET),
+    ("TRIVY_TOKEN", _TEXT, "", "use SLUICE_TRIVY_TOKEN_FILE: children inherit an environment"),
+    ("TRIVY_TOKEN_HEADER", _TEXT, "Trivy-Token", "the token is sent as Trivy-Token"),
+    ("TRIVY_CUSTOM_HEADERS", _TEXT, "", "the match server is asked with its token alone"),
     ("TRIVY_USERNAME", _TEXT, "", "credentials come from pull secrets"),
     ("TRIVY_PASSWORD", _TEXT, "", "credentials come from pull secrets"),
 )

@@ -269,3 +269,12 @@ def test_settings_cannot_be_changed_after_the_start() -> None:
     settings = parse(HOME)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.scanners.sbom = False  # type: ignore[misc] # that is the point
+
+
+@pytest.mark.parametrize("environ", [{"TRIVY_SBOM_SOURCES": "oci"}, {"TRIVY_TOKEN": "hunter2"}])
+def test_what_is_refused_says_why(environ: dict[str, str]) -> None:
+    """Somebody decided, and the reason tells what to do instead; never the value."""
+    (warning,) = parse(environ).warnings
+    assert next(iter(environ)) in warning
+    assert "no such feature" not in warning
+    assert "hunter2" not in warning
