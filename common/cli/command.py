@@ -8,7 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from common.cli.terminal import Terminal
-from common.settings.load import load
+from common.model.errors import SettingsError
+from common.model.overlay import Overlay
+from common.settings.load import load, with_files
+from common.settings.overlay import adopt
+from common.settings.parse import parse
 from common.settings.value import Settings
 
 
@@ -25,6 +29,14 @@ class Context:
         for warning in settings.warnings:
             self.terminal.note(f"warning: {warning}")
         return settings
+
+    def counting(self, overlay: Overlay | None) -> Settings:
+        """Return the settings that count in the cluster, with what ConfigMaps say there."""
+        texts = with_files(self.environ)
+        try:
+            return adopt(texts, overlay)
+        except SettingsError:  # of another version: the line of the generation tells it
+            return parse(texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
@@ -33,7 +33,7 @@ from common.kube.errors import DeniedError
 from common.kube.identity import own_namespace
 from common.kube.lease import LeasePlace, lease_place
 from common.kube.session import Session
-from common.model.errors import SettingsError, SluiceError
+from common.model.errors import SluiceError
 from common.model.finding import Fault, Finding, Good, Notice, as_json, line
 from common.model.overlay import Overlay
 from common.ops.exit_status import DONE, FAILED
@@ -44,8 +44,6 @@ from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.watcher import described as described_watcher
 from common.overview.words import counted
-from common.settings.load import with_files
-from common.settings.overlay import adopt
 from common.settings.value import Settings
 from common.state.examine import look
 from common.state.fitness import hopeless, judge
@@ -150,14 +148,6 @@ def _published(settings: Settings) -> Overlay | None:
         return None
 
 
-def _counting(texts: Mapping[str, str], settings: Settings, overlay: Overlay | None) -> Settings:
-    """Return the settings that count in the cluster, those of ConfigMaps included."""
-    try:
-        return adopt(texts, overlay)
-    except SettingsError:  # of another version: the generation's line tells it
-        return settings
-
-
 def _allowed(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """Yield what a look finds; one that is not allowed keeps nobody from the next."""
     try:
@@ -190,9 +180,9 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     found: list[Finding] = []
     settings = context.settings()
     overlay = _published(settings)
-    counting = _counting(with_files(context.environ), settings, overlay)
     for finding in itertools.chain(
-        examine(counting, search_path=search_path), judge_settings(context.environ, overlay)
+        examine(context.counting(overlay), search_path=search_path),
+        judge_settings(context.environ, overlay),
     ):
         found.append(finding)
         if not arguments.json:

@@ -111,7 +111,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     settings = context.settings()
     with open_tables(settings) as tables:
-        found = gather(tables, Promises.of(settings))
+        promises = Promises.of(context.counting(tables.overlays.current()))
+        found = gather(tables, promises)
     text = orjson.dumps(found.document, option=orjson.OPT_INDENT_2).decode()
     context.terminal.result(text if arguments.json else shown(found.document))
     return DONE

@@ -26,12 +26,12 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     if not context.terminal.stdout.isatty():
         raise PreconditionError("stdout is no terminal; use `sluice status` (--json for scripts)")
     settings = context.settings()
-    promises = Promises.of(settings)
     with open_tables(settings) as tables:
         pause = threading.Event()
         try:
             while True:
                 try:
+                    promises = Promises.of(context.counting(tables.overlays.current()))
                     text = shown(gather(tables, promises).document)
                 except SourceUnavailableError as exc:
                     text = str(exc)  # Redis restarts; the next look may see it again

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 from common.cli.checks.settings import judge_settings
+from common.cli.command import Context
+from common.cli.terminal import Terminal
 from common.model.finding import Fault, Finding, Notice
 from common.model.overlay import BadKey, Entry, Overlay
 from common.overview.overlay import described
 from common.overview.overlay import shown as told
-from common.overview.trouble import problems
+from common.overview.trouble import Promises, problems
 from tests.overviews import shown
 
 
@@ -63,9 +67,22 @@ def test_the_status_tells_a_wrong_key_as_a_problem() -> None:
     overlay = Overlay(entries=(ENTRY,), faults=(BAD,), kept=True)
     document = shown(settings=described(overlay))
     (problem,) = [
-        each for each in problems(document, sweep_interval_s=600) if "ConfigMap" in each.said
+        each
+        for each in problems(document, Promises(sweep_interval_s=600, report_ttl_s=None))
+        if "ConfigMap" in each.said
     ]
     assert problem.remedy == "correct it"
     assert problem.details == ("the settings of before hold until then",)
     assert told(document["settings"]) == "1 setting of trivy-operator's ConfigMaps; 1 key is wrong"
     assert told(described(Overlay())) == told(described(None)) == ""
+
+
+def test_commands_go_by_what_counts_in_the_cluster() -> None:
+    """A time-to-live of a ConfigMap decides what is overdue; what cannot be read counts not."""
+    terminal = Terminal(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
+    context = Context(environ={}, terminal=terminal)
+    said = Overlay(entries=(Entry("OPERATOR_SCANNER_REPORT_TTL", "48h", "?"),))
+    assert context.counting(said).verify.report_ttl_s == 48 * 3600
+    bad = Overlay(entries=(Entry("OPERATOR_SCANNER_REPORT_TTL", "2 days", "?"),))
+    assert context.counting(bad).verify.report_ttl_s == 24 * 3600
+    assert context.counting(None).verify.report_ttl_s == 24 * 3600
