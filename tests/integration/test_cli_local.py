@@ -199,10 +199,10 @@ def test_top_survives_a_redis_that_restarts(
     """It is left open on a second screen for days."""
     pages = iter([SourceUnavailableError("Redis at unix:///x does not answer"), None])
 
-    def sometimes(tables: Tables, *, sweep_interval_s: float) -> object:
+    def sometimes(tables: Tables, promises: Promises) -> object:
         if error := next(pages):
             raise error
-        return gather(tables, Promises(sweep_interval_s=sweep_interval_s))
+        return gather(tables, promises)
 
     monkeypatch.setattr(top, "gather", sometimes)
     text = seen_on_top(environ, monkeypatch, pages=2)
