@@ -181,6 +181,73 @@ def test_a_token_service_refuses_in_the_registrys_name(
             resolve(server, config(server))
 
 
+@pytest.mark.parametrize(
+    "realm", ["http://[bad", "http://127.0.0.1:1/\xe9", "http://127.0.0.1:x/", "http://a b/"]
+)
+def test_a_token_service_without_an_address_is_a_refusal(realm: str) -> None:
+    """Whoever runs a registry writes it, and must not end a run that others wait for."""
+    challenge = Say(status=401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})
+    with (
+        web(lambda _: challenge) as server,
+        pytest.raises((UnauthorizedError, SourceUnavailableError)),
+    ):
+        resolve(server)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b'{"token": "a\\r\\nHost: b"}',
+        b'{"token": "\\u20ac"}',
+        b'{"token": "\xff"}',
+        b'{"more": ' + b"[" * 100_000,
+    ],
+)
+def test_what_cannot_be_a_token_is_none(token: bytes) -> None:
+    """It would stand in a header of ours, or end the run."""
+    running: list[Web] = []
+
+    def script(asked: Asked) -> Say:
+        if asked.path.startswith("/token"):
+            return Say(body=token)
+        realm = f'Bearer realm="{running[0].url}/token"'
+        return Say(status=401, headers={"WWW-Authenticate": realm})
+
+    with web(script) as server:
+        running.append(server)
+        with pytest.raises(UnauthorizedError):
+            resolve(server)
+    assert len(server.asked) == 2
+
+
+def test_a_redirection_leads_to_no_other_protocol() -> None:
+    """Python's opener would speak FTP to whatever a registry names."""
+    moved = Say(status=307, headers={"Location": "ftp://127.0.0.1:1/x"})
+    with web(lambda _: moved) as server, pytest.raises(TerminalError, match="answers 307"):
+        resolve(server)
+
+
+@pytest.mark.parametrize("place", ["http://[bad", "http://127.0.0.1:x/", "ftp://127.0.0.1/"])
+def test_a_redirection_to_no_address_is_no_answer(place: str) -> None:
+    """Or a refusal: a domain error in any case."""
+    moved = Say(status=307, headers={"Location": place})
+    with (
+        web(lambda _: moved) as server,
+        pytest.raises((SourceUnavailableError, TerminalError)),
+    ):
+        resolve(server)
+
+
+def test_a_length_without_end_is_none() -> None:
+    """Python reads no number of more than 4,300 digits."""
+    long = Say(body=MANIFEST, headers={"Content-Length": "9" * 5_000})
+    with (
+        web(lambda asked: Say(status=405) if asked.method == "HEAD" else long) as server,
+        pytest.raises(SourceUnavailableError),  # more was announced than came
+    ):
+        resolve(server)
+
+
 def test_a_redirection_is_followed_without_the_credential() -> None:
     """registry.k8s.io sends its clients to mirrors; a password must not go along."""
     with web(lambda _: FOUND) as mirror:

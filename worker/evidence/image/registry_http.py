@@ -25,6 +25,8 @@ _BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries acce
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|.*\.local(host)?)(:\d+)?")
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _MAX_WAIT_S = 3600.0  # Docker Hub has sent Unix times here: no more than an hour
+# ValueError: an address that is none, in a redirection or as that of a token service.
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 _CREDENTIAL_HEADER = "Authorization"
 
 T = TypeVar("T")
@@ -125,7 +127,7 @@ class RegistryHttp:
             return Opened(status=answer.status, headers=answer.headers, body=answer)
         except urllib.error.HTTPError as exc:
             return Opened(status=exc.code, headers=exc.headers, body=exc)
-        except (OSError, http.client.HTTPException) as exc:
+        except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
     def fetch(
@@ -145,7 +147,7 @@ class RegistryHttp:
         except urllib.error.HTTPError as exc:
             with exc:
                 return Reply(status=exc.code, headers=exc.headers, body=_said(exc))
-        except (OSError, http.client.HTTPException) as exc:
+        except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
 
@@ -162,7 +164,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if following is None:
+        if following is None or following.type not in ("http", "https"):
             return None
         following.method = req.get_method()
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
