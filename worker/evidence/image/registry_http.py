@@ -18,6 +18,7 @@ from email.message import Message
 from typing import IO, TypeVar
 
 from common.model.errors import NameResolutionError, SourceUnavailableError, TerminalError
+from worker.evidence.image import registry_connection
 
 _TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
 _REFUSAL_BYTES = 16 * 1024
@@ -39,6 +40,7 @@ class Reply:
     status: int
     headers: Message
     body: bytes
+    elsewhere: bool = False  # the registry led us to whoever said it
 
     @property
     def retry_after_s(self) -> float | None:
@@ -57,6 +59,7 @@ class Opened:
     status: int
     headers: Message
     body: IO[bytes]
+    elsewhere: bool = False  # the registry led us to whoever says it
 
 
 def is_local(registry: str) -> bool:
@@ -90,7 +93,7 @@ class RegistryHttp:
         # A proxy never leads to this very machine.
         proxies = (urllib.request.ProxyHandler({}),) if is_local(host) else ()
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), _Redirects(), *proxies
+            *registry_connection.handlers(context), _Redirects(), *proxies
         )
         self.scheme = ""  # known after the first exchange
 
@@ -124,9 +127,11 @@ class RegistryHttp:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 # http(s) alone: callers build the URL
         try:
             answer = self._opener.open(request, timeout=_TIMEOUT_S)
+            answer.unlimit()
             return Opened(status=answer.status, headers=answer.headers, body=answer)
         except urllib.error.HTTPError as exc:
-            return Opened(status=exc.code, headers=exc.headers, body=exc)
+            elsewhere = _host_of(exc.url) != _host_of(url)
+            return Opened(status=exc.code, headers=exc.headers, body=exc, elsewhere=elsewhere)
         except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
@@ -135,8 +140,8 @@ class RegistryHttp:
     ) -> Reply:
         """Send one request and return the answer, redirections followed.
 
-        Raises SourceUnavailableError when there is none, TerminalError (`CertificateRefused`) when
-        its certificate is not trusted.
+        Raises SourceUnavailableError when none comes within a minute, TerminalError
+        (`CertificateRefused`) when its certificate is not trusted.
         """
         request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 # http(s) alone: callers build the URL
         try:
@@ -146,7 +151,12 @@ class RegistryHttp:
                 )
         except urllib.error.HTTPError as exc:
             with exc:
-                return Reply(status=exc.code, headers=exc.headers, body=_said(exc))
+                return Reply(
+                    status=exc.code,
+                    headers=exc.headers,
+                    body=_said(exc),
+                    elsewhere=_host_of(exc.url) != _host_of(url),
+                )
         except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
@@ -173,6 +183,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if old.scheme == "https" and new.scheme != "https":
             return None
         return following
+
+
+def _host_of(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
 
 
 def _body(answer: IO[bytes], headers: Message) -> bytes:
