@@ -256,6 +256,34 @@ def test_a_registry_in_trouble_does_not_keep_the_image_from_who_names_it_elsewhe
     ]
 
 
+def test_who_comes_while_a_run_is_refused_has_his_turn_at_once(world: World) -> None:
+    """He waits for the end of that run, and had to wait for the slow probe of a parked key."""
+    late = use("w2", namespace="other")
+
+    class Slow(FakeScanner):
+        def inventory(self, job: InventoryJob) -> InventoryResult:
+            world.images.users[KEY][late.workload] = late
+            return super().inventory(job)
+
+    world.scanner = Slow(faults={"r.example/web": UnauthorizedError("no")})
+    first = world.run(use("w1")).outcome
+    assert isinstance(first, After)
+    assert (first.reason, first.delay_s) == ("NamedMeanwhile", 0.0)
+    assert isinstance(world.run(use("w1"), late).outcome, Park)
+
+
+def test_who_differs_in_nothing_is_no_reason_to_ask_again(world: World) -> None:
+    """A thousand workloads may come while one image is refused."""
+
+    class Slow(FakeScanner):
+        def inventory(self, job: InventoryJob) -> InventoryResult:
+            world.images.users[KEY]["a"] = use("a")
+            return super().inventory(job)
+
+    world.scanner = Slow(faults={"r.example/web": UnauthorizedError("no")})
+    assert isinstance(world.run(use("w1")).outcome, Park)
+
+
 def test_an_outage_outlasts_no_refusal(world: World) -> None:
     """What may be over in a minute is tried again before what needs somebody's hand."""
     away = SourceUnavailableError("away", reason="RegistryUnavailable")

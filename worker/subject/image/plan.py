@@ -131,16 +131,7 @@ def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple
     """
     distinct: dict[tuple[str, ...], ImageUse] = {}
     for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
-        skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
-        visible = (
-            use.reference,
-            use.digest,
-            use.namespace,
-            use.service_account,
-            skips,
-            *use.pull_secrets,
-        )
-        distinct.setdefault(visible, use)
+        distinct.setdefault(_visible(use), use)
     ordered = tuple(distinct.values())
     if after is not None and after.reason in _OF_REGISTRY:
         registries = list(dict.fromkeys(map(_registry, ordered)))
@@ -150,6 +141,24 @@ def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple
         return ordered
     first = after.attempts * _STEP % len(ordered)
     return ordered[first:] + ordered[:first]
+
+
+def has_new_names(uses: Iterable[ImageUse], *, than: Iterable[ImageUse]) -> bool:
+    """Say whether a registry could tell one of the `uses` from all those before."""
+    return not set(map(_visible, uses)) <= set(map(_visible, than))
+
+
+def _visible(use: ImageUse) -> tuple[str, ...]:
+    """Return what of a use a registry could see, and what is skipped for it."""
+    skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
+    return (
+        use.reference,
+        use.digest,
+        use.namespace,
+        use.service_account,
+        skips,
+        *use.pull_secrets,
+    )
 
 
 def _registry(use: ImageUse) -> str:

@@ -101,7 +101,7 @@ class Pull:
             self._tries(self._fitting(run.key, tries), troubled),
             attempt,
             has_credential=lambda one: one.docker_config is not None,
-            passes=lambda error: is_refusal(error) or _is_of_registry(error),
+            passes=may_fare_better,
         )
 
     def _fitting(self, key: ImageKey, tries: Sequence[ImageUse]) -> Sequence[ImageUse]:
@@ -185,6 +185,11 @@ class Pull:
             alone=run.alone,
             max_bytes=self.config.max_bytes,
         )
+
+
+def may_fare_better(error: SluiceError) -> bool:
+    """Say whether another name of the image, or another credential, may."""
+    return is_refusal(error) or _is_of_registry(error)
 
 
 def _is_of_registry(error: SluiceError) -> bool:
