@@ -6,6 +6,10 @@ later; both would end a process for what somebody wrote into an annotation or a 
 
 from __future__ import annotations
 
+# What decoding bytes that others wrote may raise: no document of that kind, no UTF-8 in it (msgspec
+# has an error of its own for the first alone; both are ValueErrors), or nested without end.
+UNREADABLE = (ValueError, RecursionError)
+
 # A stamp may raise the published epoch so far: 35,000 years of one change of settings a second.
 TAKEN_UP_EPOCH_LIMIT = 2**40
 # The highest epoch there is: above what a stamp can do, as many changes again. Far below 2 ** 53,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from redis import Redis
 
+from common.model.bounded import UNREADABLE
 from common.state.names import HIDDEN_TTL_S, Names
 from common.state.scripts import Scripts
 
@@ -23,7 +24,7 @@ class HiddenTable:
             found = redis.get(self._name(name))
         try:
             return None if found is None else _NUMBERS.decode(found)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return None
 
     def put(self, name: str, hidden: frozenset[int]) -> None:

@@ -138,6 +138,7 @@ def test_an_answer_may_forbid_to_be_kept(helper: Helper) -> None:
         ("sys.stderr.write('s3cr3t'); sys.exit(7)", "ended with status 7"),
         ("print('s3cr3t')", "cannot be read"),
         ("print('[' * 100_000)", "cannot be read"),
+        ("""sys.stdout.buffer.write(b'{"kind": "\\xff"}')""", "cannot be read"),
         (ANSWER.replace("CredentialProviderResponse", "Other"), "another question"),
         (ANSWER.replace('"auth"', '"cacheDuration": "soon", "auth"'), "cacheDuration"),
         ("print('x' * 2_000_000)", "says more than"),

@@ -104,7 +104,7 @@ def test_the_table_of_wanted_classes_covers_the_corpus() -> None:
 
 def test_every_rule_is_met_by_a_recorded_text_or_named_here() -> None:
     """A rule that no text ever reached is a guess that looks like knowledge."""
-    unseen_reasons = {"CertificateRefused", "LayerCacheMissing"}
+    unseen_reasons = {"CertificateRefused", "LayerCacheMissing", "MatchFailed"}
     met = {reason for _, reason in WANTED.values()}
     reasons = {rule.reason for _, rules in [*PARTS, ("", WORKER)] for rule in rules}
     assert reasons - met == unseen_reasons
@@ -146,6 +146,40 @@ def test_a_file_name_in_a_layer_cannot_open_its_registrys_circuit() -> None:
     """The text behind `walk error` holds names that the image's author chose."""
     text = FATAL + "walk error: failed to process remote error: TOOMANYREQUESTS: flate: corrupt"
     assert type(classify(1, text, killed_by_us=False)) is DamagedImageError
+
+
+def test_a_package_name_cannot_open_the_match_servers_circuit() -> None:
+    """Three images whose packages have names that are no UTF-8 stopped those of everybody else."""
+    text = (
+        "scan failed: failed analysis: failed to store layer: sha256:00 in cache: unable to store "
+        "cache on the server: backoff: permanent error (last error: twirp error internal: failed "
+        "to marshal proto request: string field contains invalid UTF-8)"
+    )
+    assert type(classify(1, FATAL + text, killed_by_us=False)) is DamagedImageError
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "unavailable: Error from intermediary with HTTP status code 503",
+            "MatchServerUnavailable",
+        ),
+        (
+            'internal: failed to do request: Post "http://127.0.0.1:1/": EOF',
+            "MatchServerUnavailable",
+        ),
+        ("internal: match server unreachable", "MatchServerUnavailable"),
+        ("internal: failed scan, test: failed to detect", "MatchFailed"),
+        ("invalid_argument: the layer is odd", "MatchFailed"),
+    ],
+)
+def test_only_a_server_that_does_not_answer_is_called_away(said: str, reason: str) -> None:
+    """One that answers may have failed of this image alone; its circuit is everybody's."""
+    text = f"{FATAL}scan failed: backoff: permanent error (last error: twirp error {said})"
+    error = classify(1, text, killed_by_us=False)
+    assert error.reason == reason
+    assert isinstance(error, SourceUnavailableError) == (reason == "MatchServerUnavailable")
 
 
 def test_lost_layers_ask_for_a_new_inventory() -> None:

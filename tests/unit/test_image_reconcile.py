@@ -17,8 +17,11 @@ from common.model.errors import (
     LayerCacheMissingError,
     NoRoomError,
     NotBegunError,
+    RateLimitedError,
     SluiceError,
     SourceUnavailableError,
+    TerminalError,
+    TransferDamagedError,
     UnauthorizedError,
 )
 from common.model.image import Failure, Finding, ImageRecord, ImageUse, Inventory, Match, Os
@@ -225,6 +228,90 @@ def test_another_workloads_credentials_are_tried_after_a_refusal(
         "a.example/web",
         "b.example/web",
     ]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        SourceUnavailableError("away", reason="RegistryUnavailable"),
+        CircuitOpenError("left alone", reason="RegistryUnavailable"),
+        RateLimitedError("slowly"),
+        TerminalError("answers 418", reason="RegistryRefused"),
+        TerminalError("who are you", reason="CertificateRefused"),
+        TransferDamagedError("its digest is not that"),
+    ],
+)
+def test_a_registry_in_trouble_does_not_keep_the_image_from_who_names_it_elsewhere(
+    world: World, fault: SluiceError
+) -> None:
+    """A tenant's own registry, or a mirror that is down, kept it from all others."""
+    world.keys = Keys({"shop": (b"one", b"two")})
+    fault.source = "" if isinstance(fault, TerminalError) else "registry/a.example"
+    world.scanner.faults["a.example/web"] = fault
+    finished = world.run(use("w1", "a.example/web:1"), use("w2", "b.example/web:1"))
+    assert isinstance(finished.outcome, Settled)
+    assert [job.reference.partition("@")[0] for job in world.scanner.jobs] == [
+        "a.example/web",
+        "b.example/web",
+    ]
+
+
+def test_who_comes_while_a_run_is_refused_has_his_turn_at_once(world: World) -> None:
+    """He waits for the end of that run, and had to wait for the slow probe of a parked key."""
+    late = use("w2", namespace="other")
+
+    class Slow(FakeScanner):
+        def inventory(self, job: InventoryJob) -> InventoryResult:
+            world.images.users[KEY][late.workload] = late
+            return super().inventory(job)
+
+    world.scanner = Slow(faults={"r.example/web": UnauthorizedError("no")})
+    first = world.run(use("w1")).outcome
+    assert isinstance(first, After)
+    assert (first.reason, first.delay_s) == ("NamedMeanwhile", 0.0)
+    assert isinstance(world.run(use("w1"), late).outcome, Park)
+
+
+def test_who_differs_in_nothing_is_no_reason_to_ask_again(world: World) -> None:
+    """A thousand workloads may come while one image is refused."""
+
+    class Slow(FakeScanner):
+        def inventory(self, job: InventoryJob) -> InventoryResult:
+            world.images.users[KEY]["a"] = use("a")
+            return super().inventory(job)
+
+    world.scanner = Slow(faults={"r.example/web": UnauthorizedError("no")})
+    assert isinstance(world.run(use("w1")).outcome, Park)
+
+
+def test_an_outage_outlasts_no_refusal(world: World) -> None:
+    """What may be over in a minute is tried again before what needs somebody's hand."""
+    away = SourceUnavailableError("away", reason="RegistryUnavailable")
+    away.source = "registry/a.example"
+    world.scanner.faults = {"a.example/web": away, "b.example/web": UnauthorizedError("no")}
+    outcome = world.run(use("w1", "a.example/web:1"), use("w2", "b.example/web:1")).outcome
+    assert isinstance(outcome, Retry)
+    assert outcome.reason == "RegistryUnavailable"
+
+
+def test_a_fault_of_our_own_part_is_no_registrys(world: World) -> None:
+    """Every name would meet it again."""
+    fault = SourceUnavailableError("away", reason="ScannerUnavailable")
+    fault.source = "scanner/x"
+    world.scanner.faults["a.example/web"] = fault
+    world.run(use("w1", "a.example/web:1"), use("w2", "b.example/web:1"))
+    assert len(world.scanner.jobs) == 1
+
+
+@pytest.mark.parametrize("reason", ["ScanTimeout", "RegistryUnavailable"])
+def test_after_a_fault_that_may_be_a_registrys_another_one_comes_first(reason: str) -> None:
+    """One that sends its layers too slowly holds a run until its deadline, time and again."""
+    uses = [use("w1", "a.example/web:1"), use("w2", "a.example/web:2"), use("w3", "b.example/x:1")]
+    after = [
+        attempts(uses, after=Failure(reason=reason, message="", at=0, attempts=number))[0]
+        for number in range(4)
+    ]
+    assert after == [uses[0], uses[2], uses[0], uses[2]]
 
 
 def test_a_damaged_image_is_not_pulled_again_with_other_credentials(world: World) -> None:

@@ -81,6 +81,21 @@ def test_broken_and_empty_entries_are_skipped(data: dict[str, bytes]) -> None:
     assert entries_of(DOCKER_CONFIG_JSON, data) == {}
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" * 100_000,
+        b'{"auths":' * 100_000,
+        b'{"auths": {"r.example": {"username": "\\ud800", "password": "x"}}}',
+        b'{"auths": {"r.example": {"identitytoken": "\\udfff"}}}',
+        '{"auths": {"r.example": {"auth": "é"}}}'.encode(),
+    ],
+)
+def test_no_secret_stops_the_images_that_others_share(document: bytes) -> None:
+    """Whoever may write a Secret could keep everybody's image from being analysed."""
+    assert entries_of(DOCKER_CONFIG_JSON, {".dockerconfigjson": document}) == {}
+
+
 def test_one_broken_entry_does_not_spoil_its_neighbours() -> None:
     """A kubelet ignores it too."""
     data = modern(**{"bad.example": {"auth": "%%%"}, "r.example": auth("bob", "builder")})

@@ -209,7 +209,16 @@ def test_no_results_are_no_findings(body: bytes) -> None:
     assert findings_of(body) == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"results": [{"vulnerabilities": [{}]}]}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b'{"results": [{"vulnerabilities": [{}]}]}',
+        b'{"results": [{"target": "\xff"}]}',
+        b'{"more": ' + b"[" * 100_000,
+    ],
+)
 def test_an_answer_of_another_protocol_is_the_servers_fault(body: bytes) -> None:
     """No image must be parked because a newer server speaks differently."""
     with pytest.raises(SourceUnavailableError, match=r"Trivy 0\.70") as caught:

@@ -125,6 +125,7 @@ def test_a_platform_that_is_missing_is_told_with_those_that_are_there() -> None:
     [
         (b"<html>", "DamagedImage"),
         (b"[" * 100_000, "DamagedImage"),
+        (b'{"mediaType": "\xff"}', "DamagedImage"),
         (encode(), "NotAnImage"),
         (encode(mediaType="application/vnd.docker.distribution.manifest.v1+json"), "NotAnImage"),
     ],

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,6 +23,7 @@ from common.model.errors import (
 )
 from common.model.refs import parse_reference
 from tests.fakes.web import Asked, Say, Script, Web, web
+from worker.evidence.image import registry_connection
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.match_process import free_port
 from worker.evidence.image.registry import HttpRegistry
@@ -181,6 +186,73 @@ def test_a_token_service_refuses_in_the_registrys_name(
             resolve(server, config(server))
 
 
+@pytest.mark.parametrize(
+    "realm", ["http://[bad", "http://127.0.0.1:1/\xe9", "http://127.0.0.1:x/", "http://a b/"]
+)
+def test_a_token_service_without_an_address_is_a_refusal(realm: str) -> None:
+    """Whoever runs a registry writes it, and must not end a run that others wait for."""
+    challenge = Say(status=401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'})
+    with (
+        web(lambda _: challenge) as server,
+        pytest.raises((UnauthorizedError, SourceUnavailableError)),
+    ):
+        resolve(server)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b'{"token": "a\\r\\nHost: b"}',
+        b'{"token": "\\u20ac"}',
+        b'{"token": "\xff"}',
+        b'{"more": ' + b"[" * 100_000,
+    ],
+)
+def test_what_cannot_be_a_token_is_none(token: bytes) -> None:
+    """It would stand in a header of ours, or end the run."""
+    running: list[Web] = []
+
+    def script(asked: Asked) -> Say:
+        if asked.path.startswith("/token"):
+            return Say(body=token)
+        realm = f'Bearer realm="{running[0].url}/token"'
+        return Say(status=401, headers={"WWW-Authenticate": realm})
+
+    with web(script) as server:
+        running.append(server)
+        with pytest.raises(UnauthorizedError):
+            resolve(server)
+    assert len(server.asked) == 2
+
+
+def test_a_redirection_leads_to_no_other_protocol() -> None:
+    """Python's opener would speak FTP to whatever a registry names."""
+    moved = Say(status=307, headers={"Location": "ftp://127.0.0.1:1/x"})
+    with web(lambda _: moved) as server, pytest.raises(TerminalError, match="answers 307"):
+        resolve(server)
+
+
+@pytest.mark.parametrize("place", ["http://[bad", "http://127.0.0.1:x/", "ftp://127.0.0.1/"])
+def test_a_redirection_to_no_address_is_no_answer(place: str) -> None:
+    """Or a refusal: a domain error in any case."""
+    moved = Say(status=307, headers={"Location": place})
+    with (
+        web(lambda _: moved) as server,
+        pytest.raises((SourceUnavailableError, TerminalError)),
+    ):
+        resolve(server)
+
+
+def test_a_length_without_end_is_none() -> None:
+    """Python reads no number of more than 4,300 digits."""
+    long = Say(body=MANIFEST, headers={"Content-Length": "9" * 5_000})
+    with (
+        web(lambda asked: Say(status=405) if asked.method == "HEAD" else long) as server,
+        pytest.raises(SourceUnavailableError),  # more was announced than came
+    ):
+        resolve(server)
+
+
 def test_a_redirection_is_followed_without_the_credential() -> None:
     """registry.k8s.io sends its clients to mirrors; a password must not go along."""
     with web(lambda _: FOUND) as mirror:
@@ -194,6 +266,99 @@ def test_a_redirection_is_followed_without_the_credential() -> None:
             assert resolve(server, config(server)) == DIGEST
     assert mirror.paths() == ["HEAD /v2/team/app/manifests/1.0"]
     assert "authorization" not in mirror.asked[0].headers
+
+
+def test_who_a_registry_leads_to_gets_no_credential_by_asking_for_it() -> None:
+    """Blobs lie in stores of others: one that challenges named a place of its own for passwords."""
+    running: list[Web] = []
+
+    def store(asked: Asked) -> Say:
+        if asked.path.startswith("/token"):
+            return Say(body=b'{"token": "t"}')
+        realm = f'Bearer realm="{running[0].url}/token"'
+        return Say(status=401, headers={"WWW-Authenticate": realm})
+
+    with web(store) as other:
+        running.append(other)
+        moved = {"Location": f"{other.url}/blob"}
+        with web(lambda _: Say(status=307, headers=moved)) as server:
+            reference = parse_reference(f"{server.address}/team/app:1.0")
+            blobs = HttpRegistry().blobs(
+                reference, config(server), access=Accesses(insecure=False).of(reference)
+            )
+            for ask in (lambda: blobs.open(DIGEST), lambda: resolve(server, config(server))):
+                with pytest.raises(UnauthorizedError):
+                    ask()
+    assert [asked.path for asked in other.asked] == ["/blob", "/blob"]
+    assert all("authorization" not in asked.headers for asked in other.asked)
+
+
+def test_a_token_that_ran_out_is_asked_for_again() -> None:
+    """Some last for a minute: manifest and configuration need not fall into the same one."""
+    running: list[Web] = []
+    valid: list[str] = []
+
+    def script(asked: Asked) -> Say:
+        if asked.path.startswith("/token"):
+            valid.append(f"t{len(valid)}")
+            return Say(body=json.dumps({"token": valid[-1]}).encode())
+        if valid and asked.headers.get("authorization") == f"Bearer {valid[-1]}":
+            valid.append("")  # good for one answer
+            return Say(body=documents[asked.path.rpartition("/")[2]])
+        realm = f'Bearer realm="{running[0].url}/token"'
+        return Say(status=401, headers={"WWW-Authenticate": realm})
+
+    body = b'{"rootfs": {"diff_ids": []}}'
+    name = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    image = json.dumps({"config": {"digest": name}, "layers": []}).encode()
+    digest = f"sha256:{hashlib.sha256(image).hexdigest()}"
+    documents = {digest: image, name: body}
+    with web(script) as server:
+        running.append(server)
+        reference = parse_reference(f"{server.address}/team/app:1.0")
+        seen = HttpRegistry().manifest(
+            reference,
+            digest,
+            config=None,
+            platform="linux-amd64",
+            access=Accesses(insecure=False).of(reference),
+        )
+    assert seen.config_digest == name
+
+
+def test_a_registry_that_trickles_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that sends a byte from time to time held a worker for as long as it liked."""
+    monkeypatch.setattr(registry_connection, "_DOCUMENT_S", 0.5)
+    with trickling() as address:
+        reference = parse_reference(f"{address}/team/app:1.0")
+        with pytest.raises(SourceUnavailableError, match="TimeoutError"):
+            HttpRegistry().resolve(reference, access=Accesses(insecure=False).of(reference))
+
+
+@contextmanager
+def trickling() -> Iterator[str]:
+    """Give the address of a server that sends a header without end, slowly."""
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client, contextlib.suppress(OSError):
+                while not ended.wait(0.05):
+                    client.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_a_credential_of_another_registry_is_never_sent() -> None:

@@ -112,7 +112,7 @@ def test_secrets_have_a_fixed_order() -> None:
     assert turned.secrets == inventory_of(APP, RECORDING).secrets
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"Results": 1}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"Results": 1}', b'{"ArtifactName": "\xff"}'])
 def test_what_is_no_report_is_tried_again(body: bytes) -> None:
     """A run that was cut leaves half a file."""
     with pytest.raises(TransientError) as caught:

@@ -213,12 +213,21 @@ WORKER: Sequence[Rule] = (
         "LayerCacheMissing",
         "the match server lost the layers",
     ),
+    # Before it is sent, so the server is innocent; and other images must not wait for it.
     _rule(
-        r"twirp error",
+        r"failed to marshal proto request",
+        DamagedImageError,
+        "DamagedImage",
+        "a name in it is no text, so Trivy cannot tell the match server what it found",
+    ),
+    _rule(
+        r"twirp error (unavailable|bad_route)|failed to do request|match server unreachable",
         SourceUnavailableError,
         "MatchServerUnavailable",
         "the match server does not answer",
     ),
+    # It answered: what it failed of may be this image's own.
+    _rule(r"twirp error", TransientError, "MatchFailed", "the match server failed on it"),
     _rule(r"VEX error", TerminalError, "ScannerMisconfigured", "the VEX document cannot be read"),
     _rule(
         r"could not parse reference|failed to parse the image name",

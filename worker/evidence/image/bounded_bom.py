@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import TransientError
 from common.model.evidence import SBOM_LIMIT_BYTES, without_lists
 from worker.evidence.image.cyclonedx import reduce_bom
@@ -37,7 +38,7 @@ def read_bom(
             document = msgspec.json.decode(written, type=dict[str, object])
             return reduce_bom(document, scanner_version=scanner_version)
         lists, head = (msgspec.json.decode(written, type=kind) for kind in (_Lists, _Head))
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise TransientError(
             f"Trivy's SBOM cannot be read: {exc}", reason="ReportUnreadable"
         ) from exc

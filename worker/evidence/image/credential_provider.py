@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 import yaml
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import SettingsError, TransientError
 from common.model.refs import DEFAULT_REGISTRY, ImageReference
 from common.settings.formats import DURATION
@@ -209,7 +210,7 @@ class ExecProviders:
             answer = msgspec.json.decode(said, type=_Answer)
         except HelperError as exc:
             raise _failed(provider, str(exc)) from exc
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             raise _failed(provider, "its answer cannot be read") from None
         if (answer.kind, answer.api_version) != (
             "CredentialProviderResponse",

@@ -14,6 +14,7 @@ from common.model.errors import (
     ImageNotFoundError,
     SluiceError,
     TerminalError,
+    TransientError,
     UnauthorizedError,
 )
 from common.model.image import ImageUse
@@ -147,18 +148,30 @@ def _new(configs: Iterable[bytes], given: set[bytes]) -> Iterator[bytes]:
             yield config
 
 
+def is_refusal(error: SluiceError) -> bool:
+    """Say whether another credential, or another name of the image, may fare better."""
+    return isinstance(error, REFUSALS)
+
+
 def first_taken(
-    candidates: Iterable[T], attempt: Callable[[T], R], *, has_credential: Callable[[T], bool]
+    candidates: Iterable[T],
+    attempt: Callable[[T], R],
+    *,
+    has_credential: Callable[[T], bool],
+    passes: Callable[[SluiceError], bool] = is_refusal,
 ) -> R:
     """Return what the first of at most `MAX_TRIES` candidates gives that is not refused.
 
-    Raises the most telling refusal, the first of equals. Other errors are raised at once.
+    Raises the most telling refusal, the first of equals: what may be over soon, if anything may.
+    Errors that do not `passes` on to the next candidate are raised at once.
     """
     refusals: list[tuple[int, SluiceError]] = []
     for candidate in itertools.islice(candidates, MAX_TRIES):
         try:
             return attempt(candidate)
-        except REFUSALS as error:
+        except SluiceError as error:
+            if not passes(error):
+                raise
             refusals.append((_telling(error, has_credential=has_credential(candidate)), error))
     if not refusals:
         raise ImageNotFoundError("nobody names the image any more")
@@ -167,6 +180,8 @@ def first_taken(
 
 def _telling(error: SluiceError, *, has_credential: bool) -> int:
     """Rank a refusal: who was let in and found nothing knows more than who was not let in."""
+    if isinstance(error, TransientError):
+        return 3
     if isinstance(error, BadReferenceError):
         return 0
     return 2 if isinstance(error, ImageNotFoundError) and has_credential else 1

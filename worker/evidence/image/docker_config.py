@@ -8,7 +8,6 @@ the longest key is tried first.
 from __future__ import annotations
 
 import base64
-import binascii
 import fnmatch
 import json
 from collections.abc import Iterable, Mapping
@@ -55,7 +54,7 @@ def entries_of(secret_type: str, data: Mapping[str, bytes]) -> dict[str, Credent
     """
     try:
         document = json.loads(data.get(_DATA_KEY.get(secret_type, ""), b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):  # the last: nested without end
         return {}
     if secret_type == DOCKER_CONFIG_JSON:
         document = document.get("auths") if isinstance(document, dict) else None
@@ -141,14 +140,25 @@ def _entry(value: object) -> Credential | None:
     if auth:
         try:
             decoded = base64.b64decode(auth, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no text in it
             return None
         username, colon, password = decoded.partition(":")
         if not colon:
             return None
         password = password.strip("\x00")
     token = _text(value, "identitytoken")
+    if not all(map(_can_be_sent, (username, password, token))):
+        return None
     return Credential(username=username, password=password, identity_token=token)
+
+
+def _can_be_sent(text: str) -> bool:
+    """Say whether it has bytes: JSON can name halves of characters, which have none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(value: dict[object, object], key: str) -> str:

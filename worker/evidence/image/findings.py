@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import SourceUnavailableError
 from common.model.image import DETAILS, Finding
 
@@ -107,7 +108,7 @@ def findings_of(answer: bytes, lacks: Collection[str] = ()) -> tuple[Finding, ..
     """
     try:
         decoded = _DECODER.decode(answer)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise SourceUnavailableError(
             f"the match server's answer cannot be read: {exc}; is it Trivy 0.70 or newer?",
             reason="MatchServerUnreadable",

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import (
     BadReferenceError,
     DamagedImageError,
@@ -221,5 +222,5 @@ def _digest(text: str) -> ImageDigest:
 def _decoded(body: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except UNREADABLE as exc:
         raise DamagedImageError(f"the {what} cannot be read") from exc

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import PreconditionError
 from common.ops.match_token import TokenFile
 from common.ops.ports import free_ports
@@ -119,7 +120,7 @@ class MatchProcess:
         try:
             connection.request("GET", "/version")
             version = _VERSION.decode(connection.getresponse().read())
-        except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        except (OSError, http.client.HTTPException, *UNREADABLE):
             return False
         finally:
             connection.close()

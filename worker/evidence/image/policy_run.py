@@ -16,6 +16,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import field
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import ScanTimeoutError, TerminalError, TransientError, shorten
 from common.ops.trivy_program import Trivy
 from worker.evidence.image.trivy_cli import child_environment
@@ -111,7 +112,7 @@ class PolicyRun:
                 raise _failed(ended.log)
             try:
                 return msgspec.json.decode((place / "shown.json").read_bytes(), type=_Report)
-            except (OSError, msgspec.DecodeError) as exc:
+            except (OSError, *UNREADABLE) as exc:
                 raise TransientError(
                     f"what the ignore policy left cannot be read: {exc}", reason="PolicyRunFailed"
                 ) from exc

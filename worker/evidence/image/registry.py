@@ -230,8 +230,7 @@ class _Inquiry:
         shown = self._authorization
         opened = self._open(digest, part, shown)
         if opened.status == _UNAUTHORIZED:
-            header = opened.headers.get("WWW-Authenticate") or ""
-            proof = self._renewed(shown, parse_challenge(header) or _BASIC)
+            proof = self._renewed(shown, opened)
             if proof != shown:
                 opened.body.close()
                 opened = self._open(digest, part, proof)
@@ -246,7 +245,16 @@ class _Inquiry:
         known = (shown, *(self._credential.secrets if self._credential else ()))
         return _refusal(self._reference, reply, known)
 
-    def _renewed(self, shown: str, challenge: Challenge) -> str:
+    def _renewed(self, shown: str, refused: Reply | Opened) -> str:
+        """Return a new proof, if the registry asked for one; the one that was `shown` ran out.
+
+        Whoever it leads us to may not ask: we would hand our credential to a place of his choice.
+        """
+        if refused.elsewhere:
+            return shown
+        # Without a challenge (nginx in front of a registry) go-containerregistry, and so Trivy,
+        # sends user and password; the two must agree on who may pull.
+        challenge = parse_challenge(refused.headers.get("WWW-Authenticate") or "") or _BASIC
         with self._proving:  # an image's layers are asked for at once
             if self._authorization == shown:
                 self._authorization = self._proof(challenge)
@@ -259,14 +267,10 @@ class _Inquiry:
         return self._http.open(f"/v2/{self._repository}/blobs/{digest}", headers)
 
     def _ask(self, method: str, kind: str, name: str) -> Reply:
+        shown = self._authorization
         reply = self._send(method, kind, name)
-        if reply.status == _UNAUTHORIZED and not self._authorization:
-            # Without a challenge (nginx in front of a registry) go-containerregistry, and so
-            # Trivy, sends user and password; the two must agree on who may pull.
-            header = reply.headers.get("WWW-Authenticate") or ""
-            self._authorization = self._proof(parse_challenge(header) or _BASIC)
-            if self._authorization:
-                return self._send(method, kind, name)
+        if reply.status == _UNAUTHORIZED and self._renewed(shown, reply) not in ("", shown):
+            return self._send(method, kind, name)
         return reply
 
     def _send(self, method: str, kind: str, name: str) -> Reply:

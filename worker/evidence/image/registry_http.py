@@ -18,6 +18,7 @@ from email.message import Message
 from typing import IO, TypeVar
 
 from common.model.errors import NameResolutionError, SourceUnavailableError, TerminalError
+from worker.evidence.image import registry_connection
 
 _TIMEOUT_S = 20.0  # between two bytes: a registry that hangs must not hold a worker
 _REFUSAL_BYTES = 16 * 1024
@@ -25,6 +26,8 @@ _BODY_LIMIT_BYTES = 4 * 1024 * 1024  # the largest manifest that registries acce
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\]|.*\.local(host)?)(:\d+)?")
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _MAX_WAIT_S = 3600.0  # Docker Hub has sent Unix times here: no more than an hour
+# ValueError: an address that is none, in a redirection or as that of a token service.
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 _CREDENTIAL_HEADER = "Authorization"
 
 T = TypeVar("T")
@@ -37,6 +40,7 @@ class Reply:
     status: int
     headers: Message
     body: bytes
+    elsewhere: bool = False  # the registry led us to whoever said it
 
     @property
     def retry_after_s(self) -> float | None:
@@ -55,6 +59,7 @@ class Opened:
     status: int
     headers: Message
     body: IO[bytes]
+    elsewhere: bool = False  # the registry led us to whoever says it
 
 
 def is_local(registry: str) -> bool:
@@ -88,7 +93,7 @@ class RegistryHttp:
         # A proxy never leads to this very machine.
         proxies = (urllib.request.ProxyHandler({}),) if is_local(host) else ()
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=context), _Redirects(), *proxies
+            *registry_connection.handlers(context), _Redirects(), *proxies
         )
         self.scheme = ""  # known after the first exchange
 
@@ -122,10 +127,12 @@ class RegistryHttp:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 # http(s) alone: callers build the URL
         try:
             answer = self._opener.open(request, timeout=_TIMEOUT_S)
+            answer.unlimit()
             return Opened(status=answer.status, headers=answer.headers, body=answer)
         except urllib.error.HTTPError as exc:
-            return Opened(status=exc.code, headers=exc.headers, body=exc)
-        except (OSError, http.client.HTTPException) as exc:
+            elsewhere = _host_of(exc.url) != _host_of(url)
+            return Opened(status=exc.code, headers=exc.headers, body=exc, elsewhere=elsewhere)
+        except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
     def fetch(
@@ -133,8 +140,8 @@ class RegistryHttp:
     ) -> Reply:
         """Send one request and return the answer, redirections followed.
 
-        Raises SourceUnavailableError when there is none, TerminalError (`CertificateRefused`) when
-        its certificate is not trusted.
+        Raises SourceUnavailableError when none comes within a minute, TerminalError
+        (`CertificateRefused`) when its certificate is not trusted.
         """
         request = urllib.request.Request(url, data=body, headers=headers, method=method)  # noqa: S310 # http(s) alone: callers build the URL
         try:
@@ -144,8 +151,13 @@ class RegistryHttp:
                 )
         except urllib.error.HTTPError as exc:
             with exc:
-                return Reply(status=exc.code, headers=exc.headers, body=_said(exc))
-        except (OSError, http.client.HTTPException) as exc:
+                return Reply(
+                    status=exc.code,
+                    headers=exc.headers,
+                    body=_said(exc),
+                    elsewhere=_host_of(exc.url) != _host_of(url),
+                )
+        except _NO_ANSWER as exc:
             raise _unanswered(self._host, exc) from exc
 
 
@@ -162,7 +174,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if following is None:
+        if following is None or following.type not in ("http", "https"):
             return None
         following.method = req.get_method()
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
@@ -171,6 +183,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if old.scheme == "https" and new.scheme != "https":
             return None
         return following
+
+
+def _host_of(url: str) -> str:
+    return urllib.parse.urlsplit(url).netloc
 
 
 def _body(answer: IO[bytes], headers: Message) -> bytes:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from common.model.bounded import UNREADABLE
 from worker.evidence.image.docker_config import Credential
 
 _SCHEME = re.compile(r"\s*([A-Za-z]+)\s*(.*)", re.DOTALL)
 _PARAMETER = re.compile(r'([A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_TOKEN = re.compile(r"[!-~]+")
 _CLIENT = "kube-sluice"
 
 
@@ -70,7 +72,10 @@ def token_request(
     None when the realm is not a web address, or leaves the encryption that the registry itself has
     (`secure`): a credential would travel in clear text.
     """
-    parts = urllib.parse.urlsplit(challenge.realm)
+    try:
+        parts = urllib.parse.urlsplit(challenge.realm)
+    except ValueError:
+        return None
     if parts.scheme not in ("https", *(() if secure else ("http",))) or not parts.netloc:
         return None
     asked = {"service": challenge.service, "scope": challenge.scope or scope}
@@ -90,10 +95,13 @@ def token_request(
 
 
 def bearer(answer: bytes) -> str | None:
-    """Return the header for the token in the service's answer, or None when it holds none."""
+    """Return the header for the token in the service's answer, or None when it holds none.
+
+    What cannot stand in a header is none.
+    """
     try:
         decoded = msgspec.json.decode(answer, type=_Token)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     token = decoded.token or decoded.access_token
-    return f"Bearer {token}" if token else None
+    return f"Bearer {token}" if _TOKEN.fullmatch(token) else None

@@ -13,6 +13,7 @@ import re
 import msgspec
 from msgspec import field
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import TransientError
 from common.model.image import Inventory, Os, Secret
 from worker.evidence.image.scan_request import Recording
@@ -68,7 +69,7 @@ def inventory_of(report: bytes, recording: Recording) -> Inventory:
     """
     try:
         decoded = _DECODER.decode(report)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise TransientError(
             f"Trivy's report cannot be read: {exc}", reason="ReportUnreadable"
         ) from exc

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import field
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import TransientError
 from common.model.image import Finding
 
@@ -85,7 +86,7 @@ def told_by(report: bytes) -> tuple[Told, ...]:
     """Return what Trivy's JSON report tells; raises TransientError when it cannot be read."""
     try:
         decoded = _DECODER.decode(report)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise TransientError(
             f"Trivy's findings cannot be read: {exc}", reason="ReportUnreadable"
         ) from exc

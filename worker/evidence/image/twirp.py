@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import (
     LayerCacheMissingError,
     SluiceError,
@@ -90,7 +91,7 @@ class TrivyServerClient:
         """
         try:
             return _VERSION.decode(self._call("GET", "/version", None))
-        except msgspec.DecodeError as exc:
+        except UNREADABLE as exc:
             raise self._fault("does not speak Trivy's protocol") from exc
 
     def call(self, service: str, method: str, request: object) -> bytes:
@@ -181,7 +182,7 @@ class TrivyServerClient:
     def _refusal(self, status: int, content: bytes) -> SluiceError:
         try:
             fault = _FAULT.decode(content)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             fault = _TwirpFault(msg=content[:_REFUSAL_BYTES].decode(errors="replace"))
         known = filter(None, [self._shown()])  # a relay in front of the server may repeat it
         text = shorten(scrub(without(fault.msg, known)))

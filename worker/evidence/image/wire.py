@@ -12,6 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from common.model import errors
+from common.model.bounded import UNREADABLE
 from common.model.errors import ScannerDiedError, SluiceError, TerminalError, TransientError
 from common.model.evidence import EVIDENCE_LIMIT_BYTES
 from common.model.image import Inventory
@@ -97,7 +98,7 @@ def decode_answer(body: bytes) -> Answer:
     """Return the answer; raises ScannerDiedError when the other side speaks another version."""
     try:
         return _ANSWER.decode(body)
-    except msgspec.DecodeError as exc:
+    except UNREADABLE as exc:
         raise ScannerDiedError(
             f"the scanner's answer cannot be read ({exc}); run worker and scanner from one release"
         ) from exc

@@ -45,6 +45,19 @@ OUR_PARTS = frozenset(
 _REFUSED = frozenset(
     {BadReferenceError.reason, ImageNotFoundError.reason, UnauthorizedError.reason}
 )
+# Reasons that may be one registry's: where the image has a name elsewhere, that one comes next.
+_OF_REGISTRY = frozenset(
+    {
+        "CertificateRefused",
+        "ManifestTooLarge",
+        "NameResolution",
+        "RateLimited",
+        "RegistryRefused",
+        "RegistryUnavailable",
+        "ScanTimeout",
+        "TransferDamaged",
+    }
+)
 _STEP = 4  # uses that a run tries for sure: `credentials.MAX_TRIES`, a credential and none each
 # After this it is no restart any more: then users must see.
 _PATIENCE_S = 60.0
@@ -112,26 +125,47 @@ def attempts(uses: Iterable[ImageUse], *, after: Failure | None = None) -> tuple
     """Order the uses for pulling: those whose kubelet ran the image first, then by name.
 
     A fixed order, so that a retry asks the same registry with the same credentials first; but
-    `after` a refusal it begins further on, for a run makes few tries. Uses that differ in nothing a
-    registry could see are tried once.
+    `after` a refusal it begins further on, for a run makes few tries, and after a fault of a
+    registry with another one, if the image has a name there. Uses that differ in nothing a registry
+    could see are tried once.
     """
     distinct: dict[tuple[str, ...], ImageUse] = {}
     for use in sorted(uses, key=lambda use: (not use.kubelet_ran_it, use.workload, use.reference)):
-        skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
-        visible = (
-            use.reference,
-            use.digest,
-            use.namespace,
-            use.service_account,
-            skips,
-            *use.pull_secrets,
-        )
-        distinct.setdefault(visible, use)
+        distinct.setdefault(_visible(use), use)
     ordered = tuple(distinct.values())
+    if after is not None and after.reason in _OF_REGISTRY:
+        registries = list(dict.fromkeys(map(_registry, ordered)))
+        next_one = registries[after.attempts % len(registries)]
+        return tuple(sorted(ordered, key=lambda use: _registry(use) != next_one))
     if after is None or after.reason not in _REFUSED or len(ordered) <= _STEP:
         return ordered
     first = after.attempts * _STEP % len(ordered)
     return ordered[first:] + ordered[:first]
+
+
+def has_new_names(uses: Iterable[ImageUse], *, than: Iterable[ImageUse]) -> bool:
+    """Say whether a registry could tell one of the `uses` from all those before."""
+    return not set(map(_visible, uses)) <= set(map(_visible, than))
+
+
+def _visible(use: ImageUse) -> tuple[str, ...]:
+    """Return what of a use a registry could see, and what is skipped for it."""
+    skips = msgspec.json.encode((use.skip_files, use.skip_dirs)).decode()
+    return (
+        use.reference,
+        use.digest,
+        use.namespace,
+        use.service_account,
+        skips,
+        *use.pull_secrets,
+    )
+
+
+def _registry(use: ImageUse) -> str:
+    """Return the registry that the use names; empty where it names none."""
+    with contextlib.suppress(BadReferenceError):
+        return parse_reference(use.reference).registry
+    return ""
 
 
 def names_of(uses: Iterable[ImageUse]) -> frozenset[str]:

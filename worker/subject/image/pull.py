@@ -5,23 +5,31 @@ Apart from the reconciler: what a pull needs (names, credentials, bounds) change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from common.model.errors import BadReferenceError, SluiceError, TransientError
+from common.model.errors import (
+    BadReferenceError,
+    SluiceError,
+    TransferDamagedError,
+    TransientError,
+)
 from common.model.facts import Fact
 from common.model.image import ImageUse, Inventory
 from common.model.key import ImageKey
 from common.model.refs import parse_reference
 from common.state.layers import Held
 from worker.evidence.image.access import Access, Accesses
-from worker.evidence.image.credentials import first_taken
+from worker.evidence.image.credentials import first_taken, is_refusal
 from worker.evidence.image.inventory import InventoryJob, InventoryResult, Scanner
 from worker.evidence.image.java_origin import JavaOrigin
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.told import Told
 from worker.subject.image.once import Elsewhere, PullOnce, Run
+
+# Final faults of a registry, not of the image: under another name it may lie elsewhere.
+_OF_REGISTRY = frozenset({"CertificateRefused", "ManifestTooLarge", "RegistryRefused"})
 
 
 class Keys(Protocol):
@@ -76,21 +84,26 @@ class Pull:
         Or say which image's run must end first, and its end wakes the key; or that the image has
         its record under another key.
         `tries` come one after the other, each with every credential that it may have; only what
-        another could do better goes on to the next.
+        another could do better goes on to the next. A registry in trouble is asked once: who names
+        the image elsewhere must not wait for it.
         Raises the most telling refusal; an error says whose names its text may hold (`whose`).
         """
+        troubled: set[str] = set()
 
         def attempt(one: _Try) -> Pulled | Held | Elsewhere:
             try:
                 return self._attempt(run, one)
             except SluiceError as error:
                 error.whose = one.use.namespace
+                if _is_of_registry(error):
+                    troubled.add(one.access.host)
                 raise
 
         return first_taken(
-            self._tries(self._fitting(run.key, tries)),
+            self._tries(self._fitting(run.key, tries), troubled),
             attempt,
             has_credential=lambda one: one.docker_config is not None,
+            passes=may_fare_better,
         )
 
     def _fitting(self, key: ImageKey, tries: Sequence[ImageUse]) -> Sequence[ImageUse]:
@@ -111,8 +124,13 @@ class Pull:
             )
         return fit
 
-    def _tries(self, uses: Sequence[ImageUse]) -> Iterator[_Try]:
-        """Give what differs in something that a registry could see; look credentials up late."""
+    def _tries(
+        self, uses: Sequence[ImageUse], troubled: Collection[str] = frozenset()
+    ) -> Iterator[_Try]:
+        """Give what differs in something that a registry could see; look credentials up late.
+
+        `troubled` are the registries that are not to be asked any more; it may grow meanwhile.
+        """
         given: set[tuple[str, str, bytes | None]] = set()
         nameless: BadReferenceError | None = None
         for use in uses:
@@ -122,7 +140,11 @@ class Pull:
                 error.whose = use.namespace
                 nameless = nameless or error
                 continue  # another use may have a name
+            if access.host in troubled:
+                continue
             for config in self.keys.candidates(use):
+                if access.host in troubled:
+                    break
                 visible = (access.mirrored_name, use.digest, config)
                 if visible not in given:
                     given.add(visible)
@@ -166,6 +188,20 @@ class Pull:
             max_bytes=self.config.max_bytes,
             java=self.config.java,
         )
+
+
+def may_fare_better(error: SluiceError) -> bool:
+    """Say whether another name of the image, or another credential, may."""
+    return is_refusal(error) or _is_of_registry(error)
+
+
+def _is_of_registry(error: SluiceError) -> bool:
+    """Say whether it is about the registry that was asked, and no other."""
+    return (
+        error.source.startswith("registry/")
+        or isinstance(error, TransferDamagedError)
+        or error.reason in _OF_REGISTRY
+    )
 
 
 def _pulled(key: ImageKey, result: InventoryResult) -> Pulled:

@@ -38,12 +38,13 @@ from worker.subject.image.plan import (
     Rematch,
     Unused,
     attempts,
+    has_new_names,
     is_told,
     names_of,
     needs_room,
     plan,
 )
-from worker.subject.image.pull import Pull
+from worker.subject.image.pull import Pull, may_fare_better
 
 # How long a run waits for another that analyses layers of its image, if its end wakes nobody: a
 # worker that is killed and a Redis that forgets are the only ways to that.
@@ -64,6 +65,7 @@ class Records(Protocol):
 class _Progress:
     """What one run has learned so far; a run that fails later must not lose it."""
 
+    uses: tuple[ImageUse, ...] = ()  # that were known when it began
     inventory: Inventory | None = None  # a new one
     facts: list[Fact] = field(default_factory=list)
 
@@ -96,11 +98,15 @@ class ImageReconciler:
             later = After(delay_s=error.wait_s, reason=error.reason)
             return Finished(outcome=later, facts=tuple(done.facts))
         except SluiceError as error:
+            if may_fare_better(error) and self._is_named_anew(key, done):
+                again = After(delay_s=0.0, reason="NamedMeanwhile")
+                return Finished(outcome=again, facts=tuple(done.facts))
             outcome = self._failed(claim, error, record, inventory=done.inventory)
             return Finished(outcome=outcome, facts=tuple(done.facts))
 
     def _run(self, claim: Claim, key: ImageKey, record: ImageRecord, done: _Progress) -> Finished:
-        uses = [use for use in self.records.uses(key) if use.pulls]
+        uses = self._pulling(key)
+        done.uses = uses
         run = Run(key=key, token=claim.token, alone=needs_room(record))
         due = record.inventory is not None and self.is_due(key, record.inventory)
         chosen = plan(record, uses, due=due)
@@ -123,6 +129,16 @@ class ImageReconciler:
         if isinstance(update, Finished):
             return update
         return Finished(outcome=self._settled("Converged", update), facts=tuple(done.facts))
+
+    def _pulling(self, key: ImageKey) -> tuple[ImageUse, ...]:
+        return tuple(use for use in self.records.uses(key) if use.pulls)
+
+    def _is_named_anew(self, key: ImageKey, done: _Progress) -> bool:
+        """Say whether somebody came while it ran who may be let in where nobody was.
+
+        He saw a run under way, and waits for its end: a failure that was none of his.
+        """
+        return has_new_names(self._pulling(key), than=done.uses)
 
     def _analysed(
         self, run: Run, tries: tuple[ImageUse, ...], record: ImageRecord, done: _Progress
