@@ -109,8 +109,8 @@ def _others() -> str:
         f"| `{STOCK_WORKER}` | none: rq's own worker or clean-up failed it; parked |\n"
         "| `LayersLeased` | none: no failure, it waits until another image's run ends that "
         "analyses a layer of it |\n"
-        "| `NamedMeanwhile` | none: while the image was refused somebody came who names it otherwise; "
-        "it is tried again at once |\n"
+        "| `NamedMeanwhile` | none: while the image was refused somebody came who names it "
+        "otherwise; it is tried again at once |\n"
         "| `WaitingForKubelet` | none: no failure, it waits until a kubelet has run the image |\n"
     )
 
