@@ -25,7 +25,7 @@ from tests import builders as b
 from watcher.compose import fold_options
 from watcher.exporter import render
 from watcher.fold.cluster import Cluster
-from watcher.fold.reports import read_report
+from watcher.fold.reportfacts import read_report
 from watcher.image_ages import ImageAges
 from watcher.imagesweep import Ages
 from watcher.metrics import ElectionMetrics, FeedMetrics, StreamMetrics, WatchMetrics

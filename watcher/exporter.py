@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from common.reports.catalog import EXPOSED_SECRET_REPORT, VULNERABILITY_REPORT
-from watcher.fold.reports import ReportFact
+from watcher.fold.reportfacts import ReportFact
 
 # name, help, report kind, severities: as many as the kind's summary has, in its order
 _FAMILIES = (

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
+from common.kube.envelopes import ObjectList
 from common.kube.errors import AlreadyExistsError
 from common.kube.negotiate import METADATA
 from common.kube.paths import CORE, object_path
 from common.kube.resources import OWNED
 from common.kube.session import Session
-from common.kube.wire import ObjectList, PartialObject, Wire, Workload
+from common.kube.wire import PartialObject, Wire, Workload
 from common.model.errors import SourceUnavailableError
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1"

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from common.kube.wire import Status
+from common.kube.envelopes import Status
 from common.model.errors import (
     ApiThrottledError,
     ConflictError,

@@ -14,13 +14,14 @@ import msgspec
 import pytest
 
 from common.kube.cluster import Cluster
+from common.kube.envelopes import Status
 from common.kube.errors import Call, api_error
 from common.kube.negotiate import METADATA
 from common.kube.paths import report_path
 from common.kube.resources import Reports, report_meta
 from common.kube.session import Query, Session
 from common.kube.stream import Stream
-from common.kube.wire import Node, PartialObject, Pod, Status, Workload
+from common.kube.wire import Node, PartialObject, Pod, Workload
 from common.reports.crds import definitions
 from sandbox.controlplane import ControlPlane
 from watcher.stream.ask import Scope

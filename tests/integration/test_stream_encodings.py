@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from common.kube.cluster import Cluster as Definitions
+from common.kube.envelopes import Status
 from common.kube.errors import Call, InvalidError, NotFoundError, UnavailableError, api_error
 from common.kube.negotiate import JSON, PROTOBUF
 from common.kube.resources import Reports
 from common.kube.session import Query, Session
 from common.kube.stream import Stream
-from common.kube.wire import Status
 from common.model.workload import WorkloadRow
 from common.reports.crds import definitions
 from sandbox.controlplane import ControlPlane

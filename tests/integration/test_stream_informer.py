@@ -13,10 +13,11 @@ from typing import Any, Self
 import orjson
 import pytest
 
+from common.kube.envelopes import Status
 from common.kube.errors import Call, api_error
 from common.kube.negotiate import JSON, PROTOBUF
 from common.kube.session import Session
-from common.kube.wire import PartialObject, Pod, Status
+from common.kube.wire import PartialObject, Pod
 from tests.fakes.kube_api import FakeKubeApi
 from tests.fakes.kube_faults import (
     Act,

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders as b
-from watcher.fold.reports import ReportFact, Reports, read_report
+from watcher.fold.reportfacts import ReportFact, read_report
+from watcher.fold.reports import Reports
 
 _KINDS = ("VulnerabilityReport", "ExposedSecretReport", "SbomReport")
 _OWNERS = ("web", "api", "")

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.kube.deep import DEPTH_LIMIT, decode, pruned
+from common.kube.envelopes import Status
 from common.kube.errors import Call, api_error, decode_status
 from common.kube.paths import object_path
 from common.kube.retry_after import CAP_S, parse_retry_after
-from common.kube.wire import Status
 from common.model.errors import SluiceError
 
 

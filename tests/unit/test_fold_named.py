@@ -16,7 +16,7 @@ from tests import builders as b
 from tests.fakes.report_builders import body
 from tests.folding import folded, only_row
 from watcher.compose import fold_options
-from watcher.fold.reports import ReportFact, read_report
+from watcher.fold.reportfacts import ReportFact, read_report
 
 KIND = "VulnerabilityReport"
 LONG = "x" * 70  # no label value: the labels hold its hash, an annotation the name

@@ -8,7 +8,8 @@ from common.reports.stamp import StampArtifact
 from tests import builders as b
 from tests.folding import folded
 from watcher.fold.delta import ReportGone, ReportSeen
-from watcher.fold.reports import ReportFact, Reports, read_report
+from watcher.fold.reportfacts import ReportFact, read_report
+from watcher.fold.reports import Reports
 from watcher.stream.change import Change, Op
 
 KIND = "VulnerabilityReport"

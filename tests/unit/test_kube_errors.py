@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.kube.envelopes import Status, StatusCause, StatusDetails
 from common.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -20,7 +21,6 @@ from common.kube.errors import (
     api_error,
     decode_status,
 )
-from common.kube.wire import Status, StatusCause, StatusDetails
 from common.model.errors import (
     ConflictError,
     GoneError,

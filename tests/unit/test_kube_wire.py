@@ -9,17 +9,15 @@ import msgspec
 import orjson
 import pytest
 
+from common.kube.envelopes import ObjectList, Status, WatchEvent
 from common.kube.wire import (
     CronJob,
     Node,
-    ObjectList,
     ObjectMeta,
     PartialObject,
     Pod,
     Secret,
     ServiceAccount,
-    Status,
-    WatchEvent,
     Workload,
 )
 

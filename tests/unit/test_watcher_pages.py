@@ -9,9 +9,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from common.kube.envelopes import Status
 from common.kube.errors import Call, NotFoundError, api_error
 from common.kube.session import Reply
-from common.kube.wire import Status
 from common.model.errors import PreconditionError, SluiceError, SourceUnavailableError
 from common.ops.version import VERSION
 from common.reports.catalog import CLUSTER_KINDS
@@ -21,7 +21,7 @@ from common.state.epoch import generation_digest
 from tests import builders as b
 from watcher.compose import fold_options, streams_of
 from watcher.exporter import label_name, render
-from watcher.fold.reports import ReportFact, read_report
+from watcher.fold.reportfacts import ReportFact, read_report
 from watcher.inbox import BATCH_CHANGES, take_batch
 from watcher.metrics import StreamMetrics
 from watcher.preflight import check_definitions, check_peers, told_by_settings

@@ -21,7 +21,7 @@ from common.model.key import RowKey
 from common.queue.contract import Lane
 from watcher.decide.judge import fault, restamped
 from watcher.fold.delta import FoldFact, ReportGone, ReportSeen, RowChanged, RowGone, Unreadable
-from watcher.fold.reports import ReportFact
+from watcher.fold.reportfacts import ReportFact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

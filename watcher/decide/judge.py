@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.reports.stamp import is_newer
-from watcher.fold.reports import ReportFact
+from watcher.fold.reportfacts import ReportFact
 
 
 def fault(report: ReportFact, *, owner_uid: str, epoch: int) -> str:

@@ -22,7 +22,7 @@ from typing import Protocol
 from common.model.key import RowKey, WorkloadKey
 from watcher.decide.affected import ROW_CHANGED
 from watcher.decide.judge import fault
-from watcher.fold.reports import ReportFact
+from watcher.fold.reportfacts import ReportFact
 
 CONVERGED = "Converged"
 

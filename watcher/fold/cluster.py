@@ -26,7 +26,8 @@ from watcher.fold.delta import FoldFact, RowChanged, RowGone
 from watcher.fold.facts import PodFact, WorkloadFact
 from watcher.fold.names import ImageNames
 from watcher.fold.pods import Seen, see
-from watcher.fold.reports import ReportFact, Reports
+from watcher.fold.reportfacts import ReportFact
+from watcher.fold.reports import Reports
 from watcher.fold.rows import Standing, build_row, is_idle
 from watcher.fold.tables import Options, Tables
 from watcher.fold.touched import Touched

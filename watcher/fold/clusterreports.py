@@ -15,7 +15,7 @@ from common.reports.catalog import CLUSTER_SBOM_REPORT
 from common.reports.naming import KBOM_CONTAINER, KBOM_REGISTRY
 from common.reports.stamp import Stamp, StampArtifact
 from watcher.fold.facts import Controller
-from watcher.fold.reports import ReportFact, ReportGist, severity_counts
+from watcher.fold.reportfacts import ReportFact, ReportGist, severity_counts
 
 _NOTHING = StampArtifact()
 

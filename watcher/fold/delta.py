@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from common.model.key import RowKey, WorkloadKey
-from watcher.fold.reports import ReportFact
+from watcher.fold.reportfacts import ReportFact
 
 
 class RowChanged(msgspec.Struct, frozen=True, kw_only=True):

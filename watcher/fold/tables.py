@@ -19,7 +19,8 @@ from watcher.fold.facts import Controller, WorkloadFact
 from watcher.fold.kbom import Kbom
 from watcher.fold.nodes import DEFAULT_PLATFORM, Nodes
 from watcher.fold.pods import Pods
-from watcher.fold.reports import Reports, read_report
+from watcher.fold.reportfacts import read_report
+from watcher.fold.reports import Reports
 from watcher.fold.touched import Touched
 from watcher.fold.workloads import OWNING_KINDS, Workloads
 from watcher.stream.catalog import BY_RESOURCE

@@ -13,15 +13,8 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from common.kube.deep import pruned
-from common.kube.wire import (
-    ListMeta,
-    ObjectList,
-    ObjectMeta,
-    PartialObject,
-    Status,
-    WatchEvent,
-    Wire,
-)
+from common.kube.envelopes import ListMeta, ObjectList, Status, WatchEvent
+from common.kube.wire import ObjectMeta, PartialObject, Wire
 from watcher.stream.change import Decoded
 from watcher.stream.signals import Added, At, Item, Marked, Odd, Page, Refused, Removed
 

@@ -10,7 +10,8 @@ import contextlib
 
 from common.kube.protobuf.envelope import open_event, open_list, read_name, read_status, unwrap
 from common.kube.protobuf.messages import MisfitError
-from common.kube.protobuf.read import METADATA_ONLY, Reader
+from common.kube.protobuf.objects import METADATA_ONLY
+from common.kube.protobuf.read import Reader
 from common.kube.wire import ObjectMeta
 from watcher.stream.decode import (
     Event,

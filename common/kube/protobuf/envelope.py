@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from common.kube.envelopes import ListMeta, Status, StatusCause, StatusDetails
 from common.kube.protobuf.messages import MisfitError, contents, message_class, parse
-from common.kube.wire import ListMeta, ObjectMeta, Status, StatusCause, StatusDetails
+from common.kube.wire import ObjectMeta
 
 _EVENT = message_class("WatchEvent")
 _UNKNOWN = message_class("Unknown")
