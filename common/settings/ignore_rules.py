@@ -80,8 +80,7 @@ def _rules(document: Mapping[object, object], kind: str) -> tuple[IgnoreRule, ..
 
 
 def _rule(entry: Mapping[object, object]) -> IgnoreRule:
-    name = entry.get("id")
-    name = "" if name is None else str(name)
+    name = _id(entry.get("id"))
     paths, purls = _texts(entry, "paths", name), _texts(entry, "purls", name)
     for path in paths:
         if not doublestar.is_valid(path):
@@ -96,6 +95,15 @@ def _rule(entry: Mapping[object, object]) -> IgnoreRule:
         purls=purls,
         expires_s=None if expiry is None else _moment_s(expiry, f"of {shorten(name)}"),
     )
+
+
+def _id(value: object) -> str:
+    """Return an identifier. A list is none: by aliases a few lines of YAML stand for gigabytes."""
+    if value is None:
+        return ""
+    if isinstance(value, list | Mapping | set):
+        raise ValueError("has an id that is no text; write - id: CVE-2023-1234")
+    return str(value)
 
 
 def _texts(entry: Mapping[object, object], key: str, name: str) -> tuple[str, ...]:
@@ -118,7 +126,8 @@ def _moment_s(value: object, where: str) -> float:
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as exc:
         raise ValueError(f"has {shorten(str(value))!r} {where}; write 2027-01-31") from exc
-    raise ValueError(f"has {shorten(str(value))!r} {where}; write 2027-01-31")
+    shown = "a list" if isinstance(value, list | Mapping | set) else shorten(str(value))
+    raise ValueError(f"has {shown!r} {where}; write 2027-01-31")
 
 
 IGNORE_RULES = Format(shown="an ignore file's text", read=read_ignore_rules)

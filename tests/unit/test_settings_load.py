@@ -43,6 +43,13 @@ def test_a_yaml_file_is_of_the_kinds_that_it_names() -> None:
     )
 
 
+# Nine lists of nine lists … of nine texts: as text it has gigabytes.
+_BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{one}: &{one} [{','.join([f'*{before}'] * 9)}]\n"
+    for before, one in zip("abcdefg", "bcdefgh", strict=True)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -58,6 +65,9 @@ def test_a_yaml_file_is_of_the_kinds_that_it_names() -> None:
         ("licenses: [{id: a, purls: [1]}]", "purls of a that are no list"),
         ("vulnerabilities: [{id: a, expired_at: soon}]", "'soon' of a; write 2027-01-31"),
         ("vulnerabilities: [{id: a, expired_at: 7}]", "'7' of a"),
+        ("vulnerabilities: [{id: [a]}]", "an id that is no text"),
+        (_BOMB + "vulnerabilities: [{id: *h}]", "an id that is no text"),
+        (_BOMB + "vulnerabilities: [{id: a, expired_at: *h}]", "'a list' of a"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
