@@ -335,9 +335,21 @@ def test_a_registry_that_trickles_is_no_answer(monkeypatch: pytest.MonkeyPatch) 
             HttpRegistry().resolve(reference, access=Accesses(insecure=False).of(reference))
 
 
+def test_a_layer_that_trickles_comes_in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a whole one sees his deadline never: four such images stopped a scanner."""
+    monkeypatch.setattr(registry_connection, "_PIECE_S", 0.1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with trickling(head) as address:
+        reference = parse_reference(f"{address}/team/app:1.0")
+        blobs = HttpRegistry().blobs(reference, access=Accesses(insecure=False).of(reference))
+        with blobs.open(DIGEST).body as body:
+            assert 0 < len(body.read(100_000)) < 100_000
+            assert body.read(1) == b"H"
+
+
 @contextmanager
-def trickling() -> Iterator[str]:
-    """Give the address of a server that sends a header without end, slowly."""
+def trickling(head: bytes = b"") -> Iterator[str]:
+    """Give the address of a server that sends without end, slowly, after this."""
     ended = threading.Event()
 
     def serve() -> None:
@@ -347,6 +359,7 @@ def trickling() -> Iterator[str]:
             except OSError:
                 return
             with client, contextlib.suppress(OSError):
+                client.sendall(head)
                 while not ended.wait(0.05):
                     client.sendall(b"H")
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 _DOCUMENT_S = 60.0  # the largest document has 4 MB, which is 40 s at 0.1 MB/s
+_PIECE_S = 1.0  # how soon whoever reads a layer can see that his own time is up
 
 
 def handlers(context: ssl.SSLContext) -> Sequence[urllib.request.BaseHandler]:
@@ -32,8 +33,25 @@ class TimedAnswer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._timed)
 
     def unlimit(self) -> None:
-        """Let the rest take its time: a layer is large, and whoever asked for it has a deadline."""
+        """Let the rest take its time: a layer is large, and whoever asked for it has a deadline.
+
+        From now on `read` gives what came within a second, or else the next that comes: waiting for
+        all of a piece, byte by byte, its caller would never see his deadline.
+        """
         self._timed.until_s = None
+
+    def read(self, amt: int | None = None) -> bytes:
+        """See `unlimit`."""
+        if amt is None or self._timed.until_s is not None:
+            return super().read(amt)
+        parts: list[bytes] = []
+        until_s = time.monotonic() + _PIECE_S
+        while amt > 0 and (part := self.read1(amt)):
+            parts.append(part)
+            amt -= len(part)
+            if time.monotonic() >= until_s:
+                break
+        return b"".join(parts)
 
 
 class _Timed(io.RawIOBase):
