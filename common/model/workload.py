@@ -16,6 +16,10 @@ from common.model.key import WorkloadKey
 
 Fingerprint = NewType("Fingerprint", str)
 
+# Nobody lists more. Each name is a question to the API server, and stands in each of a workload's
+# uses of images: with 20,000 names a Pod of 1,200 containers took half a GB of a worker.
+MOST_PULL_SECRETS = 64
+
 
 class Running(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """A digest that a kubelet runs for a container, and where."""
@@ -61,7 +65,7 @@ class WorkloadRow(msgspec.Struct, frozen=True, kw_only=True):
     top_name: str = ""
     top_uid: str = ""
     service_account: str = "default"
-    pull_secrets: tuple[str, ...] = ()  # names only
+    pull_secrets: tuple[str, ...] = ()  # names only, no more than MOST_PULL_SECRETS
     default_platform: str = "linux-amd64"  # for references that never ran: the commonest node's
     labels: dict[str, str] = {}  # copied onto reports
     skip: str = ""  # why it must not be scanned (a label, a namespace filter); empty: scan it

@@ -173,14 +173,19 @@ class ImageTable:
         workloads = {use.workload for use, _ in uses}
         if len(workloads) != 1:
             raise ValueError(f"one workload a look-up, not {len(workloads)}")
+        # A workload is one user of an image, however many containers run it: the first counts,
+        # and the record comes once. A Pod may have a thousand of them.
+        first: dict[ImageKey, ImageUse] = {}
+        for use, key in uses:
+            first.setdefault(key, use)
         payload = {
             "workload": workloads.pop(),
-            "keys": [str(key) for _, key in uses],
-            "uses": [msgspec.json.encode(use).decode() for use, _ in uses],
+            "keys": [str(key) for key in first],
+            "uses": [msgspec.json.encode(use).decode() for use in first.values()],
             "quiet": quiet,
             "keep_s": IDENTITY_TTL_S,
         }
-        asked = [key for _, key in uses]
+        asked = list(first)
         found = self._looked(asked, self._scripts.run("lookup", payload, repeatable=True))
         forgotten = [
             self._forget(one.key, fields)
@@ -189,7 +194,8 @@ class ImageTable:
         ]
         if forgotten:  # once more: now those images are queued, and the workload waits for them
             found = self._looked(asked, self._scripts.run("lookup", payload, repeatable=True))
-        return [one for one, _ in found]
+        known = dict(zip(asked, (one for one, _ in found), strict=True))
+        return [known[key] for _, key in uses]
 
     def _of_no_use(self, record: ImageRecord, parts: Sequence[bytes]) -> list[str]:
         """Return the fields of the record that hold what cannot be used, with their hashes."""

@@ -318,6 +318,15 @@ def test_a_changed_database_matches_every_image_in_use(images: Images, redis_cli
     assert {claim.lane for claim in found} == {Lane.BULK}
 
 
+def test_a_workload_with_many_containers_of_an_image_gets_its_record_once(images: Images) -> None:
+    """A thousand copies of a large record are too many; the first way to name it counts."""
+    images.land(KEY, landed("CVE-1"))
+    uses = [(use(WEB, f"r.example/web:{number}"), KEY) for number in range(50)]
+    first, *others = images.table.lookup_uses(uses)
+    assert all(one is first for one in others)
+    assert [one.reference for one in images.table.uses(KEY)] == ["r.example/web:0"]
+
+
 def test_the_first_database_runs_what_waited_for_it(images: Images, redis_client: Redis) -> None:
     """A cluster that starts must not wait out a backoff after its database has arrived."""
     images.table.lookup(use(WEB), [KEY])

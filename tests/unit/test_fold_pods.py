@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.model.workload import Container, Running, WorkloadRow
+from common.model.workload import MOST_PULL_SECRETS, Container, Running, WorkloadRow
 from tests import builders as b
 from tests.folding import folded, only_row
 from watcher.fold.delta import RowChanged
@@ -243,6 +243,14 @@ def test_a_bare_pod_is_a_workload_of_its_own_with_its_ephemeral_containers() -> 
     assert (row.service_account, row.pull_secrets) == ("robot", ("registry",))
     assert [one.role for one in row.containers] == ["container", "ephemeral"]
     assert (row.top_kind, row.top_name) == ("Pod", "tool")
+
+
+def test_pull_secrets_without_end_are_not_kept() -> None:
+    """The list stands in each of the workload's uses of images: workers died of it."""
+    names = [f"s{number}" for number in range(MOST_PULL_SECRETS + 1)]
+    more = (b.pull_secret(name) for name in names)
+    cluster = folded(b.upsert(b.pod("tool", b.container("app", "app:1"), *more)))
+    assert only_row(cluster).pull_secrets == tuple(names[:MOST_PULL_SECRETS])
 
 
 @pytest.mark.parametrize(

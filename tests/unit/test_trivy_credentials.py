@@ -20,6 +20,7 @@ from common.model.errors import (
 )
 from common.model.image import ImageUse
 from common.model.refs import ImageReference
+from common.model.workload import MOST_PULL_SECRETS
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.credentials import (
     MAX_TRIES,
@@ -116,6 +117,15 @@ def test_no_more_is_read_than_is_tried() -> None:
     cluster.login("shop", "two", "another")
     assert first(keyring(cluster), use("one", "two")) == "pod"
     assert cluster.reads == ["one"]
+
+
+def test_a_list_without_end_is_read_in_part() -> None:
+    """Each name is a question to the API server, in each run of each image of the workload."""
+    cluster = Cluster()
+    cluster.accounts["shop", "runner"] = tuple(f"lent-{number}" for number in range(20_000))
+    many = use(*(f"mine-{number}" for number in range(20_000)))
+    assert users(keyring(cluster).candidates(many)) == [None]
+    assert len(cluster.reads) == 2 * MOST_PULL_SECRETS
 
 
 def test_secrets_of_other_namespaces_are_never_read() -> None:

@@ -23,7 +23,7 @@ from common.kube.wire import (
 from common.model.bounded import whole_number
 from common.model.hiding import reference_without_user_info
 from common.model.refs import config_of_image_id, digest_of_image_id
-from common.model.workload import Skips
+from common.model.workload import MOST_PULL_SECRETS, Skips
 from watcher.fold.facts import (
     ContainerFact,
     Controller,
@@ -129,13 +129,14 @@ def read_workload(
     meta = owned.metadata
     spec = owned.spec if isinstance(owned, Pod) else owned.template.spec
     labels = meta.labels or {}
+    lent = (spec.image_pull_secrets or ())[:MOST_PULL_SECRETS]
     return WorkloadFact(
         namespace=sys.intern(meta.namespace),
         me=Controller(kind=sys.intern(kind), name=meta.name, uid=meta.uid),
         created_at=seconds(meta.creation_timestamp),
         containers=_containers(spec, wants),
         service_account=sys.intern(spec.service_account_name or "default"),
-        pull_secrets=tuple(sys.intern(one.name) for one in spec.image_pull_secrets or ()),
+        pull_secrets=tuple(sys.intern(one.name) for one in lent),
         labels=tuple(sorted((key, labels[key]) for key in copied if key in labels)),
         skip=skip,
         controller=read_controller(meta.controller),

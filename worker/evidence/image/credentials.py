@@ -19,6 +19,7 @@ from common.model.errors import (
 )
 from common.model.image import ImageUse
 from common.model.refs import ImageReference, parse_reference
+from common.model.workload import MOST_PULL_SECRETS
 from worker.evidence.image.access import Accesses
 from worker.evidence.image.docker_config import Credential, configs_for, entries_of
 
@@ -131,11 +132,11 @@ class Keyring:
         """Yield namespace and name of each secret; the account is read when the pod's are spent."""
         config = self._config
         if config.workload_secrets:
-            yield from ((use.namespace, name) for name in use.pull_secrets)
+            yield from ((use.namespace, name) for name in use.pull_secrets[:MOST_PULL_SECRETS])
             lent: tuple[str, ...] = ()
             with contextlib.suppress(TerminalError, GoneError):
                 lent = self._source.service_account(use.namespace, use.service_account) or ()
-            yield from ((use.namespace, name) for name in lent)
+            yield from ((use.namespace, name) for name in lent[:MOST_PULL_SECRETS])
             yield from ((use.namespace, name) for name in config.shared.get(use.namespace, ()))
         operator = config.operator_namespace
         yield from ((operator, name) for name in config.shared.get(operator, ()))
