@@ -59,6 +59,7 @@ def test_init_containers_are_left_out_on_demand() -> None:
         ({"files": "/b, /a,,/a"}, Skips(files=("/a", "/b"))),
         ({"dirs": "/opt"}, Skips(dirs=("/opt",))),
         ({"files": "", "dirs": " , "}, Skips(files=(), dirs=())),
+        ({"files": "/a,\0,/b\0c"}, Skips(files=("/a",))),  # which no program can be told
         ({"files": "x" * 5000}, None),
         ({"files": "x" * 5000, "dirs": "a"}, Skips(dirs=("a",))),
     ],

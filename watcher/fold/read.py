@@ -153,11 +153,15 @@ def read_skips(annotations: Mapping[str, str]) -> Skips | None:
 
 
 def _paths(annotations: Mapping[str, str], name: str) -> tuple[str, ...] | None:
-    """Return an annotation's list in order; too long a one counts as none, so nothing is hidden."""
+    """Return an annotation's list in order; too long a one counts as none, so nothing is hidden.
+
+    No file's name holds NUL, and no argument of a program may.
+    """
     text = annotations.get(name)
     if text is None or len(text) > _SKIPS_LIMIT:
         return None
-    return tuple(sorted({part.strip() for part in text.split(",")} - {""}))
+    parts = {part.strip() for part in text.split(",") if "\0" not in part}
+    return tuple(sorted(parts - {""}))
 
 
 def read_deployment(meta: ObjectMeta) -> DeploymentFact:
