@@ -22,6 +22,7 @@ from common.model.errors import (
     SourceUnavailableError,
     TerminalError,
     TransferDamagedError,
+    TransientError,
     UnauthorizedError,
 )
 from common.model.image import Failure, Finding, ImageRecord, ImageUse, Inventory, Match, Os
@@ -450,6 +451,30 @@ def test_every_credential_of_a_use_is_tried(world: World) -> None:
     world.scanner.good = b"good"
     assert isinstance(world.run(use()).outcome, Settled)
     assert [job.docker_config for job in world.scanner.jobs] == [b"stale", b"good"]
+
+
+@dataclass
+class Plugged(Keys):
+    """A credential provider that fails for one namespace."""
+
+    broken: str = "shop"
+
+    def candidates(self, use: ImageUse) -> Iterator[bytes | None]:
+        yield from super().candidates(use)
+        if use.namespace == self.broken:
+            raise TransientError("the provider ended with status 1", reason="CredentialProvider")
+
+
+def test_a_provider_that_fails_for_one_does_not_keep_the_image_from_others(world: World) -> None:
+    """And where nobody else is let in, it is what failed: the refusals prove nothing."""
+    world.keys = Plugged({"other": (b"good",)})
+    world.scanner.good = b"good"
+    both = (use("w1"), use("w2", namespace="other"))
+    assert isinstance(world.run(*both).outcome, Settled)
+    world.scanner.good = b"none"
+    outcome = world.run(*both).outcome
+    assert isinstance(outcome, Retry | Park)
+    assert outcome.reason == "CredentialProvider"
 
 
 def test_what_a_registry_could_not_tell_apart_is_asked_once(world: World) -> None:

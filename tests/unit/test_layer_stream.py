@@ -77,7 +77,7 @@ def whole(_: tuple[int, int] | None) -> Opened:
     return opened(io.BytesIO(CONTENT))
 
 
-def announcing(size: int) -> Script:
+def announcing(size: int | str) -> Script:
     """Return an answer of `size` bytes, as far as it says."""
     return lambda _: opened(io.BytesIO(CONTENT), Content_Length=str(size))
 
@@ -150,17 +150,18 @@ def test_the_end_of_a_wrong_layer_is_never_passed_on() -> None:
 
 
 def test_a_length_that_the_manifest_does_not_know_is_refused_at_once() -> None:
-    """Neither less nor more is the layer."""
-    for size in (1, len(CONTENT) + 1):
+    """Neither less nor more is the layer; nor is a number that Python would not read."""
+    for size in (1, len(CONTENT) + 1, "9" * 5_000):
         assert failing(TransferDamagedError, announcing(size)) == b""
 
 
-def test_a_part_that_begins_elsewhere_is_refused() -> None:
+@pytest.mark.parametrize("begins", ["900000", "9" * 5_000])
+def test_a_part_that_begins_elsewhere_is_refused(begins: str) -> None:
     """A gap would be found by the digest only after all of it was read."""
 
     def elsewhere(part: tuple[int, int] | None) -> Opened:
         assert part is not None
-        return opened(io.BytesIO(b"x"), 206, Content_Range="bytes 900000-900001/2")
+        return opened(io.BytesIO(b"x"), 206, Content_Range=f"bytes {begins}-900001/2")
 
     failing(TransferDamagedError, broken(300_000), elsewhere)
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Protocol
 
+from common.model.bounded import whole_number
 from common.model.errors import (
     DamagedImageError,
     ImageNotFoundError,
@@ -30,6 +31,7 @@ _CHUNK_BYTES = 256 * 1024
 # every connection is told from one that had a bad moment.
 _RESUMES = 2
 _PARTIAL = 206
+_NOWHERE = 1 << 62
 # Below this nobody minds how well a layer is packed: an empty disk image, or a log of zeros.
 _ANY_RATIO_BYTES = 1024 * 1024 * 1024
 _BROKEN = (OSError, http.client.HTTPException)
@@ -148,10 +150,10 @@ class LayerStream:
             opened = self._blobs.open(layer.digest, part)
         except ImageNotFoundError as exc:
             raise ImageNotFoundError(f"{exc}: layer {layer.digest} is missing") from exc
-        announced = opened.headers.get("Content-Length") or ""
+        announced = opened.headers.get("Content-Length")
         begins = _start(opened) if opened.status == _PARTIAL else 0
         left = layer.size - begins
-        if begins > offset or (announced.isdecimal() and int(announced) != left):
+        if begins > offset or (announced is not None and whole_number(announced) != left):
             opened.body.close()
             raise TransferDamagedError(
                 f"the registry sends another part of a layer than was asked for: {layer.digest}"
@@ -226,7 +228,8 @@ class _Reading:
 def _start(opened: Opened) -> int:
     """Return where a part begins; beyond everything when it does not say."""
     found = re.match(r"bytes (\d+)-", opened.headers.get("Content-Range") or "")
-    return int(found.group(1)) if found else 1 << 62
+    begins = whole_number(found.group(1)) if found else None
+    return _NOWHERE if begins is None else begins
 
 
 def _skipped(body: IO[bytes], size: int) -> IO[bytes]:

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import structlog
 
+from common.model.bounded import UNREADABLE
 from common.model.errors import (
     PreconditionError,
     ScanTimeoutError,
@@ -103,7 +103,7 @@ class ScannerService:
         try:
             connection.settimeout(_HANDSHAKE_S)
             job = wire.decode_job(wire.receive_frame(connection, wire.JOB_LIMIT_BYTES))
-        except (EOFError, OSError, msgspec.DecodeError) as exc:
+        except (EOFError, OSError, *UNREADABLE) as exc:
             _log.warning("not a job", error=type(exc).__name__)
             return
         answer = self._run(job, connection, accepted_at_s)

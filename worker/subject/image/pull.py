@@ -130,9 +130,11 @@ class Pull:
         """Give what differs in something that a registry could see; look credentials up late.
 
         `troubled` are the registries that are not to be asked any more; it may grow meanwhile.
+        Where one use's credentials cannot be had, the next use comes; raises that last.
         """
         given: set[tuple[str, str, bytes | None]] = set()
         nameless: BadReferenceError | None = None
+        unknown: SluiceError | None = None
         for use in uses:
             try:
                 access = self.config.accesses.of(parse_reference(use.reference))
@@ -142,13 +144,19 @@ class Pull:
                 continue  # another use may have a name
             if access.host in troubled:
                 continue
-            for config in self.keys.candidates(use):
-                if access.host in troubled:
-                    break
-                visible = (access.mirrored_name, use.digest, config)
-                if visible not in given:
-                    given.add(visible)
-                    yield _Try(use=use, access=access, docker_config=config)
+            try:
+                for config in self.keys.candidates(use):
+                    if access.host in troubled:
+                        break
+                    visible = (access.mirrored_name, use.digest, config)
+                    if visible not in given:
+                        given.add(visible)
+                        yield _Try(use=use, access=access, docker_config=config)
+            except SluiceError as error:  # a provider that fails, an API server that is away
+                error.whose = use.namespace
+                unknown = unknown or error
+        if unknown is not None:
+            raise unknown
         if nameless is not None and not given:
             raise nameless
 
