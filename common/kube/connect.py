@@ -118,11 +118,14 @@ def _exists(place: str) -> bool:
     return os.path.exists(os.path.expanduser(place))  # noqa: PTH110, PTH111 # as said
 
 
-def in_cluster() -> Connector:
-    """Return the way of a pod's service account; its token file is read again every minute."""
+def in_cluster(what: str = "in-cluster") -> Connector:
+    """Return the way of a pod's service account; its token file is read again every minute.
+
+    Faults begin with `what`.
+    """
 
     def load(settings: Configuration) -> None:
-        with _loading("in-cluster"):
+        with _loading(what):
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call] # ships no types
 
     return Connector(context="in-cluster", load=load)
@@ -142,5 +145,5 @@ def auto(path: str | None, context: str | None) -> Connector:
                 reason="NoCluster",
             )
         if not context:
-            return in_cluster()
+            return in_cluster(f"no kubeconfig at {_WITHOUT_KUBECONFIG}, and in-cluster")
     return kubeconfig(path or None, context or None)

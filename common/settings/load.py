@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from common.model.errors import SettingsError, shorten
+from common.model.errors import shorten
 from common.settings import images
-from common.settings.ignore_rules import is_yaml
+from common.settings.ignore_rules import is_yaml, read_ignore_rules
 from common.settings.parse import parse
 from common.settings.value import Settings
 
@@ -29,53 +29,67 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def with_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with texts in the place of the files that it names."""
-    result = dict(environ)
+    """Return the environment with texts in the place of the files that it names.
+
+    Raises SettingsError if one cannot be used: with every fault, those of other settings too.
+    """
+    result, bad = dict(environ), []
     for name, into, texts_of in (
-        (images.IGNORE_FILE.name, images.IGNORE_RULES.name, _ignore_file),
-        (images.IGNORE_POLICY.name, images.IGNORE_POLICIES.name, _policy),
-        (images.VEX.name, images.VEX_DOCUMENTS.name, _documents),
+        (images.IGNORE_FILE.name, images.IGNORE_RULES, _ignore_file),
+        (images.IGNORE_POLICY.name, images.IGNORE_POLICIES, _policy),
+        (images.VEX.name, images.VEX_DOCUMENTS, _documents),
     ):
         path = result.pop(name, "").strip()
         if not path:
             continue
-        if result.get(into, "").strip():
-            raise SettingsError(f"settings: {name} and {into} are both set; keep one")
-        result[into] = texts_of(name, path)
+        try:
+            if result.get(into.name, "").strip():
+                raise ValueError(f"and {into.name} are both set; keep one")  # noqa: TRY301 # all are told
+            result[into.name] = texts_of(path)
+        except ValueError as exc:
+            bad.append(f"{name} {exc}")
+    if bad:
+        parse(result, known=bad)
     return result
 
 
-def _ignore_file(name: str, path: str) -> str:
+def _ignore_file(path: str) -> str:
     """Return the file's text; what it is is told by its name, as Trivy has it."""
-    text = _read(name, path)
+    text = _read(path)
     if text.strip() and path.endswith(_YAML_ENDINGS) != is_yaml(text):
-        raise SettingsError(
-            f"settings: {name} names {shorten(path)}, whose name and content differ: Trivy reads "
+        raise ValueError(
+            f"names {shorten(path)}, whose name and content differ: Trivy reads "
             "a file as YAML exactly when its name ends in .yaml or .yml"
         )
+    try:
+        read_ignore_rules(text)
+    except ValueError as exc:
+        raise ValueError(f"names {shorten(path)}, which {exc}") from exc
     return text
 
 
-def _policy(name: str, path: str) -> str:
-    return msgspec.json.encode({"": _read(name, path)}).decode()
+def _policy(path: str) -> str:
+    return msgspec.json.encode({"": _read(path)}).decode()
 
 
-def _documents(name: str, paths: str) -> str:
+def _documents(paths: str) -> str:
     files = [path.strip() for path in paths.split(",") if path.strip()]
     for source in _NO_FILES.intersection(files):
-        raise SettingsError(f"settings: {name} has {source!r}; only files are read")
-    return msgspec.json.encode({path: _read(name, path) for path in files}).decode()
+        raise ValueError(f"has {source!r}; only files are read")
+    text = msgspec.json.encode({path: _read(path) for path in files}).decode()
+    images.VEX_DOCUMENTS.format.read(text)
+    return text
 
 
-def _read(name: str, path: str) -> str:
+def _read(path: str) -> str:
     """Return a file's text; a byte that is no UTF-8 is replaced, as Go does."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LIMIT_BYTES + 1)
     except (OSError, ValueError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else str(exc)
-        raise SettingsError(f"settings: {name} names {shorten(path)}: {why}") from exc
+        raise ValueError(f"names {shorten(path)}: {why}; correct the path, or unset it") from exc
     if len(content) > _LIMIT_BYTES:
         limit = _LIMIT_BYTES // (1024 * 1024)
-        raise SettingsError(f"settings: {name} names {shorten(path)}, which has over {limit} MB")
+        raise ValueError(f"names {shorten(path)}, which has over {limit} MB")
     return content.decode(errors="replace")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -68,12 +68,14 @@ class _Reading:
             return default
 
 
-def parse(environ: Mapping[str, str]) -> Settings:
+def parse(environ: Mapping[str, str], *, known: Iterable[str] = ()) -> Settings:
     """Return the settings that `environ` holds; an empty value counts as not set.
 
-    Raises SettingsError, which lists every fault with its remedy and quotes no secret.
+    Raises SettingsError, which lists every fault with its remedy and quotes no secret; `known`
+    are faults that were found before.
     """
     reading = _Reading(environ)
+    reading.faults.extend(known)
     reading.faults.extend(_unknown(environ))
     reading.warnings.extend(_misspelt(environ))
     for row in ROWS:

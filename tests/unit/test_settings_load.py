@@ -134,3 +134,24 @@ def test_a_file_and_a_text_are_one_too_many() -> None:
     """Which of them holds would be anybody's guess."""
     with pytest.raises(SettingsError, match="TRIVY_IGNOREFILE and SLUICE_IGNORE_RULES"):
         load({"TRIVY_IGNOREFILE": "/etc/ignore", "SLUICE_IGNORE_RULES": "CVE-1"})
+
+
+def test_faults_of_files_are_told_with_all_others(tmp_path: Path) -> None:
+    """Each names the setting that was set, and its file: one start tells everything."""
+    rules, vex = tmp_path / "ignore.yaml", tmp_path / "vex.json"
+    rules.write_text("vulnerabilities: [", encoding="utf-8")
+    vex.write_text("{}", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(
+            {
+                "TRIVY_IGNOREFILE": str(rules),
+                "TRIVY_IGNORE_POLICY": "/nonexistent.rego",
+                "TRIVY_VEX": str(vex),
+                "TRIVY_SEVERITY": "BAD",
+            }
+        )
+    told = str(caught.value)
+    assert "4 settings" in told
+    for said in (f"TRIVY_IGNOREFILE names {rules}", "TRIVY_IGNORE_POLICY", "TRIVY_VEX", "'BAD'"):
+        assert said in told
+    assert "SLUICE_" not in told
