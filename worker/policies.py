@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common.model.canonical import content_hash
+from common.model.errors import TerminalError
 from common.model.image import ImageRecord
 from common.model.patterns import matches
 from common.model.workload import WorkloadRow
@@ -50,7 +51,7 @@ class Policies:
 
         Raises TerminalError for a policy that cannot be evaluated, and what the ports raise.
         """
-        policy = policy_for(self.texts, namespace=row.namespace, name=row.name)
+        of_whom, policy = closest(self.texts, namespace=row.namespace, name=row.name)
         asked = questions(records) if policy else {}
         if not asked:
             return NOTHING
@@ -58,7 +59,10 @@ class Policies:
         place = content_hash([self.version, policy, names])
         known = self.answers.get(place)
         if known is None:
-            found = self.runner.hidden(policy, asked)
+            try:
+                found = self.runner.hidden(policy, asked)
+            except TerminalError as exc:
+                raise TerminalError(f"{_named(of_whom)}: {exc}", reason=exc.reason) from exc
             known = frozenset(number for number, name in enumerate(names) if name in found)
             self.answers.put(place, known)
         return frozenset(names[number] for number in known if 0 <= number < len(names))
@@ -73,7 +77,12 @@ class NoPolicies:
 
 
 def policy_for(texts: Sequence[tuple[str, str]], *, namespace: str, name: str) -> str:
-    """Return the policy that is closest to the workload; empty: none counts. Pure.
+    """Return the text of the policy that is closest to the workload; empty: none counts. Pure."""
+    return closest(texts, namespace=namespace, name=name)[1]
+
+
+def closest(texts: Sequence[tuple[str, str]], *, namespace: str, name: str) -> tuple[str, str]:
+    """Return what the closest policy counts for, and its text; both empty: none counts. Pure.
 
     As in trivy-operator's keys a dot stands for any characters: a ConfigMap's key has no `*`. Of
     several that match, the longest counts: trivy-operator takes any of them.
@@ -82,5 +91,12 @@ def policy_for(texts: Sequence[tuple[str, str]], *, namespace: str, name: str) -
         found = [place for place, _ in texts if matches(place.replace(".", "*"), wanted)]
         if found:
             chosen = max(found, key=lambda place: (place == wanted, len(place), place))
-            return dict(texts)[chosen]
-    return ""
+            return chosen, dict(texts)[chosen]
+    return "", ""
+
+
+def _named(of_whom: str) -> str:
+    """Return whose policy it is and where it stands, for whoever must correct it."""
+    whose = f"the ignore policy of {of_whom}" if of_whom else "the ignore policy of all workloads"
+    key = f"trivy.ignorePolicy.{of_whom}" if of_whom else "trivy.ignorePolicy, TRIVY_IGNORE_POLICY"
+    return f"{whose} ({key} or SLUICE_IGNORE_POLICIES)"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from common.model.errors import TerminalError
 from common.model.image import ImageRecord
 from tests.fakes.report_builders import context, finding, image_key, record, row, secret
 from worker.policies import NoPolicies, Policies, policy_for
@@ -83,6 +84,28 @@ def test_a_policy_is_asked_once_about_the_same_findings() -> None:
     newer = Policies(texts=texts, runner=runner, answers=answers, version="0.77.0")
     newer.hidden(row("a"), [_record()])
     assert len(runner.asked) == 4
+
+
+class BrokenRunner:
+    """Cannot evaluate anything."""
+
+    def hidden(self, policy: str, questions: Mapping[str, Question]) -> frozenset[str]:
+        del policy, questions
+        raise TerminalError("Trivy cannot evaluate it: eof", reason="IgnorePolicyBroken")
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("shop", "trivy.ignorePolicy.shop "), ("", "TRIVY_IGNORE_POLICY")]
+)
+def test_a_policy_at_fault_is_named(place: str, said: str) -> None:
+    """There may be one per namespace and workload: whoever reads it must know which to correct."""
+    policies = Policies(
+        texts=((place, "x"),), runner=BrokenRunner(), answers=FakeAnswers(), version="1"
+    )
+    with pytest.raises(TerminalError, match="cannot evaluate") as caught:
+        policies.hidden(row("a"), [_record()])
+    assert said in str(caught.value)
+    assert caught.value.reason == "IgnorePolicyBroken"
 
 
 def test_without_a_policy_nobody_is_asked() -> None:

@@ -124,9 +124,7 @@ def _failed(log: str) -> TerminalError | TransientError:
     last = lines[-1] if lines else "no word"
     if any(fault in log for fault in _POLICY_FAULTS):
         said = shorten(log[log.index(_LINE) :] if _LINE in log else last)
-        return TerminalError(
-            f"the ignore policy cannot be evaluated: {said}", reason="IgnorePolicyBroken"
-        )
+        return TerminalError(f"Trivy cannot evaluate it: {said}", reason="IgnorePolicyBroken")
     return TransientError(
         f"the ignore policy was not run: {shorten(last)}", reason="PolicyRunFailed"
     )
