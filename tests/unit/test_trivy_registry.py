@@ -462,3 +462,13 @@ def test_plain_http_needs_permission_unless_the_registry_is_here(
 def test_private_networks_may_be_plain_as_for_trivy(registry: str, *, plain: bool) -> None:
     """Or an image there is pulled, and never resolved."""
     assert may_be_plain(registry) is plain
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_has_no_credential_is_told_so(status: int) -> None:
+    """Nobody looks for a pull secret that was refused where none was found."""
+    with (
+        web(lambda _: Say(status=status)) as server,
+        pytest.raises(UnauthorizedError, match="there are none; no pull secret"),
+    ):
+        resolve(server)

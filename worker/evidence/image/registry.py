@@ -42,6 +42,7 @@ _MAX_DEPTH = 3  # of an index in an index; nobody nests them, and a loop cannot 
 _API_HOST = {DEFAULT_REGISTRY: "registry-1.docker.io"}
 _REFUSAL_BYTES = 16 * 1024  # of an answer's text; what is shown of it is far shorter
 _OK, _PARTIAL, _UNAUTHORIZED, _SERVER = 200, 206, 401, 500
+_CLOSED = (401, 403)
 _BASIC = Challenge(scheme="basic")
 _NO_HEAD = (400, 405, 501)  # what HEAD gets where only GET is served
 
@@ -243,6 +244,11 @@ class _Inquiry:
         """Return what an answer other than the one hoped for means."""
         shown = self._authorization.rpartition(" ")[2]
         known = (shown, *(self._credential.secrets if self._credential else ()))
+        if reply.status in _CLOSED and self._credential is None:
+            return UnauthorizedError(
+                f"the registry refuses our credentials for {self._reference.pull_name}: there are "
+                "none; no pull secret of the workload or its service account is for it"
+            )
         return _refusal(self._reference, reply, known)
 
     def _renewed(self, shown: str, refused: Reply | Opened) -> str:
@@ -303,7 +309,7 @@ def _refusal(reference: ImageReference, reply: Reply, known: Sequence[str]) -> S
     """Return the error; `known` are the secrets that the answer may repeat."""
     name = reference.pull_name
     match reply.status:
-        case 401 | 403:
+        case status if status in _CLOSED:
             return UnauthorizedError(f"the registry refuses our credentials for {name}")
         case 404:
             return ImageNotFoundError(f"the registry does not know {name}")
