@@ -182,7 +182,9 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     overlay = _published(settings)
     for finding in itertools.chain(
         examine(context.counting(overlay), search_path=search_path),
-        judge_settings(context.environ, overlay),
+        judge_settings(
+            context.environ, overlay, home=own_namespace(settings.scope.operator_namespace)
+        ),
     ):
         found.append(finding)
         if not arguments.json:

@@ -18,12 +18,14 @@ from common.model.errors import PreconditionError, SourceUnavailableError
 from common.ops.refusals import arranged_first
 from common.overview.words import counted
 from common.reports.catalog import (
+    CLUSTER_SBOM_REPORT,
+    CLUSTER_VULNERABILITY_REPORT,
     EXPOSED_SECRET_REPORT,
     GROUP,
     SBOM_REPORT,
     VULNERABILITY_REPORT,
 )
-from common.settings.value import Scanners, Scope, Settings
+from common.settings.value import Scope, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def _look(session: Session, settings: Settings) -> Preview:
         server_version=version,
         cluster=key_space_name,
         namespaces=namespaces_text(settings.scope),
-        kinds=kinds_on(settings.scanners),
+        kinds=kinds_on(settings),
         missing_definitions=found.missing,
         unseen=elsewhere(targets) if targets else "",
         redis=address.shown if address else "an embedded Valkey in the data folder",
@@ -136,11 +138,14 @@ def namespaces_text(scope: Scope) -> str:
     return "all"
 
 
-def kinds_on(scanners: Scanners) -> tuple[str, ...]:
+def kinds_on(settings: Settings) -> tuple[str, ...]:
     """Return the kinds of reports that are switched on. Pure."""
+    scanners, cluster = settings.scanners, settings.cluster_reports
     switches = {
         VULNERABILITY_REPORT: scanners.vulnerability,
         EXPOSED_SECRET_REPORT: scanners.exposed_secret,
         SBOM_REPORT: scanners.sbom,
+        CLUSTER_SBOM_REPORT: cluster.any,
+        CLUSTER_VULNERABILITY_REPORT: cluster.kbom,
     }
     return tuple(kind for kind, on in switches.items() if on)

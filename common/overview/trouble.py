@@ -192,8 +192,9 @@ def _failing(document: Document) -> Iterator[Problem]:
     if document["failing"]:
         reasons = (f"{reason} {count}" for reason, count in sorted(document["failing"].items()))
         number = sum(document["failing"].values())
+        verb = "lacks" if number == 1 else "lack"
         yield Problem(
-            said=f"{counted(number, 'workload')} lack reports of an image: {', '.join(reasons)}",
+            said=f"{counted(number, 'workload')} {verb} reports of an image: {', '.join(reasons)}",
             remedy="kubectl get events -A --field-selector reason=ScanFailed",
         )
 

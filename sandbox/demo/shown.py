@@ -64,6 +64,7 @@ def next_steps(world: World, product: Product) -> str:
             "It stays up until Ctrl-C. In another terminal:",
             f"  export KUBECONFIG={world.plane.kubeconfig}",
             f"  export SLUICE_REDIS_URL='{environ['SLUICE_REDIS_URL']}' SLUICE_CLUSTER={CLUSTER}",
+            f"  export SLUICE_DATA_DIR={product.data}",
             *(f"  export {name}='{environ[name]}'" for name in _DATABASE if name in environ),
             "  export PATH=$PWD/.venv/bin:$PATH",
             "  kubectl get vulns,exposedsecrets,sboms -A",

@@ -105,7 +105,7 @@ def test_a_candidate_that_differs_is_named_before_anybody_relies_on_it(
     assert ended.returncode == 1, ended.stderr
     assert "only Trivy's command line: CVE-2023-0000" in ended.stdout
     assert "only our replay: CVE-2023-5363" in ended.stdout
-    assert ended.stdout.splitlines()[-1] == "do not roll it out"
+    assert ended.stdout.splitlines()[-1] == "do not roll it out: findings differ"
     assert not list(tmp_path.glob("sluice-canary-*"))
     assert not [line for line in _command_lines() if str(tmp_path) in line]
 

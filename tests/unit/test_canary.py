@@ -14,7 +14,7 @@ from common.model.image import Finding, ImageRecord, ImageUse, Inventory, Match,
 from common.model.key import ImageKey
 from tests.fakes.tables import FakeImages
 from worker.canary.candidate import candidate
-from worker.canary.trial import Canary, Tried, chosen, document, lines, verdict
+from worker.canary.trial import Canary, Tried, chosen, document, doubt, lines, verdict
 from worker.evidence.image.told import Told, compare, told_of
 from worker.subject.image.pull import Pulled
 
@@ -136,6 +136,18 @@ def test_anything_else_is_not(world: World) -> None:
     assert verdict(tried) == ""
     assert document(tried, "")["trusted"] is None
     assert lines(tried)
+    assert doubt(tried)
+
+
+def test_why_nothing_is_trusted_is_told() -> None:
+    """Two lines of "agrees" and "not trusted" below them help nobody."""
+    (equal,) = World(told=(), found=()).run(images("debian"))
+    (unequal,) = World(found=()).run(images("debian"))
+    other = Tried(image="y", trivy="0.76.0", findings=1, differences=equal.differences)
+    assert "--images" in doubt([equal])
+    assert "differ" in doubt([equal, unequal])
+    assert "more than one Trivy" in doubt([equal, other])
+    assert "no image could be compared" in doubt([Tried(image="x", error="Down: down")])
 
 
 def test_one_image_that_cannot_be_pulled_does_not_spoil_the_rest() -> None:

@@ -248,7 +248,8 @@ def test_the_namespaces_are_told(environ: dict[str, str], expected: str) -> None
 def test_kinds_that_are_switched_off_are_not_promised() -> None:
     """The list is what will be written, no more."""
     settings = parse({"OPERATOR_SBOM_GENERATION_ENABLED": "false"})
-    assert kinds_on(settings.scanners) == ("VulnerabilityReport", "ExposedSecretReport")
+    assert kinds_on(settings) == ("VulnerabilityReport", "ExposedSecretReport")
+    assert kinds_on(parse({}))[3:] == ("ClusterSbomReport", "ClusterVulnerabilityReport")
 
 
 def test_all_definitions_that_lack_are_named() -> None:

@@ -18,8 +18,9 @@ ENVIRON = {
 def test_the_next_steps_export_where_the_database_comes_from() -> None:
     """`sluice doctor` looked at another registry than the product and called it a fault."""
     world: Any = SimpleNamespace(plane=SimpleNamespace(kubeconfig="/k"))
-    product: Any = SimpleNamespace(environ=lambda: ENVIRON, log="/log", pages=list)
+    product: Any = SimpleNamespace(environ=lambda: ENVIRON, log="/log", pages=list, data="/d")
     lines = next_steps(world, product).splitlines()
     assert "  export TRIVY_DB_REPOSITORY='127.0.0.1:2/aqua/trivy-db:2'" in lines
+    assert "  export SLUICE_DATA_DIR=/d" in lines  # `sluice canary` finds the scanner there
     assert "  export TRIVY_INSECURE='true'" in lines
     assert not any("HOME=" in line or "JAVA" in line for line in lines)

@@ -35,7 +35,7 @@ from common.state.names import Names
 from common.state.overlays import OverlayTable
 from common.state.trusted import TrustTable
 from worker.canary.candidate import candidate
-from worker.canary.trial import Canary, document, lines, verdict
+from worker.canary.trial import Canary, document, doubt, lines, verdict
 from worker.compose import image_reconciler
 from worker.match_pool import Requeue
 from worker.parts import Parts
@@ -86,7 +86,7 @@ def _sing(texts: Mapping[str, str], number: int, *, name: str, as_json: bool) ->
             images=ImageTable(client, names), pull=built.pull, matcher=built.matcher
         ).run(number)
         version = verdict(tried)
-        said = _said(version, parts, trusts=bool(name))
+        said = _said(version, doubt(tried), parts, trusts=bool(name))
     if as_json:
         shown = document(tried, version, trusts=bool(name))
         told = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
@@ -96,10 +96,10 @@ def _sing(texts: Mapping[str, str], number: int, *, name: str, as_json: bool) ->
     return DONE if version else FAILED
 
 
-def _said(version: str, parts: Parts, *, trusts: bool) -> str:
+def _said(version: str, why_not: str, parts: Parts, *, trusts: bool) -> str:
     """Return the last word on it; trust it where that is asked."""
     if not version:
-        return "not trusted" if trusts else "do not roll it out"
+        return f"{'not trusted' if trusts else 'do not roll it out'}: {why_not}"
     if trusts:
         return _trust(version, parts)
     return f"Trivy {version} agrees; it is trusted by `sluice canary` once it is rolled out"

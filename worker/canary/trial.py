@@ -118,6 +118,18 @@ def verdict(tried: Iterable[Tried]) -> str:
     return versions.pop()
 
 
+def doubt(tried: Iterable[Tried]) -> str:
+    """Return why `verdict` names no version, with what may help. Pure."""
+    judged = [each for each in tried if each.differences is not None]
+    if not judged:
+        return "no image could be compared; the lines above say why"
+    if any(each.differences.number for each in judged if each.differences):
+        return "findings differ"
+    if len({each.trivy for each in judged}) > 1:
+        return "more than one Trivy answered; try again once the rollout is over"
+    return "equal for want of findings, which proves nothing; compare more images with --images"
+
+
 def lines(tried: Iterable[Tried]) -> list[str]:
     """Return what people are told of each image. Pure."""
     told = []

@@ -16,8 +16,13 @@ _TOPIC, _MAPS = "settings", "ConfigMaps"
 _SHOWN = 80  # characters of a value; longer ones are files or lists
 
 
-def judge_settings(environ: Mapping[str, str], overlay: Overlay | None) -> Iterator[Finding]:
-    """Yield a line per setting that is set; `overlay`: None where no watcher has published one."""
+def judge_settings(
+    environ: Mapping[str, str], overlay: Overlay | None, *, home: str = "default"
+) -> Iterator[Finding]:
+    """Yield a line per setting that is set; `overlay`: None where no watcher has published one.
+
+    `home` is the namespace whose ConfigMaps count.
+    """
     entries = {entry.name: entry for entry in overlay.entries} if overlay is not None else {}
     texts = overlaid(environ, entries.values())
     rows = sorted(ROWS, key=lambda row: row.name)
@@ -27,10 +32,10 @@ def judge_settings(environ: Mapping[str, str], overlay: Overlay | None) -> Itera
         source = "the environment" if own else entries[row.name].source
         yield Good(topic=_TOPIC, said=f"{row.name}: {_shown(row, texts[row.name])}, from {source}")
     yield Good(topic=_TOPIC, said=f"{counted(len(rows) - len(found), 'other')} have their defaults")
-    yield from _judge_maps(overlay)
+    yield from _judge_maps(overlay, home)
 
 
-def _judge_maps(overlay: Overlay | None) -> Iterator[Finding]:
+def _judge_maps(overlay: Overlay | None, home: str) -> Iterator[Finding]:
     if overlay is None:
         yield Good(topic=_MAPS, said="no watcher has told yet what trivy-operator's say")
         return
@@ -41,7 +46,7 @@ def _judge_maps(overlay: Overlay | None) -> Iterator[Finding]:
         yield Notice(topic=_MAPS, said=notice)
     if not overlay.faults:
         count = counted(len(overlay.entries), "setting")
-        yield Good(topic=_MAPS, said=f"trivy-operator's say {count}")
+        yield Good(topic=_MAPS, said=f"trivy-operator's in namespace {home} say {count}")
 
 
 def _shown(row: Setting[Any], text: str) -> str:

@@ -108,7 +108,8 @@ class SocketScanner:
             connection.connect(str(self._path))
         except OSError as exc:
             raise SourceUnavailableError(
-                f"no scanner listens at {self._path}; is `sluice scanner` running?",
+                f"no scanner listens at {self._path}; start `sluice scanner`, or name its socket "
+                "with SLUICE_SCANNER_SOCKET or its folder with SLUICE_DATA_DIR",
                 reason="ScannerUnavailable",
             ) from exc
 
