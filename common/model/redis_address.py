@@ -6,7 +6,7 @@ Pure. The password never appears in `repr`, in `shown` or in an error's text.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 DEFAULT_PORT = 6379  # Redis' and Valkey's own
 SENTINEL_PORT = 26379
@@ -56,10 +56,7 @@ def parse_redis_url(text: str) -> RedisAddress:
 
     Raises ValueError whose message quotes nothing of `text` that could hold a password.
     """
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError(f"is not a URL; write {_FORMS}") from None
+    parts = _split(text)
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"has no known scheme; write {_FORMS}")
     user, password, rest = _credentials(parts.netloc)
@@ -70,6 +67,18 @@ def parse_redis_url(text: str) -> RedisAddress:
     else:
         address = _tcp(parts, rest)
     return replace(address, username=user, password=password)
+
+
+def _split(text: str) -> SplitResult:
+    """Split as `urlsplit` does; newer ones of those refuse `host,[::1]`, which Sentinels may be."""
+    scheme, _, rest = text.strip().partition(":")
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    place, path = "", rest
+    if rest.startswith("//"):
+        place, slash, path = rest[2:].partition("/")
+        path = f"{slash}{path}"
+    return SplitResult(scheme.lower(), place, path, query, fragment)
 
 
 def _unix(parts: SplitResult, rest: str) -> RedisAddress:

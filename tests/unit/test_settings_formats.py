@@ -183,3 +183,9 @@ def test_no_warning_quotes_a_value(row: Setting[Any]) -> None:
         assert not row.secret
         said = str(error).replace(repr(marked), "")
     assert marked not in said
+
+
+def test_sentinels_may_have_addresses_of_version_6_after_names() -> None:
+    """Newer Pythons' `urlsplit` (from 3.11.4, and Debian's 3.11.2) refuses such a list."""
+    address = parse_redis_url("redis+sentinel://ada:x@cache:1,[::1]:2/main/0")
+    assert address.hosts == (("cache", 1), ("::1", 2))
