@@ -112,7 +112,7 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
             cluster=cluster,
             work=work,
             ledger=ledger,
-            lead=_lead_ports(store, control, overlay, me=me),
+            lead=_lead_ports(store, control, overlay, me=me, ways=settings.ways_digest()),
             rounds=rounds,
             tally=FeedMetrics(registry),
             pulse=pulse,
@@ -186,11 +186,16 @@ def verification(settings: Settings) -> Verification:
 
 
 def _lead_ports(
-    store: tuple[Client, Names], control: Control, overlay: Callable[[], Overlay], *, me: str
+    store: tuple[Client, Names],
+    control: Control,
+    overlay: Callable[[], Overlay],
+    *,
+    me: str,
+    ways: str,
 ) -> LeadPorts:
     redis, names = store
     published = Published(
-        EpochTable(redis, names),
+        EpochTable(redis, names, ways=ways),
         LeaderTable(redis, names, me=me),
         OverlayTable(redis, names),
         overlay,

@@ -5,10 +5,8 @@ Pure: `__main__` and the command line pass the mapping in.
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,7 +14,8 @@ from common.model.errors import SettingsError
 from common.reports.duration import go_duration
 from common.settings import images, ours, upstream
 from common.settings.setting import Setting
-from common.settings.table import BY_NAME, PREFIX, ROWS
+from common.settings.spelling import misspelt, unknown
+from common.settings.table import ROWS
 from common.settings.value import (
     ClusterReports,
     CredentialSettings,
@@ -36,15 +35,6 @@ from common.settings.value import (
 )
 
 T = TypeVar("T")
-
-# Kubernetes and old Docker add these for every Service whose name begins with "sluice".
-_SERVICE_LINK = re.compile(
-    r"SLUICE_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
-    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
-)
-_SERVICE_PORT = re.compile(r"SLUICE_(?:\w+_)?PORT")
-_LINK_VALUE = re.compile(r"(?:tcp|udp|sctp)://")
-_CLOSE = 0.75  # difflib's ratio; lower suggests names that share little but the prefix
 
 
 class _Reading:
@@ -76,8 +66,8 @@ def parse(environ: Mapping[str, str], *, known: Iterable[str] = ()) -> Settings:
     """
     reading = _Reading(environ)
     reading.faults.extend(known)
-    reading.faults.extend(_unknown(environ))
-    reading.warnings.extend(_misspelt(environ))
+    reading.faults.extend(unknown(environ))
+    reading.warnings.extend(misspelt(environ))
     for row in ROWS:
         _check_known(reading, row)
     settings = _collect(reading, _data_dir(reading, environ))
@@ -127,13 +117,16 @@ def _collect(reading: _Reading, data_dir: str) -> Settings:
         ),
         pipeline=_pipeline(reading),
         ops=_ops(reading, data_dir),
-        projection={
-            row.name: msgspec.to_builtins(reading.get(row))
-            for row in ROWS
-            if row.shapes_reports and row.honoured  # what does nothing must run nothing
-        },
+        projection=_plain(reading, lambda row: row.shapes_reports),
+        ways=_plain(reading, lambda row: row.group == "Trivy" and not row.shapes_reports),
         warnings=tuple(reading.warnings),
     )
+
+
+def _plain(reading: _Reading, wanted: Callable[[Setting[Any]], bool]) -> dict[str, object]:
+    """Return values by name, no credential among them; what does nothing must run nothing."""
+    rows = [row for row in ROWS if row.honoured and not row.secret and wanted(row)]
+    return {row.name: msgspec.to_builtins(reading.get(row)) for row in rows}
 
 
 def _scope(reading: _Reading) -> Scope:
@@ -291,32 +284,6 @@ def _check_known(reading: _Reading, row: Setting[object]) -> None:
         return
     whose = "trivy-operator's and " if row.upstream else ""
     reading.warnings.append(f"{row.name} is {whose}not honoured in this version: {row.instead}")
-
-
-def _unknown(environ: Mapping[str, str]) -> list[str]:
-    names = [name for name in environ if name.startswith(PREFIX) and name not in BY_NAME]
-    return [
-        f"{name} is not a setting{_hint(name)}"
-        for name in names
-        if not _is_service_link(name, environ[name])
-    ]
-
-
-def _misspelt(environ: Mapping[str, str]) -> list[str]:
-    """Name the OPERATOR_ variables that look like one of trivy-operator's; others are not ours."""
-    names = [name for name in environ if name.startswith("OPERATOR_") and name not in BY_NAME]
-    return [f"{name} is not a setting{_hint(name)}" for name in sorted(names) if _hint(name)]
-
-
-def _hint(name: str) -> str:
-    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=_CLOSE)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    if _SERVICE_LINK.fullmatch(name):
-        return True
-    return bool(_SERVICE_PORT.fullmatch(name)) and bool(_LINK_VALUE.match(value))
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -214,7 +214,12 @@ class Settings:
     ops: OpsSettings
     # Settings that change a report's content or which reports exist, by name, in JSON's terms.
     projection: Mapping[str, object] = field(repr=False)
+    ways: Mapping[str, object] = field(repr=False)  # how images are got, as far as that shapes none
     warnings: tuple[str, ...] = ()  # sentences for the log at start
+
+    def ways_digest(self) -> ContentHash:
+        """Return the digest of what may let an image in that was refused before."""
+        return content_hash(self.ways)
 
     def projection_digest(self, now_s: float = 0.0) -> ContentHash:
         """Return the part of the epoch that settings make; equal digests, equal reports.

@@ -16,6 +16,9 @@ from common.state.names import Names
 from common.state.readable import text_of
 from common.state.scripts import Scripts
 
+# After this the workers have the settings that the watcher has, in most rollouts.
+_ROLLOUT_S = 120
+
 
 class Published(NamedTuple):
     """The epoch that stands in Redis."""
@@ -51,9 +54,11 @@ def digest_at(settings: Settings, clock: Clock) -> Callable[[], str]:
 class EpochTable:
     """Publishes and reads the epoch."""
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, names: Names, *, ways: str = "") -> None:
+        """`ways` is the publisher's `Settings.ways_digest`; empty: not known."""
         self._scripts = Scripts(redis, names)
         self._name = names.own("epoch")
+        self._ways = ways
 
     def current(self) -> int:
         """Return the published epoch; 0: none is published."""
@@ -70,6 +75,7 @@ class EpochTable:
         """Publish a generation and return its number.
 
         The same digest keeps the number, another one raises it, also when an older digest returns.
+        What is parked is tried once more under another one, and soon where only the ways differ.
         `at_least` is the highest number seen in stamps: after a flush it is taken up again.
         Raises StaleFenceError when another watcher took a higher fence: a deposed one that was
         stopped before this call would bring its older digest back.
@@ -78,7 +84,9 @@ class EpochTable:
             "key": self._name,
             "digest": digest,
             "version": VERSION,
+            "ways": self._ways,
             "at_least": at_least,
+            "rollout_s": _ROLLOUT_S,
             "fence": fence,
         }
         number = int(self._scripts.run("epoch", payload, repeatable=True))

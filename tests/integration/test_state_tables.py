@@ -572,3 +572,32 @@ def test_a_loop_whose_generation_became_another_tells_it_again(
     digest[0] = "new"
     registration.tell()
     assert {loop.digest for loop in told.loops() if loop.name == name} == {"new"}
+
+
+def test_what_is_parked_is_tried_once_more_under_other_settings(
+    redis_client: Redis, names: Names
+) -> None:
+    """A broken policy was mended, and 38 of 50 workloads kept old reports for an hour."""
+    queue, probes = WorkQueue(redis_client, names), names.own("probe:reconcile")
+    EpochTable(redis_client, names, ways="w1").publish("one", fence=1)
+
+    def park() -> None:
+        (one,) = queue.claim("reconcile", "w1", limit=1, lease_s=60)
+        queue.complete("w1", [(one, parked())])
+
+    def probe_in_s() -> float:
+        due_s = redis_client.zscore(probes, names.job_id(WEB)) or 0.0
+        return due_s - RedisClock(redis_client, names).now_s()
+
+    queue.add([Add(key=WEB, lane=Lane.FRESH)])
+    park()
+    again = EpochTable(redis_client, names, ways="w1")
+    again.publish("one", fence=1)  # a restart
+    assert queue.claim("reconcile", "w1", limit=1, lease_s=60) == []
+    again.publish("two", fence=1)
+    park()
+    assert queue.claim("reconcile", "w1", limit=1, lease_s=60) == []  # once
+    EpochTable(redis_client, names).publish("two", fence=1)  # who does not know changes nothing
+    assert probe_in_s() > 500
+    EpochTable(redis_client, names, ways="w2").publish("two", fence=1)
+    assert 60 < probe_in_s() < 180
