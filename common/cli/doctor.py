@@ -23,6 +23,7 @@ from common.cli.checks.evidence import (
     registry_of,
 )
 from common.cli.checks.generation import judge_generation
+from common.cli.checks.parked import judge_parked
 from common.cli.checks.settings import judge_settings
 from common.cli.checks.watcher import judge_watcher
 from common.cli.command import Command, Context
@@ -71,6 +72,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
                 yield from _circuits(tables)
                 yield _generation(tables)
                 yield judge_watcher(described_watcher(tables.leader.last()))
+                yield from judge_parked(tables.queue.dead_by_reason())
     except SluiceError as exc:
         yield _unreachable("Redis", exc)
 

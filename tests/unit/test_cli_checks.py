@@ -8,6 +8,7 @@ from common.cli.checks.access import RULES, check_access, check_configmaps
 from common.cli.checks.cluster import judge_definitions, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.cli.checks.generation import judge_generation
+from common.cli.checks.parked import judge_parked
 from common.kube.cluster import Operator
 from common.kube.lease import LeasePlace
 from common.model.finding import Fault, Finding, Good, Notice, as_json, line
@@ -280,3 +281,13 @@ def test_nobody_is_judged_without_anything_to_compare(
 ) -> None:
     """Before the first watcher every generation may work; a loop that has just begun is silent."""
     assert isinstance(generation(loop, number=number), Good)
+
+
+def test_parked_keys_are_told_with_their_commonest_reasons() -> None:
+    """Thirty-eight workloads kept old reports for a broken policy, and all was said to be well."""
+    assert list(judge_parked({})) == [Good(topic="queue", said="no key is parked")]
+    (one,) = judge_parked({"IgnorePolicyBroken": 1})
+    assert one.said.startswith("1 key is parked (IgnorePolicyBroken 1): ")
+    (many,) = judge_parked({"A": 1, "B": 2, "C": 3, "D": 4, "E": 5})
+    assert isinstance(many, Notice)
+    assert many.said.startswith("15 keys are parked (E 5, D 4, C 3, B 2, …): `sluice queue dead`")
