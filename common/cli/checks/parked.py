@@ -1,4 +1,4 @@
-"""What `doctor` says of keys that no try helps: as a rule the fault is theirs, not the product's."""
+"""What `doctor` says of keys that no try helps: as a rule the fault is theirs alone."""
 
 from __future__ import annotations
 
