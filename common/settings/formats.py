@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from common.model.errors import shorten
 from common.model.key import WORKLOAD_KINDS
+from common.model.patterns import is_malformed
 from common.model.policies import Change
 from common.model.redis_address import RedisAddress, parse_redis_url
 from common.reports.duration import parse_go_duration
@@ -66,6 +67,18 @@ def _flag(text: str) -> bool:
 def _names(text: str) -> tuple[str, ...]:
     parts = (part.strip() for part in text.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _globs(text: str) -> tuple[str, ...]:
+    """Return patterns that mean something: a malformed one would match nothing, without a word."""
+    globs = _names(text)
+    for glob in globs:
+        if is_malformed(glob):
+            raise ValueError(
+                f"has {_quoted(glob)}, which is no pattern: a class in brackets must end, and so "
+                "must what follows a backslash"
+            )
+    return globs
 
 
 def is_namespace(text: str) -> bool:
@@ -272,6 +285,7 @@ TEXT = Format(shown="text", read=str)
 PATH = Format(shown="path", read=str)
 FLAG = Format(shown="true \\| false", read=_flag)
 NAMES = Format(shown="comma list", read=_names)
+GLOBS = Format(shown="comma list of patterns", read=_globs)
 NAMESPACES = Format(shown="comma list of namespaces", read=_namespaces)
 LABELS = Format(shown="label=value,…", read=_labels)
 LABEL_KEYS = Format(shown="comma list of label keys", read=_label_keys)

@@ -209,7 +209,7 @@ SBOM_SOURCES = Setting(
 )
 EXCLUDE_IMAGES = Setting(
     name="SLUICE_EXCLUDE_IMAGES",
-    format=formats.NAMES,
+    format=formats.GLOBS,
     group="Scope",
     meaning="Images that are not scanned, as globs over the reference as it is written, in which "
     "`*` stops at a slash (trivy-operator's `scanJob.excludeImages`).",

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from common.model.errors import SettingsError
+from common.model.errors import SettingsError, shorten
+from common.model.patterns import is_malformed
 from common.reports.duration import go_duration
 from common.settings import images, ours, upstream
 from common.settings.setting import Setting
@@ -72,6 +73,7 @@ def parse(environ: Mapping[str, str], *, known: Iterable[str] = ()) -> Settings:
         _check_known(reading, row)
     settings = _collect(reading, _data_dir(reading, environ))
     reading.faults.extend(_contradictions(settings))
+    reading.warnings.extend(_vain(settings))
     if reading.faults:
         raise SettingsError(_told(sorted(set(reading.faults))))
     return settings
@@ -284,6 +286,16 @@ def _check_known(reading: _Reading, row: Setting[object]) -> None:
         return
     whose = "trivy-operator's and " if row.upstream else ""
     reading.warnings.append(f"{row.name} is {whose}not honoured in this version: {row.instead}")
+
+
+def _vain(settings: Settings) -> list[str]:
+    """Name what excludes nothing: trivy-operator includes a namespace then, and so do we."""
+    return [
+        f"OPERATOR_EXCLUDE_NAMESPACES has {shorten(glob)!r}, which is no pattern and "
+        "excludes nothing"
+        for glob in settings.scope.exclude_namespaces
+        if is_malformed(glob)
+    ]
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -211,3 +211,13 @@ def test_half_a_credential_is_a_contradiction() -> None:
     """It would be sent as an empty password, and the registry would lock the account."""
     with pytest.raises(SettingsError, match="set both"):
         parse({"SLUICE_DB_REPOSITORY_USERNAME_FILE": "/run/user"})
+
+
+def test_a_pattern_that_is_none_is_told() -> None:
+    """`[a` matched nothing and hid nothing, without a word."""
+    with pytest.raises(
+        SettingsError, match=r"SLUICE_EXCLUDE_IMAGES has '\[a', which is no pattern"
+    ):
+        parse({"SLUICE_EXCLUDE_IMAGES": "docker.io/*,[a"})
+    warnings = parse({"OPERATOR_EXCLUDE_NAMESPACES": "kube-*,team-["}).warnings
+    assert any("'team-[', which is no pattern and excludes nothing" in one for one in warnings)
