@@ -69,11 +69,11 @@ def parse(environ: Mapping[str, str], *, known: Iterable[str] = ()) -> Settings:
     reading.faults.extend(known)
     reading.faults.extend(unknown(environ))
     reading.warnings.extend(misspelt(environ))
+    reading.warnings.extend(_vain(reading.get(upstream.EXCLUDE_NAMESPACES)))
     for row in ROWS:
         _check_known(reading, row)
     settings = _collect(reading, _data_dir(reading, environ))
     reading.faults.extend(_contradictions(settings))
-    reading.warnings.extend(_vain(settings))
     if reading.faults:
         raise SettingsError(_told(sorted(set(reading.faults))))
     return settings
@@ -288,12 +288,12 @@ def _check_known(reading: _Reading, row: Setting[object]) -> None:
     reading.warnings.append(f"{row.name} is {whose}not honoured in this version: {row.instead}")
 
 
-def _vain(settings: Settings) -> list[str]:
+def _vain(globs: Iterable[str]) -> list[str]:
     """Name what excludes nothing: trivy-operator includes a namespace then, and so do we."""
     return [
         f"OPERATOR_EXCLUDE_NAMESPACES has {shorten(glob)!r}, which is no pattern and "
         "excludes nothing"
-        for glob in settings.scope.exclude_namespaces
+        for glob in globs
         if is_malformed(glob)
     ]
 
