@@ -59,7 +59,7 @@ class Host:
         self._names = names
         self._ports = ports
         self._settings = settings or HostSettings()
-        self._queue = WorkQueue(redis, names)
+        self._queue = WorkQueue(redis, names, generation=self._settings.digest)
         self._log = structlog.get_logger("worker.host")
 
     def run(self, crews: list[Crew], stopping: threading.Event) -> bool:

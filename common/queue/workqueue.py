@@ -6,10 +6,11 @@ of rq or redis-py leaves it, and their errors leave as ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
+from redis import Redis
 
 from common.model.clusterrow import Row
 from common.model.errors import StaleFenceError
@@ -28,7 +29,7 @@ from common.queue.contract import (
 from common.queue.desk import Desk
 from common.queue.encode import decode_tallies, encode_discard, encode_done, encode_release
 from common.state.ledger import packed
-from common.state.names import POOLS, RQ
+from common.state.names import POOLS, RQ, Names
 
 # As long as rq itself keeps a worker without a heartbeat: 420 s and a minute.
 WORKER_TTL_S = 480
@@ -47,17 +48,26 @@ def chunked(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[at : at + size]
 
 
-def _take(pool: str, limit: int, lease_s: float) -> dict[str, object]:
+def _take(pool: str, limit: int, lease_s: float, generation: str) -> dict[str, object]:
     return {
         "pool": POOLS.index(pool) + 1,
         "limit": limit,
         "lease_s": lease_s,
         "bulk_every": BULK_EVERY,
+        "generation": generation,
     }
 
 
 class WorkQueue(Desk):
     """client-go's workqueue for any number of processes. Thread-safe."""
+
+    def __init__(self, redis: Redis, names: Names, *, generation: Callable[[], str] = str) -> None:
+        """Take a client; `generation` tells the digest of what the worker's settings make.
+
+        While another one is published, `claim` takes nothing. Empty: any will do.
+        """
+        super().__init__(redis, names)
+        self._generation = generation
 
     # --- the watcher's side
 
@@ -140,7 +150,7 @@ class WorkQueue(Desk):
         Delayed keys that are due are promoted first. A key that is suspected of killing workers
         comes alone. After SourceUnavailableError call `recover`: the claims may be on record.
         """
-        payload = {"worker": worker, "take": _take(pool, limit, lease_s)}
+        payload = {"worker": worker, "take": _take(pool, limit, lease_s, self._generation())}
         return self._claims(worker, self.scripts.run("claim", payload))
 
     def _claims(self, worker: str, packed_claims: bytes) -> list[Claim]:
@@ -204,7 +214,7 @@ class WorkQueue(Desk):
         """
         blobs: list[bytes] = []
         entries = [encode_done(self.names, claim, outcome, blobs) for claim, outcome in done]
-        take = _take(pool, limit, lease_s)
+        take = _take(pool, limit, lease_s, self._generation())
         valid, found = self._complete(worker, entries, blobs, facts, take=take)
         return valid, self._claims(worker, found)
 

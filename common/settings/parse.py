@@ -288,7 +288,7 @@ def _check_known(reading: _Reading, row: Setting[object]) -> None:
     reading.warnings.append(f"{row.name} is {whose}not honoured in this version: {row.instead}")
 
 
-def _vain(globs: Iterable[str]) -> list[str]:
+def _vain(globs: tuple[str, ...]) -> list[str]:
     """Name what excludes nothing: trivy-operator includes a namespace then, and so do we."""
     return [
         f"OPERATOR_EXCLUDE_NAMESPACES has {shorten(glob)!r}, which is no pattern and "

@@ -601,3 +601,23 @@ def test_what_is_parked_is_tried_once_more_under_other_settings(
     assert probe_in_s() > 500
     EpochTable(redis_client, names, ways="w2").publish("two", fence=1)
     assert 60 < probe_in_s() < 180
+
+
+def test_who_is_of_another_generation_takes_nothing(redis_client: Redis, names: Names) -> None:
+    """Workers learn of a change within a second, and ran all that it had queued as before."""
+    table, plain = EpochTable(redis_client, names), WorkQueue(redis_client, names)
+    old = WorkQueue(redis_client, names, generation=lambda: "old")
+    new = WorkQueue(redis_client, names, generation=lambda: "new")
+
+    def taken(queue: WorkQueue) -> list[Claim]:
+        return queue.claim("reconcile", "w1", limit=16, lease_s=60)
+
+    plain.add([Add(key=key, lane=Lane.FRESH) for key in workloads(3)])
+    (first,) = old.claim("reconcile", "w1", limit=1, lease_s=60)  # none is published
+    table.publish("new", fence=1)
+    both = old.complete_and_claim(
+        "w1", [(first, converged())], pool="reconcile", limit=16, lease_s=60
+    )
+    assert both == ([True], [])
+    assert taken(old) == []
+    assert len(taken(new)) == 2

@@ -27,13 +27,17 @@ local MOST_PASSED = 1000
 
 -- Returns a msgpack list of {id, token, tallies ('<budget> <failures> <seconds waited>;…'), faults
 -- (sources, by spaces), seconds since the first failure ('0': none), crashes, lane}; '': nothing, or
--- paused. `r` is {pool (1, 2), limit, lease_s, bulk_every}.
+-- paused. `r` is {pool (1, 2), limit, lease_s, bulk_every, generation ('': any)}.
 local function take(worker, r)
   if call('EXISTS', K.suspended, K.paused) > 0 then
     call('DEL', wake_key(r.pool)) -- nobody spins on wake-ups while the queue stands still
     return ''
   end
   call('ZADD', K.leases, seconds(now + r.lease_s), worker)
+  -- Of another generation than the published one: its reports would be of other settings, and its ends
+  -- would answer for nothing. It learns that by itself, a moment later than Redis does.
+  local published = r.generation ~= '' and redis.pcall('HGET', C.own .. 'epoch', 'digest')
+  if type(published) == 'string' and published ~= r.generation then return '' end
   promote(r.pool)
 
   -- Every `bulk_every`-th claim looks into the bulk lane first. Entries are read ahead, and
