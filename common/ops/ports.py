@@ -10,10 +10,12 @@ from pathlib import Path
 _LOWEST = 20_000  # below are well-known ones
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 100
+# What this process has given away already: whoever was told a port may not listen there yet.
+_given: set[int] = set()
 
 
 def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
-    """Return ports that nobody listens on now; another process may still be faster.
+    """Return ports that nobody listens on now, none twice; another process may still be faster.
 
     Not of those from which the system takes the ports of outgoing connections, where it can be
     helped: any connection of anybody could get one before its owner listens, and keep it for hours.
@@ -22,7 +24,9 @@ def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
     try:
         while len(held) < count:
             held.append(_held(host))
-        return [one.getsockname()[1] for one in held]
+        found = [one.getsockname()[1] for one in held]
+        _given.update(found)
+        return found
     finally:
         for one in held:
             one.close()
@@ -33,9 +37,12 @@ def _held(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     first = _first_outgoing()
     for _ in range(_TRIES if first > _LOWEST else 0):
+        port = random.randrange(_LOWEST, first)  # noqa: S311 # no secret
+        if port in _given:
+            continue
         one = socket.socket(family)
         with contextlib.suppress(OSError):
-            one.bind((host, random.randrange(_LOWEST, first)))  # noqa: S311 # no secret
+            one.bind((host, port))
             return one
         one.close()
     one = socket.socket(family)
