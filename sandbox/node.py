@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -30,11 +29,11 @@ from sandbox.node_cgroups import group_name
 from sandbox.node_plan import NAME, Mount
 from sandbox.place import Place
 from sandbox.processes import POLL_S, Command, Process, Stack
+from sandbox.sweeping import Sweep
 
 PROGRAMS = (*families.COMPONENTS, *families.CONTAINERD, *families.CNI, "pause")
 _READY_S = 120.0  # 5 s on two idle cores; loaded ones need several times that
 _ACCOUNT_S = 60.0
-_SWEEP_S = 20.0  # the sweeper gives up by itself before
 _BACKLOG = 256  # a burst of clients must not meet a full one
 _ROOT = Path(__file__).parents[1]
 
@@ -72,7 +71,7 @@ class Node:
             for each in node_host.here()
         )
         self._process: Process | None = None  # None: not started
-        self._sweeper: subprocess.Popen[bytes] | None = None  # None: nothing to sweep
+        self._sweep: Sweep | None = None  # None: nothing to sweep
 
     def start(self) -> Self:
         """Start everything; return when Pods can be scheduled.
@@ -84,7 +83,7 @@ class Node:
         try:
             outside = {self.kubeconfig: "admin.conf", self.product_kubeconfig: "product.conf"}
             self._store.write(self.server, outside, registry_port=self._registry_port)
-            self._sweeper = self._sweep_at_the_end()
+            self._sweep = Sweep(self._place, "node", self.cgroups)
             self._process = self._launch(lock)
         finally:
             os.close(lock)
@@ -99,12 +98,9 @@ class Node:
         self.api.close()
         if self._process is not None:
             self._process.kill()
-        if self._sweeper is not None:
-            status = self._sweeper.wait(_SWEEP_S)
-            self._sweeper = None
-            if status:
-                groups = ", ".join(str(each.group) for each in self._cgroups)
-                raise PreconditionError(f"the node's cgroups are busy, remove them: {groups}")
+        if self._sweep is not None:
+            sweep, self._sweep = self._sweep, None
+            sweep.wait()
 
     @property
     def pid(self) -> int:
@@ -175,19 +171,6 @@ class Node:
             listener.bind(("127.0.0.1", self._port))
             listener.listen(_BACKLOG)
             yield listener
-
-    def _sweep_at_the_end(self) -> subprocess.Popen[bytes]:
-        """Start the sweeper, which first waits for the lock that we hold."""
-        lock = self._place.folder / "node.lock"
-        with self._place.log("node-sweeper").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "sandbox.node_sweeper", str(lock), *map(str, self.cgroups)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-                start_new_session=True,  # a Ctrl-C at the terminal is not for it
-            )
 
     def _is_ready(self) -> bool:
         node = self.api.get(f"/api/v1/nodes/{NAME}")
