@@ -74,7 +74,7 @@ def docker_programs(*, say: Say) -> DockerPrograms:
 
 def cached() -> Path:
     """Return where the packages are unpacked, or will be: one place a release."""
-    return sources(os.environ).cache.parent / f"docker-{release(_os_release())}"
+    return sources(os.environ).cache.parent / f"docker-{release(os_release())}"
 
 
 def release(told: Mapping[str, str]) -> str:
@@ -82,7 +82,8 @@ def release(told: Mapping[str, str]) -> str:
     return f"{told.get('ID', 'none')}{told.get('VERSION_ID', '')}-{platform.machine()}"
 
 
-def _os_release() -> dict[str, str]:
+def os_release() -> dict[str, str]:
+    """Return what the system says of itself; nothing where there is no such file."""
     with contextlib.suppress(OSError):  # another system: there is no apt either
         return platform.freedesktop_os_release()
     return {}

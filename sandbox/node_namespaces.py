@@ -46,7 +46,7 @@ def mount_system(cgroups: Iterable[Mount]) -> None:
 
 
 def bring_loopback_up() -> None:
-    """A new network namespace has one, switched off."""
+    """Switch the loopback device on: a new network namespace has one, but down."""
     _run("ip", "link", "set", "lo", "up")
 
 
