@@ -47,8 +47,9 @@ def main(arguments: Sequence[str]) -> int:
             gather(find(PROGRAMS, say=_say), Path(arguments[1]))
             return 0
         folder, target = map(Path, arguments)
+        shutil.rmtree(folder, ignore_errors=True)  # of a container that was killed: start afresh
         with Place(folder) as place, Stack() as stack:
-            target.unlink(missing_ok=True)  # of a container that was killed
+            target.unlink(missing_ok=True)
             _bring_up(place, stack, target)
             with contextlib.suppress(KeyboardInterrupt, SystemExit):
                 threading.Event().wait()
