@@ -120,9 +120,7 @@ def _download_wheels(root: Path) -> None:
     command += ["--requirement", str(everything)]
     command += ["--dest", str(root / _WHEELS)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, text=True, timeout=_PIP_S
-        )
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=_PIP_S)
     except subprocess.TimeoutExpired as error:
         raise PreconditionError(f"pip has not fetched the locked wheels: {error}") from error
     everything.unlink()

@@ -83,8 +83,8 @@ def _bring_up(place: Place, stack: Stack, target: Path) -> None:
         }
     )
     Kubelet(plane, stack).start()
-    for each in definitions():
-        plane.api.create(_DEFINITIONS, each)
+    for definition in definitions():
+        plane.api.create(_DEFINITIONS, definition)
     _publish_database(place.sub("database"), images.address)
     for each in namespaces():
         plane.create_namespace(each["metadata"]["name"])

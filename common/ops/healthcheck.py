@@ -1,17 +1,17 @@
-"""What a container engine runs to ask a component for its health: `python -m common.ops.healthcheck`.
+"""What a container engine runs to ask for health: `python -m common.ops.healthcheck [scanner]`.
 
 Without an argument it asks this container's own `/readyz`; with `scanner` it looks for that one's
-socket, because a scanner has no port. It imports nothing but the standard library's quickest parts:
-it runs every few seconds, and costs about 20 ms of CPU. Exit status: 0 healthy, 1 not.
+socket, because a scanner has no port. It runs every few seconds, so it imports little and costs
+about 30 ms of CPU. Exit status: 0 healthy, 1 not.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import stat
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 _PORT = 9090
 _ANSWER_S = 4.0  # less than the engine's own limit, so that a reason is told
@@ -24,14 +24,14 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         complaint = f"{error}"
     if complaint:
-        print(complaint, file=sys.stderr)
+        sys.stderr.write(f"{complaint}\n")
     return 1 if complaint else 0
 
 
 def _scanner() -> str:
     """Return what is wrong with the scanner's socket; "" when it listens there."""
     path = os.environ.get("SLUICE_SCANNER_SOCKET", "/run/sluice/scanner.sock")
-    return "" if stat.S_ISSOCK(os.stat(path).st_mode) else f"{path} is no socket"
+    return "" if Path(path).is_socket() else f"nothing listens at {path}"
 
 
 def _ready() -> str:

@@ -22,15 +22,14 @@ _DONE_S = 180.0  # 20 s there
 _CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
 # What an administrator sees of the sandbox's cluster, whatever the product says of itself.
 _COUNT = """
-import json, ssl, sys, urllib.request
+import base64, json, ssl, sys, urllib.request
 cluster = json.load(open("/run/sandbox/kubeconfig"))
 server = cluster["clusters"][0]["cluster"]
-token = cluster["users"][0]["user"]["token"]
-import base64
+headers = {"Authorization": "Bearer " + cluster["users"][0]["user"]["token"]}
 ca = base64.b64decode(server["certificate-authority-data"]).decode()
 tls = ssl.create_default_context(cadata=ca)
 for path in sys.argv[1:]:
-    asked = urllib.request.Request(server["server"] + path, headers={"Authorization": f"Bearer {token}"})
+    asked = urllib.request.Request(server["server"] + path, headers=headers)
     print(len(json.load(urllib.request.urlopen(asked, context=tls))["items"]))
 """
 _GROUP = "/apis/aquasecurity.github.io/v1alpha1"

@@ -40,9 +40,7 @@ def network() -> tuple[str, str]:
     asked = (("ip", "-brief", "link"), ("iptables", "--table", "nat", "--list-rules"))
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     devices, rules = (
-        subprocess.run(
-            words, env={"PATH": path}, capture_output=True, check=True, text=True
-        ).stdout
+        subprocess.run(words, env={"PATH": path}, capture_output=True, check=True, text=True).stdout
         for words in asked
     )
     return devices, rules
