@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--registry-port", type=int, default=0, help="default: any free port")
     up.add_argument("--no-kubelet", action="store_true", help="leave Pods Pending")
     build = commands.add_parser("build", help="find or build the programs, print their paths")
-    build.add_argument("--node", action="store_true", help="also those of a real node and a Docker engine")
+    build.add_argument(
+        "--node", action="store_true", help="also those of a real node and a Docker engine"
+    )
     return parser
 
 

@@ -14,7 +14,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -145,18 +145,6 @@ class Docker:
         found = set(self.run(*words, "--format", form).split())
         return found - {"bridge", "host", "none"}
 
-    def import_root(self, folder: Path, tag: str, *, without: Iterable[str] = ()) -> str:
-        """Make an image of one layer from a folder, and return its name."""
-        archive = self.folder / "root.tar"
-        leave = [word for path in without for word in ("--exclude", f"./{path}")]
-        whole = ["tar", "--create", "--numeric-owner", "--owner=0", "--group=0"]
-        _tar([*whole, f"--file={archive}", f"--directory={folder}", *leave, "."])
-        try:
-            self.run("import", str(archive), tag)
-        finally:
-            archive.unlink()
-        return tag
-
     def _write(self) -> None:
         """Write what the engine and its command line read: the host's files are not for them."""
         plugins = self.folder / "client" / "cli-plugins"
@@ -196,9 +184,3 @@ class Docker:
             connection.connect(str(self.socket))
             connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             return b" 200 " in connection.recv(256)
-
-
-def _tar(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, check=False, text=True)
-    if done.returncode:
-        raise PreconditionError(f"tar failed: {shorten(done.stderr)}")

@@ -7,12 +7,13 @@ distribution's packages (`docker_roots`) and of the wheels that the suite runs w
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.model.errors import PreconditionError
+from common.model.errors import PreconditionError, shorten
 from sandbox import stand, valkey
 from sandbox.docker import Docker
 from sandbox.docker_roots import TOOLS, UNREAD, docker_roots
@@ -39,8 +40,8 @@ class Images:
     def bases(self) -> None:
         """Import what the Dockerfile begins with."""
         roots = docker_roots(say=self.say)
-        self.docker.import_root(roots.run, BASE, without=TOOLS)
-        self.docker.import_root(roots.build, BUILD, without=UNREAD)
+        import_root(self.docker, roots.run, BASE, without=TOOLS)
+        import_root(self.docker, roots.build, BUILD, without=UNREAD)
         self._import_programs({"trivy": self.trivy}, "usr/local/bin", TRIVY)
 
     def product(self, tag: str = PRODUCT) -> str:
@@ -86,4 +87,20 @@ class Images:
         """Import an image that holds these programs in `folder` and nothing else."""
         with tempfile.TemporaryDirectory(dir=self.docker.folder) as made:
             stand.gather(programs, Path(made, folder))
-            self.docker.import_root(Path(made), tag)
+            import_root(self.docker, Path(made), tag)
+
+
+def import_root(docker: Docker, folder: Path, tag: str, *, without: Iterable[str] = ()) -> str:
+    """Make an image of one layer from a folder, everything root's, and return its name."""
+    archive = docker.folder / "root.tar"
+    leave = [word for path in without for word in ("--exclude", f"./{path}")]
+    whole = ["tar", "--create", "--numeric-owner", "--owner=0", "--group=0"]
+    command = [*whole, f"--file={archive}", f"--directory={folder}", *leave, "."]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise PreconditionError(f"tar failed: {shorten(done.stderr)}")
+    try:
+        docker.run("import", str(archive), tag)
+    finally:
+        archive.unlink()
+    return tag

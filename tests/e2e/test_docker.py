@@ -22,13 +22,14 @@ STARTER = """
 import sys, threading
 from pathlib import Path
 from sandbox.docker import Docker
+from sandbox.docker_images import import_root
 from sandbox.docker_programs import docker_programs
 from sandbox.docker_roots import docker_roots
 from sandbox.place import Place
 from sandbox.processes import Stack
 with Place(Path(sys.argv[1])) as place, Stack() as stack:
     engine = Docker(place, docker_programs(say=print), stack).start()
-    engine.import_root(docker_roots(say=print).run, "base")
+    import_root(engine, docker_roots(say=print).run, "base")
     engine.run("run", "--detach", "base", "python3", "-c", "import time; time.sleep(600)")
     print("ready", engine.pid, *engine.cgroups, flush=True)
     threading.Event().wait()
