@@ -14,12 +14,13 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from common.model.errors import PreconditionError
 from common.reports.crds import definitions
 from sandbox import controlplane, registry, vulndb
+from sandbox.api import ApiError
 from sandbox.controlplane import ControlPlane, kubeconfig
 from sandbox.demo.stage import FIRST_DATABASE
 from sandbox.demo.world import create_all
@@ -36,6 +37,7 @@ PROGRAMS = (*controlplane.PROGRAMS, *registry.PROGRAMS)
 NAME = "sandbox"  # the API server's certificate knows it
 SERVER_PORT, REGISTRY_PORT = 6443, 5000
 _PRECONDITION = 3
+_CONFLICT = 409
 _BACKLOG = 256
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -47,7 +49,6 @@ def main(arguments: Sequence[str]) -> int:
             gather(find(PROGRAMS, say=_say), Path(arguments[1]))
             return 0
         folder, target = map(Path, arguments)
-        shutil.rmtree(folder, ignore_errors=True)  # of a container that was killed: start afresh
         with Place(folder) as place, Stack() as stack:
             target.unlink(missing_ok=True)
             _bring_up(place, stack, target)
@@ -83,17 +84,32 @@ def _bring_up(place: Place, stack: Stack, target: Path) -> None:
         }
     )
     Kubelet(plane, stack).start()
-    for definition in definitions():
-        plane.api.create(_DEFINITIONS, definition)
     _publish_database(place.sub("database"), images.address)
+    pushed = push_samples(address)
+    for definition in definitions():
+        with _or_there():
+            plane.api.create(_DEFINITIONS, definition)
     for each in namespaces():
-        plane.create_namespace(each["metadata"]["name"])
-    create_all(plane.api, sample_workloads(address, push_samples(address)))
+        with _or_there():
+            plane.create_namespace(each["metadata"]["name"])
+    for workload in sample_workloads(address, pushed):
+        with _or_there():
+            create_all(plane.api, [workload])
     made = target.with_suffix(".new")
     made.touch(mode=0o600)
     made.write_bytes(kubeconfig(f"https://{NAME}:{SERVER_PORT}", plane.admin_token, plane.ca))
     made.replace(target)
     _say("ready")
+
+
+@contextlib.contextmanager
+def _or_there() -> Iterator[None]:
+    """Let pass that an object is there: the folder is that of a container that was restarted."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != _CONFLICT:
+            raise
 
 
 def _publish_database(folder: Path, address: str) -> None:

@@ -172,6 +172,18 @@ def test_a_worker_that_is_stopped_drains_and_comes_back(up: Stack) -> None:
     assert up.containers()["sandbox-worker"]["State"]["Health"]["Status"] == "healthy"
 
 
+def test_a_sandbox_that_is_restarted_has_its_objects_and_its_reports_still(up: Stack) -> None:
+    """An engine that is updated stops all, and `restart: unless-stopped` brings all back."""
+    before = up.reports("vulnerabilityreports")
+    up("restart", "sandbox")
+    up.up()
+    assert up.reports("vulnerabilityreports") == before
+    words = ("exec", "-T", "sandbox-watcher", "sluice", "doctor")
+    assert eventually(
+        lambda: up.docker.attempt("compose", *words, environ=up.environ).returncode == 0
+    )
+
+
 def test_down_leaves_nothing(up: Stack) -> None:
     """No container, no volume, no network: a newcomer's machine is as it was."""
     assert up.left()
