@@ -10,7 +10,6 @@ Needs what a node needs (`node_host`). Ends with its starter, also when that is 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -22,17 +21,13 @@ from common.model.errors import PreconditionError, shorten
 from sandbox import docker_plan, node_host
 from sandbox.docker_plan import Plan
 from sandbox.docker_programs import DockerPrograms
-from sandbox.node_cgroups import group_name
-from sandbox.node_plan import Mount
+from sandbox.enclosure import ROOT, Enclosure
 from sandbox.place import Place
 from sandbox.processes import Command, Process, Stack
-from sandbox.sweeping import Sweep
 
 _READY_S = 60.0  # 2 s on two idle cores; loaded ones need several times that
 _ASK_S = 2.0
 _COMMAND_S = 600.0  # a build of an image with everything in it: 30 s on two idle cores
-_STOP_S = 30.0  # dockerd ends its containers first
-_ROOT = Path(__file__).parents[1]
 
 
 class Docker:
@@ -49,49 +44,30 @@ class Docker:
         self._stack = stack
         self.folder = place.sub("docker")
         self.socket = self.folder / "docker.sock"
-        group = group_name(self.folder)
-        self._cgroups = tuple(
-            Mount(controllers=each.controllers, group=each.group(group))
-            for each in node_host.here()
-        )
-        self._process: Process | None = None  # None: not started
-        self._sweep: Sweep | None = None  # None: nothing to sweep
+        self._enclosure = Enclosure(place, "docker", self.folder)
 
     def start(self) -> Self:
         """Start it; return when it answers. Raises PreconditionError."""
         self._stack.push(self)
-        lock = self._place.claim("docker")
-        try:
-            self._write()
-            self._sweep = Sweep(self._place, "docker", self.cgroups)
-            self._process = Process(self._command(lock)).start()
-        finally:
-            os.close(lock)
-        self._process.wait_ready(self._answers, timeout_s=_READY_S)
+        self._enclosure.start(self._launch).wait_ready(self._answers, timeout_s=_READY_S)
         return self
 
     def stop(self) -> None:
-        """End it with all its containers, and wait until its cgroups are gone.
+        """End it with all its containers at once, and wait until its cgroups are gone.
 
         Raises PreconditionError when some stay.
         """
-        if self._process is not None:
-            self._process.kill()
-        if self._sweep is not None:
-            sweep, self._sweep = self._sweep, None
-            sweep.wait()
+        self._enclosure.stop()
 
     @property
     def pid(self) -> int:
         """The one process outside; whoever kills it ends the engine."""
-        if self._process is None:
-            raise PreconditionError("the Docker engine was not started")
-        return self._process.pid
+        return self._enclosure.pid
 
     @property
     def cgroups(self) -> tuple[Path, ...]:
         """Its groups in each hierarchy; none exists after `stop`."""
-        return tuple(each.group for each in self._cgroups)
+        return self._enclosure.groups
 
     def environ(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a command that uses this engine, and nothing of the user's."""
@@ -130,7 +106,7 @@ class Docker:
         return subprocess.run(
             [str(self._programs.docker), *arguments],
             env=self.environ(environ),
-            cwd=_ROOT,
+            cwd=ROOT,
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -165,18 +141,20 @@ class Docker:
             "--pidfile=/run/docker.pid",
             f"--host=unix://{self.socket}",
         )
-        plan = Plan(cgroups=self._cgroups, command=command, environ=environ)
+        plan = Plan(cgroups=self._enclosure.cgroups, command=command, environ=environ)
         docker_plan.write(plan, self.folder / "plan.json")
 
-    def _command(self, lock: int) -> Command:
-        return Command(
+    def _launch(self, lock: int) -> Process:
+        """Start the process outside. What is inside holds `lock` as long as it lives."""
+        self._write()
+        command = Command(
             name="docker",
             argv=(sys.executable, "-m", "sandbox.docker_launch", str(self.folder / "plan.json")),
             log=self._place.log("docker"),
-            environ={**node_host.environ(), "PYTHONPATH": str(_ROOT)},
+            environ={**node_host.environ(), "PYTHONPATH": str(ROOT)},
             pass_fds=(lock,),
-            stop_within_s=_STOP_S,
         )
+        return Process(command).start()
 
     def _answers(self) -> bool:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
