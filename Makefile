@@ -39,7 +39,7 @@ test: dev ## the whole suite but what needs root (unit, property, contract, inte
 	@$(PY) -m sandbox build
 	@$(PY) -m pytest $(ARGS) || $(call AGAIN,$(ARGS))
 
-e2e: dev ## what needs root on Linux: a real node, the chart on it
+e2e: dev ## what needs root on Linux: a real node, the chart on it, the image and Compose on a real Docker engine
 	@$(PY) -m sandbox.requirements
 	@$(PY) -m sandbox build --node
 	@$(PY) -m pytest -m e2e tests/e2e $(ARGS) || $(call AGAIN,-m e2e tests/e2e $(ARGS))
@@ -60,11 +60,12 @@ format: dev ## rewrite the code as the formatter wants it
 bench: dev ## benchmarks, ratios against a baseline in the same run; NAME=path JSON=file
 	@$(PY) -m tests.bench $(if $(NAME),--name $(NAME)) $(if $(JSON),--json $(JSON)) $(ARGS)
 
-up: ## build the image and start the local stack with Docker Compose
-	docker compose up --build --detach --wait
+up: ## build the images, start the stack with Docker Compose and wait for it; PROFILE=cluster
+	@[ -f run/redis-password ] || { install -d -m 700 run && openssl rand -hex 24 > run/redis-password && chmod 644 run/redis-password; }
+	$(if $(PROFILE),COMPOSE_PROFILES=$(PROFILE)) docker compose up --build --detach --wait
 
 down: ## stop the local stack and remove its volumes
-	docker compose down --volumes
+	docker compose --profile '*' down --volumes
 
 clean: ## remove what the targets made in this folder
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,6 +17,7 @@ from pathlib import Path
 from common.model.errors import PreconditionError
 from sandbox import controlplane, registry
 from sandbox.controlplane import ControlPlane
+from sandbox.docker_programs import docker_programs
 from sandbox.families import CNI, COMPONENTS, CONTAINERD
 from sandbox.kubelet import Kubelet
 from sandbox.place import Place
@@ -31,7 +32,7 @@ examples:
   export KUBECONFIG=…                     as it prints; then use kubectl or `sluice run`
   crane push image.tar HOST:PORT/app:1    the registry it prints; Pods name images the same way
   python -m sandbox build                 only make the programs: minutes once, never again
-  python -m sandbox build --node          and what a real node needs (containerd, kubelet, CNI)
+  python -m sandbox build --node          and what a real node and a Docker engine need
 """
 _PRECONDITION = 3
 
@@ -67,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--registry-port", type=int, default=0, help="default: any free port")
     up.add_argument("--no-kubelet", action="store_true", help="leave Pods Pending")
     build = commands.add_parser("build", help="find or build the programs, print their paths")
-    build.add_argument("--node", action="store_true", help="also those of a real node")
+    build.add_argument(
+        "--node", action="store_true", help="also those of a real node and a Docker engine"
+    )
     return parser
 
 
@@ -77,6 +80,8 @@ def _build(*, node: bool) -> None:
         names += [*COMPONENTS, *CONTAINERD, *CNI, "pause"]
     for name, path in find(names, say=_say).items():
         print(f"{name}\t{path}")
+    if node:
+        print(f"dockerd\t{docker_programs(say=_say).dockerd}")
     try:
         print(f"redis-server\t{redis_server(say=_say)}")
     except PreconditionError as error:  # tests of deployments need it, and skip without; no demo

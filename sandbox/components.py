@@ -16,6 +16,7 @@ NAMES = (
     "IP:127.0.0.1",
     "IP:10.96.0.1",  # the `kubernetes` service: the first address of the range above
     "DNS:localhost",
+    "DNS:sandbox",  # the service's name in docker-compose.yml
     "DNS:kubernetes",
     "DNS:kubernetes.default",
     "DNS:kubernetes.default.svc",

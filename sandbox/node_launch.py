@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from sandbox import node_plan
@@ -17,14 +18,19 @@ _NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup")
 
 
 def main(plan_file: str) -> None:
-    """Join the groups and become `unshare`.
+    """Become the node's process outside."""
+    plan = node_plan.read(Path(plan_file))
+    enter((mount.group for mount in plan.cgroups), "sandbox.node_init", plan_file)
+
+
+def enter(groups: Iterable[Path], module: str, plan_file: str) -> None:
+    """Join the groups and become `unshare`, which runs `module` with the plan inside.
 
     In this order: a cgroup namespace shows what is below the groups of the moment it is made.
     """
-    plan = node_plan.read(Path(plan_file))
-    join(mount.group for mount in plan.cgroups)
+    join(groups)
     command = ("unshare", *_NAMESPACES, "--mount-proc", "--fork", "--kill-child")
-    os.execvp("unshare", (*command, sys.executable, "-m", "sandbox.node_init", plan_file))  # noqa: S606 -- it shall become this program
+    os.execvp("unshare", (*command, sys.executable, "-m", module, plan_file))  # noqa: S606 -- it shall become this program
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from common.model.errors import PreconditionError, shorten
@@ -24,19 +25,29 @@ def prepare(plan: Plan) -> None:
     """Do it all. Raises PreconditionError that names the command which failed."""
     _run("mount", "--make-rshared", "/")  # volumes of Pods ask for propagation
     socket.sethostname(NAME)
-    # A sysfs of this network namespace; it hides the host's cgroup mounts, which show too much.
-    _run("mount", "-t", "sysfs", "sysfs", "/sys")
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(_CGROUPS))
-    for mount in plan.cgroups:
-        _mount_cgroup(mount)
-    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    Path("/run/lock").mkdir()
+    mount_system(plan.cgroups)
     for folder in HOST_FOLDERS:
         _bind_folder(plan.folder / "host" / folder.lstrip("/"), Path(folder))
     _bind_file(plan.folder / "host" / "resolv.conf", "/etc/resolv.conf", "options attempts:1\n")
     hosts = f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n"
     _bind_file(plan.folder / "host" / "hosts", "/etc/hosts", hosts)
     _network()
+
+
+def mount_system(cgroups: Iterable[Mount]) -> None:
+    """Mount /sys with these cgroups only, and an empty /run."""
+    # A sysfs of this network namespace; it hides the host's cgroup mounts, which show too much.
+    _run("mount", "-t", "sysfs", "sysfs", "/sys")
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(_CGROUPS))
+    for mount in cgroups:
+        _mount_cgroup(mount)
+    _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    Path("/run/lock").mkdir()
+
+
+def bring_loopback_up() -> None:
+    """Switch the loopback device on: a new network namespace has one, but down."""
+    _run("ip", "link", "set", "lo", "up")
 
 
 def _mount_cgroup(mount: Mount) -> None:
@@ -73,7 +84,7 @@ def _network() -> None:
 
     Service addresses need a route before iptables rewrites them; there is no way out.
     """
-    _run("ip", "link", "set", "lo", "up")
+    bring_loopback_up()
     _run("ip", "link", "add", "node0", "type", "bridge")
     _run("ip", "address", "add", f"{ADDRESS}/24", "dev", "node0")
     _run("ip", "link", "set", "node0", "up")

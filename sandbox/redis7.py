@@ -15,7 +15,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from common.model.errors import FOREIGN_LIMIT, PreconditionError, shorten
+from common.model.errors import PreconditionError
+from sandbox.debian import Debian, libraries
 from sandbox.gobuild import Say
 from sandbox.programs import sources
 from sandbox.valkey import new_enough
@@ -23,7 +24,6 @@ from sandbox.valkey import new_enough
 # The server is in the tools' package; slim images lack the libraries. Others come with apt itself.
 _PACKAGES = ("redis-server", "redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
 _UNPACKED = "unpacked"  # the packages' files, beside the launcher
-_APT_S = 120.0  # 14 MB of package lists and 1.4 MB of packages: 3 s
 REMEDY = (
     "put a redis-server 7 or newer that is built with TLS in PATH (macOS: brew install redis), or "
     "have a package mirror in reach on Debian or Ubuntu"
@@ -74,16 +74,13 @@ def _speaks_tls(program: Path) -> bool:
 
 def _fetch(folder: Path) -> None:
     """Unpack the packages into `folder`, which appears as a whole or not at all."""
-    apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
-    if apt is None or dpkg is None:
-        raise PreconditionError(f"there is no Redis 7 with TLS, and no apt-get; {REMEDY}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch, "made")
         made.mkdir()
-        _download(apt, Path(scratch))
-        for package in sorted(Path(scratch).glob("*.deb")):
-            _run([dpkg, "--extract", str(package), str(made / _UNPACKED)], Path(scratch))
+        packages = Debian(Path(scratch), remedy=REMEDY)
+        packages.download(_PACKAGES)
+        packages.unpack(made / _UNPACKED)
         _write_launcher(made)
         try:
             made.replace(folder)
@@ -92,25 +89,9 @@ def _fetch(folder: Path) -> None:
                 raise
 
 
-def _download(apt: str, scratch: Path) -> None:
-    """Fetch the packages, checked by the distribution's signatures, with package lists of our own.
-
-    The system's lists may be empty (images) or old, and only root may renew them.
-    """
-    for name in ("lists/partial", "cache/archives/partial"):
-        (scratch / name).mkdir(parents=True)
-    ours = [apt, "-qq", "-o", f"Dir::State::Lists={scratch}/lists"]
-    ours += ["-o", f"Dir::Cache={scratch}/cache"]
-    if os.geteuid() == 0:
-        ours += ["-o", "APT::Sandbox::User=root"]  # _apt cannot read the user's folder
-    _run([*ours, "update"], scratch)
-    _run([*ours, "download", *_PACKAGES], scratch)
-
-
 def _write_launcher(made: Path) -> None:
     """Write a program that finds the libraries beside the server, wherever the folder is."""
-    libraries = sorted({path.parent for path in made.rglob("*.so.*")})
-    search = ":".join(f"$here/{path.relative_to(made)}" for path in libraries)
+    search = ":".join(f"$here/{path.relative_to(made)}" for path in libraries(made))
     launcher = made / "bin" / "redis-server"
     launcher.parent.mkdir()
     launcher.write_text(
@@ -119,21 +100,3 @@ def _write_launcher(made: Path) -> None:
         encoding="utf-8",
     )
     launcher.chmod(0o755)
-
-
-def _run(command: list[str], folder: Path) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=_APT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PreconditionError(f"{command[0]} failed: {shorten(str(error))}; {REMEDY}") from error
-    if done.returncode:
-        said = shorten((done.stderr or done.stdout)[-FOREIGN_LIMIT:])
-        raise PreconditionError(f"{Path(command[0]).name} failed: {said}; {REMEDY}")

@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.fixtures_redis",
     "tests.fixtures_trivy",
     "tests.fixtures_live",
+    "tests.fixtures_docker",
 ]
 
 # No test asserts an absolute time, and so does no example: others may use the machine.

@@ -19,7 +19,8 @@ from tests.fixtures_sandbox import lacking
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
-OURS = ("watcher", "worker", "scanner", "matcher")
+ROLES = ("watcher", "worker", "scanner", "matcher")
+OURS = (*ROLES, *(f"sandbox-{role}" for role in ROLES))
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 Service = Mapping[str, Any]
@@ -53,14 +54,40 @@ SERVICES: Mapping[str, Service] = STACK["services"]
 
 def test_the_stack_is_the_whole_pipeline() -> None:
     """As in the chart: the scanner is a container of its own."""
-    assert set(SERVICES) == {"redis", *OURS}
-    commands = {name: SERVICES[name]["command"] for name in OURS}
+    assert set(SERVICES) == {"redis", "sandbox", *OURS}
+    commands = {name: SERVICES[name]["command"] for name in ROLES}
     assert commands == {
         "watcher": ["watcher"],
         "worker": ["worker", "--pool", "reconcile,scan"],
         "scanner": ["scanner"],
         "matcher": ["worker", "--pool", "match"],
     }
+
+
+def test_each_profile_is_whole() -> None:
+    """With both at once two watchers would write to one Redis, each its own cluster's."""
+    by_profile = {
+        profile: {name for name in SERVICES if profile in SERVICES[name]["profiles"]}
+        for profile in ("cluster", "sandbox")
+    }
+    assert by_profile == {
+        "cluster": {"redis", *ROLES},
+        "sandbox": {"redis", "sandbox", *OURS[len(ROLES) :]},
+    }
+    chosen = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
+    assert [line for line in chosen if line and line[0] != "#"] == ["COMPOSE_PROFILES=sandbox"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_sandboxs_four_differ_in_what_they_look_at_only(role: str) -> None:
+    """Else what is tried is not what is run."""
+    mine, other = dict(SERVICES[role]), dict(SERVICES[f"sandbox-{role}"])
+    for name in ("profiles", "environment", "depends_on", "volumes", "secrets", "tmpfs"):
+        mine.pop(name, None)
+        other.pop(name, None)
+    assert other == mine
+    changed = set(SERVICES[f"sandbox-{role}"]["environment"]) - set(SERVICES[role]["environment"])
+    assert changed <= {"SLUICE_IMAGE_WAIT_S"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -99,11 +126,13 @@ def test_whoever_uses_redis_waits_for_it_and_the_worker_for_its_scanner() -> Non
     assert "scanner" in SERVICES["worker"]["depends_on"]
 
 
-def test_the_scanner_has_no_kubeconfig_no_password_and_no_way_to_redis() -> None:
+@pytest.mark.parametrize("name", ["scanner", "sandbox-scanner"])
+def test_the_scanner_has_no_kubeconfig_no_password_and_no_way_to_redis(name: str) -> None:
     """Law 9, and here the network says so too: the tables' network has no scanner."""
-    scanner = SERVICES["scanner"]
+    scanner = SERVICES[name]
     assert "secrets" not in scanner
     assert not {n for n in scanner["environment"] if "REDIS" in n or "KUBE" in n}
+    assert not [one for one in scanner["volumes"] if one.startswith("sandbox")]
     assert set(scanner["networks"]) & set(SERVICES["redis"]["networks"]) == set()
     assert STACK["networks"]["tables"] == {"internal": True}
     assert scanner["user"].split(":")[0] != SERVICES["worker"]["user"].split(":")[0]
@@ -138,7 +167,7 @@ def test_secrets_are_files_from_outside_and_nowhere_in_the_file() -> None:
     """A password in the file ends up in a repository, one in the environment in `inspect`."""
     for secret in STACK["secrets"].values():
         assert set(secret) == {"file"}
-    for name in ("watcher", "worker", "matcher"):
+    for name in (one for one in OURS if "scanner" not in one):
         redis = parse(SERVICES[name]["environment"]).redis
         assert redis.password_file == "/run/secrets/redis-password"  # noqa: S105 # a path
         assert redis.address is not None
@@ -196,6 +225,8 @@ def test_images_are_pinned_and_can_be_chosen() -> None:
     assert re.fullmatch(r"docker\.io/valkey/valkey:\d+\.\d+\.\d+", SERVICES["redis"]["image"])
     chosen = stack(KUBE_SLUICE_IMAGE="mirror/sluice:9", REDIS_IMAGE="mirror/valkey:8")["services"]
     assert {chosen[name]["image"] for name in OURS} == {"mirror/sluice:9"}
+    own = stack(KUBE_SLUICE_SANDBOX_IMAGE="mirror/sandbox:9")["services"]["sandbox"]
+    assert own["image"] == "mirror/sandbox:9"
     assert chosen["redis"]["image"] == "mirror/valkey:8"
 
 

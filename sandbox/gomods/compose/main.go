@@ -14,7 +14,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: compose FILE")
 		os.Exit(2)
 	}
-	options, err := cli.NewProjectOptions(os.Args[1:], cli.WithOsEnv, cli.WithInterpolation(true))
+	options, err := cli.NewProjectOptions(os.Args[1:], cli.WithOsEnv, cli.WithInterpolation(true), cli.WithProfiles([]string{"*"}))
 	if err == nil {
 		project, loadErr := options.LoadProject(context.Background())
 		if loadErr == nil {
