@@ -189,6 +189,7 @@ def layers_of(image: Image) -> Layers:
 
 def _environ(plane: ControlPlane, store: Registry) -> dict[str, str]:
     return {
+        "SLUICE_KBOM_ENABLED": "false",  # its match would count as one image's
         "KUBECONFIG": str(plane.kubeconfig),
         "TRIVY_DB_REPOSITORY": f"{store.address}/{vulndb.REPOSITORY}:{vulndb.TAG}",
         "TRIVY_JAVA_DB_REPOSITORY": f"{store.address}/{vulndb.JAVA_REPOSITORY}:{vulndb.JAVA_TAG}",
