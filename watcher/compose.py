@@ -89,20 +89,14 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
     `server_version` is the API server's; empty: nobody asked, for nothing needs it. `overlay`
     returns what of the settings ConfigMaps say, for those who follow it.
     """
-    redis, names = store
     cluster = Cluster(fold_options(settings, server_version))
     inbox: queue.Queue[Change] = queue.Queue(maxsize=_INBOX_CHANGES)
     fleet = Fleet(session, inbox, StreamMetrics(registry))
     watch_metrics = WatchMetrics(registry)
     me = own_identity()
     seat = seat_of(settings, session, me=me, registry=registry, pulse=pulse)
-    work, control, ledger = WorkQueue(redis, names), Control(redis, names), Ledger(redis, names)
-    rounds = Rounds(
-        _round_ports(store, _swept(store, work, cluster, settings), control, ledger, cluster),
-        watch_metrics,
-        interval_s=settings.pipeline.sweep_interval_s,
-        pulse=pulse,
-    )
+    work, control, ledger = WorkQueue(*store), Control(*store), Ledger(*store)
+    tables = _swept(store, work, cluster, settings)
     streams = streams_of(settings)
     watcher = Watcher(
         Parts(
@@ -113,23 +107,39 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
             work=work,
             ledger=ledger,
             lead=_lead_ports(store, control, overlay, me=me, ways=settings.ways_digest()),
-            rounds=rounds,
+            rounds=Rounds(
+                _round_ports(store, tables, control, ledger, cluster),
+                watch_metrics,
+                interval_s=settings.pipeline.sweep_interval_s,
+                pulse=pulse,
+            ),
             tally=FeedMetrics(registry),
             pulse=pulse,
             expected=frozenset((row.resource, _namespace(row, scope)) for row, scope in streams),
-            digest=digest_at(settings, RedisClock(redis, names)),
+            digest=digest_at(settings, RedisClock(*store)),
         )
     )
     show_watcher(watch_metrics, watcher, cluster)
     show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
     registry.register(OfTheLeader(watch_metrics.images, watcher))
+    page = metrics_page(registry, watcher, cluster, settings)
+    return _running(watcher, seat, fleet, streams, page)
+
+
+def _running(
+    watcher: Watcher,
+    seat: Seat,
+    fleet: Fleet,
+    streams: Sequence[tuple[Row, Scope]],
+    metrics: Route,
+) -> Running:
     return Running(
         watcher=watcher,
         seat=seat,
         fleet=fleet,
         streams=streams,
-        metrics=metrics_page(registry, watcher, cluster, settings),
+        metrics=metrics,
         healthz=health_route({"loop": lambda: loop_fault(watcher)}),
         readyz=health_route(
             {"loaded": lambda: loading(watcher), "election": lambda: seat.fault or watcher.fault}
