@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -27,10 +25,10 @@ from sandbox.registry import Registry
 from tests.filters import policies, rules, vex
 from tests.filters.case import Case
 from tests.fixtures_trivy import RunningScanner, inventory_job
+from tests.trivy_image import told_by_trivy
 from worker.evidence.image.match import TwirpMatcher
 from worker.evidence.image.options import ScanOptions
 from worker.evidence.image.policy_run import PolicyRun
-from worker.evidence.image.trivy_cli import child_environment
 from worker.filtering import Filtering
 from worker.policies import policy_for
 from worker.project import secret, vulnerability
@@ -103,21 +101,7 @@ def command_line(
     shutil.copytree(databases[1] / "db", cache / "db")
 
     def run(*flags: str) -> Shown:
-        argv = (
-            trivy.path, "image", "--quiet", f"--cache-dir={cache}", "--image-src=remote",
-            "--scanners=vuln,secret", "--image-config-scanners=secret", "--format=json",
-            *flags, image.pinned,
-        )  # fmt: skip
-        ended = subprocess.run(
-            argv,
-            env=child_environment({}, cache),
-            cwd=cache,
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
-        assert ended.returncode == 0, ended.stderr.decode()
-        return shown_by_trivy(json.loads(ended.stdout))
+        return shown_by_trivy(told_by_trivy(trivy, cache, image.pinned, *flags))
 
     return run
 

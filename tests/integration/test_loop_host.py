@@ -13,9 +13,11 @@ from structlog.testing import capture_logs
 from common.model.key import WorkKey
 from common.queue.contract import Add, Claim, Outcome
 from common.queue.workqueue import WorkQueue
+from common.state.epoch import EpochTable
 from common.state.names import Names
 from common.state.workers import WorkerTable
 from tests.queue_values import converged, image, judged, workloads
+from tests.waiting import eventually
 from worker.host import Crew, Host, HostSettings
 from worker.ports import Ports
 
@@ -109,3 +111,34 @@ def test_a_loop_that_dies_of_our_fault_ends_the_process(
         assert not host(redis_client, names).run([crew], stopping)
     assert stopping.is_set()
     assert {line["event"] for line in lines} >= {"loop died"}
+
+
+def test_a_host_of_another_generation_takes_nothing(
+    queue: WorkQueue, redis_client: Redis, names: Names
+) -> None:
+    """Also while its loops do not know yet that other settings are published."""
+    stopping, ran = threading.Event(), list[str]()
+    keys = workloads(20)
+
+    def running(digest: str) -> threading.Thread:
+        def reconcile(_claim: Claim) -> Outcome:
+            ran.append(digest)
+            if len(ran) == len(keys):
+                stopping.set()
+            return converged()
+
+        crews = [Crew(pool="reconcile", loops=1, reconcile=reconcile)]
+        one = host(redis_client, names, digest=lambda: digest)
+        thread = threading.Thread(target=one.run, args=(crews, stopping))
+        thread.start()
+        return thread
+
+    EpochTable(redis_client, names).publish("new", fence=1)
+    old = running("old")
+    assert eventually(lambda: len(WorkerTable(redis_client, names).alive()) == 1)
+    queue.add([Add(key=key) for key in keys])
+    new = running("new")
+    for thread in (old, new):
+        thread.join(30)
+    stopping.set()
+    assert ran == ["new"] * len(keys)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -24,8 +23,8 @@ from sandbox.rpm import alma
 from tests.fixtures_trivy import UPDATED, VERSION, RunningScanner, inventory_job, match_server
 from tests.real import database
 from tests.real.packages import apk_database, apks, debs, distroless, dpkg, rpms
+from tests.trivy_image import told_by_trivy
 from worker.evidence.image.match import TwirpMatcher
-from worker.evidence.image.trivy_cli import child_environment
 from worker.project.union import retarget
 from worker.project.vulnerability import told_once
 
@@ -160,22 +159,7 @@ def parts(
 def command_line(parts: Parts, reference: str, folder: Path, *flags: str) -> Json:
     """Return what Trivy itself says of the image, in a cache of its own with the same database."""
     shutil.copytree(parts.cache / "db", folder / "db")
-    argv = (
-        parts.trivy.path, "image", "--quiet", f"--cache-dir={folder}", "--image-src=remote",
-        "--scanners=vuln,secret", "--image-config-scanners=secret", "--format=json",
-        *flags, reference,
-    )  # fmt: skip
-    ended = subprocess.run(
-        argv,
-        env=child_environment({}, folder),
-        cwd=folder,
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert ended.returncode == 0, ended.stderr.decode()
-    report: Json = json.loads(ended.stdout)
-    return report
+    return told_by_trivy(parts.trivy, folder, reference, *flags)
 
 
 def theirs(report: Json) -> Counter[str]:

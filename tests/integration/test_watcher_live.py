@@ -92,6 +92,17 @@ def test_after_a_restart_nothing_is_enqueued(live: Live) -> None:
     assert {**live.ledger.counts(), "swept": 0} == {**before, "swept": 0}
 
 
+def test_the_epoch_tells_by_which_ways_images_are_got(live: Live) -> None:
+    """What is parked is tried again when they change, and for nothing else than that."""
+    ways = []
+    for changed in ({}, {"TRIVY_SEVERITY": "HIGH"}, {"TRIVY_MAX_IMAGE_SIZE": "1GB"}):
+        with live.watching(**changed):
+            ways.append(live.redis.hget(live.names.own("epoch"), "ways"))
+    assert ways[0]
+    assert ways[0] == ways[1]
+    assert ways[0] != ways[2]
+
+
 def test_reports_that_others_touch_bring_their_workload_back_and_our_own_do_not(
     live: Live,
 ) -> None:

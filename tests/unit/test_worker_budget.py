@@ -60,6 +60,17 @@ class Scanner:
         return InventoryResult(inventory=inventory, seconds=1.0)
 
 
+SEEN = ManifestSeen(
+    index_digest="",
+    manifest_digest=DIGEST,
+    config_digest="",
+    layers=(),
+    diff_ids=(),
+    manifest=b"{}",
+    config=b"{}",
+)
+
+
 class Registry:
     """Knows one digest."""
 
@@ -95,7 +106,7 @@ class Registry:
         access: Access,
         known: Sequence[bytes] = (),
     ) -> ManifestSeen:
-        raise NotImplementedError
+        return SEEN
 
 
 def _job(digest: str = DIGEST) -> InventoryJob:
@@ -184,6 +195,19 @@ def test_an_image_is_paid_for_when_its_documents_are_read_and_not_again_with_its
         Pull(subject=subject, paid=True),
         Pull(subject=subject, slot_s=360.0, paid=True),
     ]
+
+
+def test_a_configuration_behind_its_manifest_is_no_pull_of_its_own() -> None:
+    """A budget that is empty by then must not part the two."""
+    budgets = Budgets(waits=[0.0, 5.0])
+    documents = BudgetedDocuments(registry=Registry(), budgets=budgets, paid=Paid())
+    _outline(documents)
+    reference = parse_reference(f"r.example/shop/web@{DIGEST}")
+    found = documents.manifest(
+        reference, DIGEST, config=None, platform="linux-amd64", access=ACCESS, known=(b"{}",)
+    )
+    assert found == SEEN
+    assert len(budgets.taken) == 1
 
 
 def test_documents_that_an_earlier_run_read_are_paid_for() -> None:
