@@ -6,7 +6,7 @@ measured, a third of the stored bytes. Pure; what it does not know it leaves as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 _FIELDS = ("ref", "dependsOn")
 
@@ -23,6 +23,8 @@ def numbered(bom: Json) -> dict[str, object]:
         places.setdefault(ref, place)
 
     def entry(given: object) -> object:
+        if isinstance(given, list):
+            return [given]  # a stranger, and not to be read as one of ours
         if not isinstance(given, Mapping) or tuple(given) != _FIELDS:
             return given
         ref, targets = given["ref"], given["dependsOn"]
@@ -50,6 +52,8 @@ def spelled(stored: Json) -> dict[str, object]:
     def entry(given: object) -> object:
         if not isinstance(given, list) or not given:
             return given
+        if isinstance(given[0], list):
+            return given[0]
         ref, *targets = map(name, given)
         return {"ref": ref, "dependsOn": targets}
 
@@ -69,4 +73,5 @@ def _refs(bom: Json) -> list[str]:
 
 
 def _are_texts(value: object) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(one, str) for one in value)
+    """Whether it is a list of texts; a text itself, whose letters are texts too, is none."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.state.images import pack, unpack_record
@@ -21,10 +21,13 @@ entries = st.one_of(
     st.fixed_dictionaries({"ref": refs}),
     st.none(),
     refs,
+    st.lists(refs),
 )
 
 
 @given(st.fixed_dictionaries({"components": components, "dependencies": st.lists(entries)}))
+@example({"components": [], "dependencies": [{"ref": "pkg:a", "dependsOn": "pkg:a"}]})
+@example({"components": [], "dependencies": [["pkg:a", "pkg:b"], []]})
 def test_a_document_survives_its_stored_form(bom: dict[str, object]) -> None:
     """Duplicates, strangers and entries of another shape too."""
     assert spelled(numbered(bom)) == bom
