@@ -1,12 +1,14 @@
 """The one door to the API server: bytes out, bytes in, statuses turned into domain errors.
 
 A thin, thread-safe layer over the official client's connection pool. Requests are not retried here
-(the error's class decides elsewhere), with one exception: after a 401 the credentials are loaded
-again, once, and the request is repeated, because a 401 means that nothing was done.
+(the error's class decides elsewhere), with one exception: after a 401, or when the server's
+certificate is not trusted, the configuration is loaded again, once, and the request is repeated,
+because nothing was done.
 """
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from urllib.parse import urlencode
 import structlog
 import urllib3
 from kubernetes.client.api_client import ApiClient
-from urllib3.exceptions import HTTPError, InsecureRequestWarning
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, SSLError
 
 from common.kube import connect
 from common.kube.errors import Call, DeniedError, api_error, decode_status
@@ -164,12 +166,16 @@ class Session:
         return Stream(self._open(outgoing), call, idle_timeout_s=idle_timeout_s)
 
     def _open(self, outgoing: _Outgoing) -> urllib3.BaseHTTPResponse:
-        """Send the request, once more with fresh credentials if refused; return a 2xx answer."""
+        """Send the request, once more as loaded afresh if refused; return a 2xx answer."""
         client = self._client
         try:
             return self._send(client, outgoing)
         except DeniedError as exc:
             if exc.code != _UNAUTHORIZED or not self._renew(client):
+                raise
+        except SourceUnavailableError as exc:
+            # The cluster may have another CA by now, and our files may say so.
+            if not _is_untrusted(exc) or not self._renew(client):
                 raise
         return self._send(self._client, outgoing)
 
@@ -209,9 +215,17 @@ class Session:
             try:
                 self._client = self._connector.connect()
             except PreconditionError as exc:
-                # A file that is being rewritten, or a plugin that fails just now: the 401 stands,
+                # A file that is being rewritten, or a plugin that fails just now: the fault stands,
                 # which is waited out, where this error would say that waiting is of no use.
                 _log.warning("credentials cannot be loaded again", error=str(exc))
                 return False
         stale.close()  # type: ignore[no-untyped-call] # ships no types
         return True
+
+
+def _is_untrusted(error: SourceUnavailableError) -> bool:
+    """Return whether nothing that we loaded vouches for the server's certificate."""
+    cause = error.__cause__  # urllib3 keeps what it wraps as an argument
+    return isinstance(cause, SSLError) and any(
+        isinstance(one, ssl.SSLCertVerificationError) for one in cause.args
+    )

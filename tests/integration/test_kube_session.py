@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import orjson
@@ -29,6 +31,7 @@ from common.kube.errors import (
 from common.kube.resources import Reports
 from common.kube.session import Session
 from common.model.errors import PreconditionError, SourceUnavailableError
+from sandbox.certificates import Certificates, make
 from tests.fakes.kube_api import FakeKubeApi
 from tests.fakes.kube_faults import cut, cut_mid_line, hang, refuse
 
@@ -60,6 +63,42 @@ def token_session(api: FakeKubeApi, path: Path) -> Session:
         settings.api_key["BearerToken"] = f"Bearer {path.read_text()}"
 
     return Session(Connector(context="test", load=load))
+
+
+def authority(folder: Path) -> Certificates:
+    """Make a CA and what it vouches for."""
+    folder.mkdir()
+    return make(folder, names=("IP:127.0.0.1",))
+
+
+class _Empty(BaseHTTPRequestHandler):
+    """Answers every GET with an empty object."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def tls_server(identity: Certificates) -> Iterator[str]:
+    """Serve with the certificate; give the URL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.server_certificate, identity.server_key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Empty)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class TestRequests:
@@ -197,6 +236,40 @@ class TestCredentials:
         assert (denied.value.reason, denied.value.code) == ("Unauthorized", 401)
         assert "hunter2" not in str(denied.value)
         assert len(api.seen) == 4
+
+    def test_a_new_authority_is_read_again_when_the_server_is_not_trusted(
+        self, tmp_path: Path
+    ) -> None:
+        """A cluster whose CA was replaced: the kubeconfig or the Pod's volume has the new one."""
+        old, new = (authority(tmp_path / name) for name in ("old", "new"))
+        trusted = [old.ca, new.ca]
+        with tls_server(new) as url:
+
+            def load(settings: Configuration) -> None:
+                settings.host = url
+                settings.ssl_ca_cert = str(trusted.pop(0))
+
+            with contextlib.closing(Session(Connector(context="test", load=load))) as session:
+                assert session.request("GET", PODS).status == 200
+                assert session.request("GET", PODS).status == 200
+        assert not trusted
+
+    def test_a_server_that_stays_untrusted_is_an_unavailable_source(self, tmp_path: Path) -> None:
+        """And the files are not read for every request."""
+        old, new = (authority(tmp_path / name) for name in ("old", "new"))
+        loads: list[str] = []
+        with tls_server(new) as url:
+
+            def load(settings: Configuration) -> None:
+                settings.host = url
+                settings.ssl_ca_cert = str(old.ca)
+                loads.append(url)
+
+            with contextlib.closing(Session(Connector(context="test", load=load))) as session:
+                for _ in range(3):
+                    with pytest.raises(SourceUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+                        session.request("GET", PODS)
+        assert len(loads) == 2
 
     def test_forbidden_is_not_repeated(self, session: Session, api: FakeKubeApi) -> None:
         """Fresh credentials do not change the rules."""
