@@ -3,6 +3,9 @@ r"""Path patterns as Trivy's ignore files have them (the Go library bmatcuk/doub
 `*` any run of characters but `/`, `?` one such character, `**` between slashes any number of
 folders, `[a-z]`, `[^a-z]` and `[!a-z]` a class, `{a,b}` one of both, `\` takes the next character
 literally. The whole path must match. Pure, total: a malformed pattern matches nothing.
+
+Paths come from images, which may be hostile: as in the library, a later sign settles what an
+earlier one took, so that only the last `**/` and the last `*` are tried at every place.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ _REMEMBERED = 4096
 # So many patterns may a pattern with alternatives stand for: `{a,b}` twenty times is a million.
 _ALTERNATIVES = 1000
 _ANY = "(?:.*)"
-_ANY_FOLDERS = "(?:.*/)?"
+_ANY_FOLDERS = "(?:[^/]*/)*"
+_STAR = "[^/]*"
 
 
 def is_valid(pattern: str) -> bool:
@@ -131,7 +135,7 @@ def _expression(pattern: str) -> str:
             parts.append(re.escape(pattern[end]))
         elif char == "*":
             end = at + 1 if pattern.startswith("**", at) else at
-            parts.append("[^/]*")
+            parts.append(_STAR)
         else:
             parts.append(_one(pattern, at, end))
         fresh = pattern[end] == "/"
@@ -139,7 +143,35 @@ def _expression(pattern: str) -> str:
     # `folder/**` is the folder itself too, and so is `folder/**/`.
     if parts[-2:] in (["/", _ANY], ["/", _ANY_FOLDERS]):
         parts[-2:] = [f"(?:/{parts[-1]})?"]
-    return "".join(parts)
+    *before, last = _split(parts, _ANY_FOLDERS)
+    if not before:
+        return _run(last, is_last=True)
+    first, *others = (_run(one, is_last=False) for one in before)
+    settled = "".join(_settled(_ANY_FOLDERS, one) for one in others)
+    return f"{first}{settled}{_ANY_FOLDERS}{_run(last, is_last=True)}"
+
+
+def _run(parts: list[str], *, is_last: bool) -> str:
+    """Return the expression for what stands between two `**/`."""
+    first, *stars = map("".join, _split(parts, _STAR))
+    free = _STAR + stars.pop() if is_last and stars else ""
+    return first + "".join(_settled(_STAR, one) for one in stars) + free
+
+
+def _settled(sign: str, followed: str) -> str:
+    """Return the expression for a sign and what follows it, at the first place that serves."""
+    return f"(?>{sign}?{followed})"
+
+
+def _split(parts: list[str], sign: str) -> list[list[str]]:
+    """Return the parts between those that are `sign`."""
+    runs: list[list[str]] = [[]]
+    for part in parts:
+        if part == sign:
+            runs.append([])
+        else:
+            runs[-1].append(part)
+    return runs
 
 
 def _one(pattern: str, at: int, end: int) -> str:

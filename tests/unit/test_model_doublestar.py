@@ -86,6 +86,20 @@ def test_a_pattern_of_a_million_alternatives_is_refused() -> None:
     assert not is_valid("{a,b}" * 20)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("**/a/" * 8 + "z", "a/" * 3000 + "y"),
+        ("*a" * 12 + "z", "a" * 4000),
+        ("**/*a*a*a/" * 3 + "z", "aaaa/" * 2000),
+    ],
+)
+def test_a_hostile_path_costs_no_more_than_its_length(pattern: str, path: str) -> None:
+    """Trying every place for every sign would take a worker years, and this test with it."""
+    assert not matches(pattern, path)
+    assert matches(pattern, path[:-1] + "a/z" if "**" in pattern else path + "z")
+
+
 @given(st.text(alphabet="ab/*?[]{}!^-,\\", max_size=12), st.text(alphabet="ab/-]", max_size=8))
 def test_any_pattern_meets_any_path(pattern: str, path: str) -> None:
     """Total; what is no pattern matches nothing."""
