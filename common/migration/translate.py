@@ -145,8 +145,7 @@ def _become(found: _Found, given: Given) -> tuple[Mapping[str, object], list[Tol
         made = _made(found.value, given, row)
     except (ValueError, TypeError) as exc:
         reason = str(exc) if isinstance(exc, ValueError) else "has something that YAML cannot say"
-        text = "is not as trivy-operator's chart has it" if row.secret else reason
-        return {}, [Told(key=found.key, what=What.WRONG, text=text)]
+        return {}, [Told(key=found.key, what=What.WRONG, text=reason)]
     lines = [_line(f"{found.key}{part}", left) for part, left in made.left]
     if any(_has_login(value) for value in made.values.values()):
         return {}, [_line(found.key, _HIDDEN)]

@@ -258,6 +258,39 @@ def test_a_proxy_keeps_the_cluster_reachable() -> None:
     assert values["scanner.extraEnv"] == values["matcher.extraEnv"] == listed
 
 
+def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
+    """It cannot be printed, and nothing works without it."""
+    document = {"trivy": {"httpProxy": f"http://u:{CANARY}@proxy:1"}}
+    translation = translate(document)
+    assert translation.values == {}
+    (line,) = (line for line in translation.told if line.what is What.BY_HAND)
+    assert "secretKeyRef" in line.text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("image.pullSecrets", [{"secret": "x"}]),
+        ("image.pullSecrets", "regcred"),
+        ("tolerations", {"key": "x"}),
+        ("affinity", ["x"]),
+        ("nodeSelector", {"a": {"b": 1}}),
+        ("operator.replicas", "two"),
+        ("operator.logDevMode", "yes please"),
+        ("trivy.registry", "mirror.example.com"),
+        ("operator.scanJobTimeout", ["5m"]),
+        ("trivyOperator.scanJobAffinity", {"weight": 1.5}),
+        ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
+        ("extraEnv", {"NAME": "value"}),
+    ],
+)
+def test_a_value_of_another_shape_is_not_taken(key: str, value: object) -> None:
+    """Helm would refuse what comes out, or worse, take it."""
+    translation = translate(nested([(key, value)]))
+    assert not translation.is_clean
+    assert translation.values == {}
+
+
 def test_rows_say_whole_words() -> None:
     """They stand in a list that people read: no full stop, no capital at the beginning of prose."""
     for row in ROWS:
