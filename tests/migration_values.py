@@ -50,6 +50,7 @@ PLAUSIBLE: Mapping[str, tuple[object, ...]] = {
     "operator.scanJobTimeout": ("10m", "1h30m"),
     "operator.scanJobsRetryDelay": ("1m",),
     "operator.scannerReportTTL": ("", "48h", "72h0m0s"),
+    "operator.vulnerabilityScannerReportTTL": ("48h",),
     "operator.cacheReportTTL": ("", "48h"),
     "operator.serverAdditionalAnnotations": (_LABELS,),
     "operator.privateRegistryScanSecretsNames": ({"shop": "one,two", "trivy-system": "three"},),

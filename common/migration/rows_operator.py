@@ -206,6 +206,10 @@ OPERATOR: tuple[Row, ...] = (
             targets=("matcher.podAnnotations",), convert=each(strings, "matcher.podAnnotations")
         ),
     ),
+    # Of older charts.
+    setting("operator.vulnerabilityScannerReportTTL", None, "OPERATOR_SCANNER_REPORT_TTL"),
+    later("operator.kubernetesBenchmarkEnabled", None, NO_AUDIT),
+    later("operator.configAuditScannerBuiltIn", None, NO_AUDIT),
     setting(
         "operator.privateRegistryScanSecretsNames",
         {},
@@ -273,4 +277,5 @@ REPORTS: tuple[Row, ...] = (
     setting("trivyOperator.additionalReportLabels", "", "SLUICE_ADDITIONAL_LABELS"),
     later("trivyOperator.policiesConfig", "", f"{NOT_YET}: checks of your own"),
     setting("trivyOperator.excludeImages", "", "SLUICE_EXCLUDE_IMAGES"),
+    nothing("trivyOperator.scanJobPodTemplateSecurityContext", None, RESTRICTED),  # of older charts
 )

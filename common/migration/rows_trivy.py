@@ -97,6 +97,10 @@ TRIVY: tuple[Row, ...] = (
     nothing("trivy.image.tag", "0.72.0", TRIVY_IMAGE),
     nothing("trivy.image.imagePullSecret", None, TRIVY_IMAGE),
     nothing("trivy.image.pullPolicy", "IfNotPresent", TRIVY_IMAGE),
+    # Of older charts.
+    nothing("trivy.imageRef", None, TRIVY_IMAGE),
+    nothing("trivy.repository", None, TRIVY_IMAGE),
+    nothing("trivy.tag", None, TRIVY_IMAGE),
     nothing("trivy.mode", "Standalone", "the matcher's server matches every image"),
     setting("trivy.sbomSources", "", "TRIVY_SBOM_SOURCES"),
     nothing("trivy.includeDevDeps", False, "it is for scans of file systems alone"),

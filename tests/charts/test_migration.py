@@ -8,11 +8,13 @@ from typing import Any
 import helm_python
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from common.migration.fates import Fate, Row, ToSetting, ToValues
 from common.migration.show import values_file
 from common.migration.table import ROWS
 from common.migration.translate import translate
+from common.reports.plain_yaml import to_text
 from common.settings.parse import parse
 from tests.charts.rendered import CHART, Rendered, environment, render, values
 from tests.migration_values import KEYS, defaults, documents, nested, plausible
@@ -48,6 +50,27 @@ def test_a_file_with_everything_is_taken_by_the_closed_schema(choice: int) -> No
 def test_any_part_of_it_is_taken_too(document: dict[str, Any]) -> None:
     """What one value sets must not need another one, and its settings must parse."""
     parse(told(installed(document), "worker"))
+
+
+@given(documents())
+def test_helm_reads_the_file_as_it_was_meant(document: dict[str, Any]) -> None:
+    """Its YAML is another program's: what one quotes the other may read as a number."""
+    translation = translate(document)
+    read = helm_python.values_from_yaml(values_file(translation))
+    for path, value in translation.values.items():
+        found: Any = read
+        for part in path.split("."):
+            found = found[part]
+        assert found == (value == "true" if value in ("true", "false") else value)
+
+
+@given(st.text())
+def test_helm_reads_any_text_of_ours_as_it_was_written(text: str) -> None:
+    """Ignore files and policies are people's own."""
+    assert helm_python.values_from_yaml(to_text({"key": text, "list": [text]})) == {
+        "key": text,
+        "list": [text],
+    }
 
 
 def test_a_rich_file_arrives_where_it_counts() -> None:
