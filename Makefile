@@ -51,7 +51,7 @@ check: dev ## format, lint, types, layers, wheel contents, docs, changelog
 	@$(VENV)/bin/lint-imports
 	@rm -rf build/wheel && $(PY) -m build --wheel --no-isolation --outdir build/wheel . >/dev/null
 	@$(VENV)/bin/check-wheel-contents build/wheel
-	@$(PY) -m pytest -q tests/test_docs.py tests/test_packaging.py
+	@$(PY) -m pytest -q tests/test_docs.py tests/test_docs_site.py tests/test_packaging.py
 
 format: dev ## rewrite the code as the formatter wants it
 	@$(VENV)/bin/ruff format --quiet .

@@ -9,6 +9,7 @@ from typing import get_type_hints
 
 import pytest
 
+from common.migration import page as migration_page
 from common.settings import document, operator_page, value
 from common.settings.setting import Setting
 from common.settings.table import BY_NAME, GROUPS, ROWS
@@ -156,6 +157,12 @@ def test_the_tables_of_trivy_operators_keys_are_what_the_code_generates() -> Non
     """A key that is honoured and not listed is found by nobody who migrates."""
     page = (DOCS / "migration.md").read_text(encoding="utf-8")
     assert operator_page.tables() in page, "replace: python -m common.settings.operator_page"
+
+
+def test_the_table_of_trivy_operators_values_is_what_the_code_generates() -> None:
+    """Who migrates reads the page before the command."""
+    text = (DOCS / "migration.md").read_text(encoding="utf-8")
+    assert migration_page.table() in text, "replace: python -m common.migration.page"
 
 
 @pytest.mark.parametrize("adr", sorted((DOCS / "adr").glob("*.md")), ids=lambda page: page.name)

@@ -30,6 +30,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("canary", "canary", "whether a new Trivy may be trusted with what an older one analysed"),
     ("doctor", "doctor", "check everything that the product needs, each fault with its remedy"),
     ("crds", "crds", "print or install the report definitions"),
+    ("values", "values", "turn trivy-operator's Helm values into ours"),
     ("watcher", "components", "one process of the pipeline: follows the cluster"),
     ("worker", "components", "one process of the pipeline: works keys of the queue"),
     ("scanner", "components", "the process that unpacks images"),

@@ -1,7 +1,7 @@
 """Writes plain values as YAML that people can read: block style, no anchors, keys as they come.
 
-Covers what the definitions hold (maps, lists, strings, whole numbers, booleans); it is no YAML
-library and reads nothing. Pure.
+Covers what definitions and values files hold (maps, lists, strings, whole numbers, booleans); it is
+no YAML library and reads nothing. Pure.
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ def to_documents(values: Iterable[Mapping[str, object]]) -> str:
     Raises TypeError for a value that is none of the kinds above.
     """
     return "".join(f"---\n{''.join(_lines(value, indent=0))}" for value in values)
+
+
+def to_text(value: object, *, indent: int = 0) -> str:
+    """Return a map or list that is not empty as lines, each moved in by `indent` spaces.
+
+    Raises TypeError for a value that is none of the kinds above.
+    """
+    return "".join(_lines(value, indent=indent))
 
 
 def _lines(value: object, *, indent: int) -> Iterator[str]:
@@ -45,12 +53,25 @@ def _entry(head: str, value: object, *, indent: int) -> Iterator[str]:
     if _is_block(value):
         yield f"{head}\n"
         yield from _lines(value, indent=indent)
+    elif isinstance(value, str) and _is_page(value):
+        yield f"{head} |{'' if value.endswith(chr(10)) else '-'}\n"
+        for line in value.splitlines():
+            yield f"{' ' * indent}{line}\n" if line else "\n"
     else:
         yield f"{head} {_scalar(value)}\n"
 
 
 def _is_block(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple) and len(value) > 0
+
+
+def _is_page(text: str) -> bool:
+    """Return whether a text reads best, and comes back as it is, line by line."""
+    return (
+        "\n" in text.strip()
+        and text in (text.strip(), f"{text.strip()}\n")
+        and all(char.isprintable() or char in "\n\t" for char in text)
+    )
 
 
 def _scalar(value: object) -> str:
@@ -68,4 +89,8 @@ def _text(text: str) -> str:
     """Return a string as it is where that is safe, else quoted as JSON, which YAML reads."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    return orjson.dumps(text).decode()
+    quoted = orjson.dumps(text).decode()
+    if quoted.isprintable():
+        return quoted
+    # A terminal would drop what it cannot show, and a reader would miss it.
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in quoted)

@@ -31,6 +31,7 @@ PROMISED = {
     "database": ["status", "check"],
     "doctor": [],
     "crds": ["--install"],
+    "values": ["FILE", "--all"],
     "watcher": [],
     "worker": ["--pool"],
     "scanner": [],

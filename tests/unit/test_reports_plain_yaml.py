@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from common.reports.plain_yaml import to_documents
+from common.cli.terminal import printable
+from common.reports.plain_yaml import to_documents, to_text
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,18 @@ from common.reports.plain_yaml import to_documents
         "@a",
         "`a`",
         "a\nb",
+        "a\nb\n",
+        "a\nb\n\n",
+        "\na\nb",
+        " a\nb",
+        "a\n b",
+        "a \nb",
+        "a\n\tb",
+        "a\n\n# b: c\n---\n",
+        "a\u200bb",
+        "a\u2028b\nc",
+        "\x7f",
+        "\U000e0001",
         "tab\there",
         "^\\s*$",
         "é",
@@ -53,6 +68,19 @@ def test_a_string_comes_back_as_it_was(text: str) -> None:
         "key": text,
         "list": [text],
     }
+
+
+@given(st.text() | st.text(alphabet='ab \n\t:#-|"\\'))
+def test_any_text_comes_back_as_it_was(text: str) -> None:
+    """People's own policies are written out, in whatever they wrote them."""
+    document = to_documents([{"key": text, "list": [text]}])
+    assert yaml.safe_load(document) == {"key": text, "list": [text]}
+    assert printable(document) == document
+
+
+def test_a_page_of_text_is_written_as_lines() -> None:
+    """Nobody reviews a policy that stands on one line with backslashes."""
+    assert to_text({"key": "a\n\n  b\n"}, indent=2) == "  key: |\n    a\n\n      b\n"
 
 
 def test_nested_lists_and_maps_come_back_as_they_were() -> None:
