@@ -157,7 +157,8 @@ def _properties(
         if "$ref" in comment.keywords:  # draft 7 reads nothing beside a $ref
             yield name, {"description": comment.prose, "allOf": [comment.keywords]}
             continue
-        described = {"description": comment.prose, **_type(value)}
+        shown = {} if "type" in comment.keywords else _type(value)
+        described = {"description": comment.prose, **shown}
         if isinstance(value, Mapping):
             described["properties"] = dict(_properties(value, said, above=f"{path}."))
         yield name, {**described, **comment.keywords}

@@ -106,6 +106,30 @@ def apply(kubectl: Path, controlplane: ControlPlane, chart: Rendered, *more: str
     assert done.returncode == 0, done.stderr
 
 
+def bare_pods(chart: Rendered) -> Rendered:
+    """Return the Pods that controllers would make, under the namespace's own account."""
+    pods: list[dict[str, Any]] = []
+    for owner in chart.owners():
+        template = owner["spec"]["template"]
+        spec = {k: v for k, v in template["spec"].items() if k != "serviceAccountName"}
+        claims = owner["spec"].get("volumeClaimTemplates", ())
+        claimed = [{"name": each["metadata"]["name"], "emptyDir": {}} for each in claims]
+        spec["volumes"] = [*spec["volumes"], *claimed]
+        pods.append(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"pod-{len(pods)}",
+                    "namespace": chart.namespace,
+                    "labels": dict(template["metadata"]["labels"]),
+                },
+                "spec": {"restartPolicy": "Always", **spec},
+            }
+        )
+    return Rendered(files={}, manifests=pods, namespace=chart.namespace)
+
+
 def install_definitions(controlplane: ControlPlane) -> None:
     """Create the chart's definitions where they are missing, as Helm does with crds/.
 

@@ -13,7 +13,8 @@ import helm_python
 import yaml
 
 CHART = Path(__file__).parents[2] / "charts" / "kube-sluice"
-SCENARIOS = tuple(sorted((CHART / "ci").glob("*-values.yaml")))
+PRESETS = tuple(sorted((CHART / "presets").glob("*.yaml")))
+SCENARIOS = (*sorted((CHART / "ci").glob("*-values.yaml")), *PRESETS)
 RELEASE, NAMESPACE = "kube-sluice", "security"
 
 SERVICE_HOST = "10.96.0.1"  # of the API server, as every container is told
@@ -63,14 +64,15 @@ class Rendered:
                 return manifest
         raise KeyError(f"{kind} …-{name}")
 
+    def owners(self) -> list[Manifest]:
+        """Return what makes Pods."""
+        return [one for one in self.manifests if "template" in one.get("spec", {})]
+
     def pods(self) -> dict[str, Manifest]:
         """Return the Pod template of each component."""
         return {
-            manifest["metadata"]["labels"]["app.kubernetes.io/component"]: manifest["spec"][
-                "template"
-            ]
-            for manifest in self.manifests
-            if manifest["kind"] in ("Deployment", "StatefulSet")
+            one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]["template"]
+            for one in self.owners()
         }
 
     def containers(self) -> dict[str, Manifest]:

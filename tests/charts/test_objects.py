@@ -69,7 +69,7 @@ def test_selectors_hold_nothing_that_an_upgrade_changes() -> None:
     """A selector is immutable: with a version in it the first upgrade fails."""
     for manifest in render().manifests:
         selector = manifest.get("spec", {}).get("selector")
-        if selector is None:
+        if selector is None or manifest["kind"] == "PodDisruptionBudget":  # whose may change
             continue
         chosen = selector.get("matchLabels", selector)
         assert set(chosen) <= {
@@ -217,28 +217,6 @@ def test_a_token_of_yours_replaces_the_charts() -> None:
             if volume["name"] == "match-token":
                 assert volume["secret"]["secretName"] == "mine"
                 assert volume["secret"]["items"] == [{"key": "word", "path": "token"}]
-
-
-def test_only_workers_reach_the_match_server() -> None:
-    """Whoever may store layers there could hide findings from the whole cluster."""
-    chart = render()
-    policy = chart.one("NetworkPolicy", "matcher")["spec"]
-    pods = chart.pods()
-    matcher = pods["matcher"]["metadata"]["labels"].items()
-    assert policy["podSelector"]["matchLabels"].items() <= matcher
-    assert policy["policyTypes"] == ["Ingress"]
-    closed, opened = policy["ingress"]
-    (source,) = closed["from"]
-    let_in = [
-        name
-        for name, pod in pods.items()
-        if source["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
-    ]
-    assert let_in == ["worker"]
-    assert closed["ports"] == [{"port": "match"}]
-    assert opened == {"ports": [{"port": "metrics"}, {"port": "health"}]}
-    off = render({"matcher": {"networkPolicy": {"enabled": False}}})
-    assert "NetworkPolicy" not in {manifest["kind"] for manifest in off.manifests}
 
 
 def test_the_matchers_folder_is_a_volume_of_its_own() -> None:

@@ -34,12 +34,21 @@ EXAMPLES: Mapping[str, object] = {
     "redis.url": "redis://elsewhere:6379/0",
     "redis.image.digest": f"sha256:{'2' * 64}",
     "redis.image.pullPolicy": "Always",
+    "imageRegistry": "mirror.example.com",
+    "commonLabels": {"example.com/team": "security"},
+    "commonAnnotations": {"example.com/team": "security"},
+    "networkPolicy.metricsFrom": [{"namespaceSelector": {}}],
+    "networkPolicy.statusPageFrom": [{"namespaceSelector": {}}],
+    "networkPolicy.egress.ports": [5000],
+    "networkPolicy.egress.more": [{"to": [{"namespaceSelector": {}}]}],
 }
 BY_TYPE: Mapping[str, object] = {
     "podAnnotations": {"example.com/team": "security"},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAffinity": {}},
+    "topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1}],
+    "maxUnavailable": "50%",
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
@@ -67,6 +76,10 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
         "cluster": "production",
         "settings": {"OPERATOR_TARGET_NAMESPACES": "shop", "SLUICE_PLATFORM": "linux-amd64"},
     },
+    "networkPolicy.egress.ports": {"networkPolicy": {"egress": {"enabled": True}}},
+    "networkPolicy.egress.more": {"networkPolicy": {"egress": {"enabled": True}}},
+    "matcher.disruptionBudget.maxUnavailable": {"matcher": {"disruptionBudget": {"enabled": True}}},
+    "redis.disruptionBudget.maxUnavailable": {"redis": {"disruptionBudget": {"enabled": True}}},
     "matcher.persistence.storageClass": {"matcher": {"persistence": {"enabled": True}}},
 }
 
@@ -172,13 +185,17 @@ def test_every_value_that_a_template_uses_exists() -> None:
 @pytest.mark.parametrize("block", ["watcher", "worker", "matcher", "redis"])
 def test_the_blocks_are_alike(block: str) -> None:
     """Who knows one component's values knows them all."""
-    alike = {"resources", "podAnnotations", "nodeSelector", "tolerations", "affinity"}
-    assert alike | {"priorityClassName"} <= set(DEFAULTS[block])
+    alike = {
+        "resources", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity",
+        "topologySpreadConstraints", "priorityClassName", "disruptionBudget", "extraEnv",
+        "extraVolumes", "extraVolumeMounts",
+    }  # fmt: skip
+    assert alike <= set(DEFAULTS[block])
 
 
 def test_numbers_carry_their_unit_in_the_name() -> None:
     """A drain of 25 is read as minutes by somebody."""
-    counts = {"replicas", "jobs"}
+    counts = {"replicas", "jobs", "maxUnavailable"}
     for path, value in LEAVES.items():
         if isinstance(value, int) and not isinstance(value, bool):
             name = path.rpartition(".")[2]

@@ -22,6 +22,7 @@ from tests.charts.release import (
     RESTRICTED,
     Release,
     apply,
+    bare_pods,
     install_definitions,
     lacking,
     remove_global,
@@ -72,6 +73,20 @@ def test_the_api_server_accepts_every_object(
     """Strictly: a misspelt field is dropped silently otherwise."""
     chart = render(values(scenario), namespace=namespace)
     apply(programs["kubectl"], controlplane, chart, "--dry-run=server")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_the_restricted_standard_admits_the_pods_of_every_scenario(
+    scenario: Path, controlplane: ControlPlane, programs: dict[str, Path]
+) -> None:
+    """A controller's Pods are refused later, when nobody looks: here each is sent by itself."""
+    namespace = f"test-{secrets.token_hex(4)}"
+    chart = render(values(scenario), namespace=namespace)
+    controlplane.create_namespace(namespace, RESTRICTED)
+    try:
+        apply(programs["kubectl"], controlplane, bare_pods(chart), "--dry-run=server")
+    finally:
+        controlplane.api.delete(f"/api/v1/namespaces/{namespace}")
 
 
 def test_the_restricted_standard_admits_every_pod(release: Release) -> None:

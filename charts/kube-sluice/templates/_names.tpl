@@ -13,8 +13,12 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* Labels of every object. Takes (list $ component). */}}
+{{/* Labels of every object; the chart's own win. Takes (list $ component). */}}
 {{- define "kube-sluice.labels" -}}
+{{- toYaml (merge (fromYaml (include "kube-sluice.ownLabels" .)) (index . 0).Values.commonLabels) -}}
+{{- end -}}
+
+{{- define "kube-sluice.ownLabels" -}}
 {{- $root := index . 0 -}}
 {{ include "kube-sluice.selector" . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
@@ -22,21 +26,30 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
-{{/* The metadata of an object in the release's namespace. Takes (list $ component). */}}
+{{/* Labels and annotations of an object. Takes (list $ component annotations), the last one if any. */}}
+{{- define "kube-sluice.marks" -}}
+labels:
+  {{- include "kube-sluice.labels" . | nindent 2 }}
+{{- $own := gt (len .) 2 | ternary (last .) dict }}
+{{- with merge (deepCopy ($own | default dict)) (index . 0).Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of an object in the release's namespace. Takes what `marks` takes. */}}
 {{- define "kube-sluice.metadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
 namespace: {{ $root.Release.Namespace }}
-labels:
-  {{- include "kube-sluice.labels" . | nindent 2 }}
+{{ include "kube-sluice.marks" . }}
 {{- end -}}
 
 {{/* The same for the whole cluster: a second release of this name is refused by Helm. */}}
 {{- define "kube-sluice.clusterMetadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
-labels:
-  {{- include "kube-sluice.labels" . | nindent 2 }}
+{{ include "kube-sluice.marks" . }}
 {{- end -}}
 
 {{/* The Lease for which watchers stand: common/kube/lease.py makes the same name. */}}
@@ -44,8 +57,15 @@ labels:
 kube-sluice{{ with .Values.cluster }}-{{ . }}{{ end }}
 {{- end -}}
 
-{{/* Takes (dict image defaultTag). */}}
+{{/*
+An image's reference. Takes (list $ image defaultTag). A registry is what has a dot or a port before
+the first slash, as every container runtime sees it.
+*/}}
 {{- define "kube-sluice.image" -}}
-{{- $image := .image -}}
-{{ $image.repository }}:{{ $image.tag | default .defaultTag }}{{ with $image.digest }}@{{ . }}{{ end }}
+{{- $image := index . 1 -}}
+{{- $repository := $image.repository -}}
+{{- with (index . 0).Values.imageRegistry -}}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $repository "") -}}
+{{- end -}}
+{{ $repository }}:{{ $image.tag | default (index . 2) }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end -}}

@@ -1,5 +1,22 @@
-{{/* Where a Pod may run. Takes a component's values. */}}
+{{/* The metadata of a Pod template. Takes (list $ component values); the chart's own labels win. */}}
+{{- define "kube-sluice.podMetadata" -}}
+{{- $values := index . 2 -}}
+{{- $own := fromYaml (include "kube-sluice.labels" .) -}}
+{{- if ne (index . 1) "redis" -}}
+{{- $_ := set $own "kube-sluice/metrics" "true" -}}
+{{- end -}}
+labels:
+  {{- toYaml (merge $own $values.podLabels) | nindent 2 }}
+{{- with $values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where a Pod may run. Takes (list $ component values). */}}
 {{- define "kube-sluice.placing" -}}
+{{- $of := . }}
+{{- with index . 2 }}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -14,6 +31,14 @@ tolerations:
 {{- with .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .topologySpreadConstraints }}
+{{- $alike := dict "matchLabels" (fromYaml (include "kube-sluice.selector" $of)) }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- toYaml (hasKey . "labelSelector" | ternary . (set (deepCopy .) "labelSelector" $alike)) | nindent 4 }}
+  {{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -44,7 +69,7 @@ capabilities:
 {{- end -}}
 
 {{- define "kube-sluice.imageFields" -}}
-image: {{ include "kube-sluice.image" (dict "image" .Values.image "defaultTag" .Chart.AppVersion) | quote }}
+image: {{ include "kube-sluice.image" (list . .Values.image .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 {{- end -}}
 

@@ -5,8 +5,7 @@ name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
 {{- with index . 2 }}
 namespace: {{ . }}
 {{- end }}
-labels:
-  {{- include "kube-sluice.labels" . | nindent 2 }}
+{{ include "kube-sluice.marks" (list $root (index . 1)) }}
 {{- end -}}
 
 {{- define "kube-sluice.rules.watcher" -}}
