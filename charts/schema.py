@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from common.settings.pools import SERVED
 from common.settings.table import ROWS
 
 Schema: TypeAlias = dict[str, Any]
@@ -56,6 +57,10 @@ SET_BY_THE_CHART = frozenset(
         "SLUICE_WORKER_POOLS",
     }
 )
+
+# What is one for all workers, and so of no pool.
+_OF_ALL_WORKERS = ("pools", "serviceAccountAnnotations")
+_NOT_OF_THE_QUEUE = "match"  # the matcher's own: no key waits for it
 
 _QUANTITY: Schema = {
     "type": "object",
@@ -144,7 +149,11 @@ def schema(text: str) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
-        "definitions": {**_DEFINITIONS, "settings": _settings()},
+        "definitions": {
+            **_DEFINITIONS,
+            "settings": _settings(),
+            "pools": _pools(values["worker"]),
+        },
     }
 
 
@@ -177,6 +186,30 @@ def _type(value: object) -> Schema:
             return {"type": "object", "additionalProperties": False}
         case _:
             raise TypeError(f"{value!r} shows no type: write a `# Schema:` line above it")
+
+
+def _pools(worker: Mapping[str, Any]) -> Schema:
+    """Return the schema of `worker.pools`: what one serves, and values of worker and scanner."""
+    own = {name: {"$ref": f"#/properties/worker/properties/{name}"} for name in worker}
+    for name in _OF_ALL_WORKERS:
+        del own[name]
+    pool: Schema = {
+        "type": "object",
+        "required": ["serves"],
+        "additionalProperties": False,
+        "properties": {
+            "serves": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"enum": [name for name in SERVED if name != _NOT_OF_THE_QUEUE]},
+            },
+            "scanner": {"$ref": "#/properties/scanner"},
+            **own,
+        },
+    }
+    # "-worker-" and the name come behind 40 characters, and a name has 63.
+    names = {"maxLength": 15, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"}
+    return {"type": "object", "propertyNames": names, "additionalProperties": pool}
 
 
 def _settings() -> Schema:

@@ -17,7 +17,7 @@ from common.kube.cluster import Cluster
 from common.kube.session import Session
 from sandbox.api import ApiError
 from sandbox.controlplane import ControlPlane, kubeconfig
-from tests.charts.rendered import CHART, Rendered
+from tests.charts.rendered import CHART, Manifest, Rendered
 from tests.waiting import eventually
 
 # The strictest of Kubernetes' Pod security standards; admission refuses Pods that break it.
@@ -127,7 +127,7 @@ def bare_pods(chart: Rendered) -> Rendered:
                 "spec": {"restartPolicy": "Always", **spec},
             }
         )
-    return Rendered(files={}, manifests=pods, namespace=chart.namespace)
+    return Rendered(files={}, manifests=list[Manifest](pods), namespace=chart.namespace)
 
 
 def install_definitions(controlplane: ControlPlane) -> None:

@@ -14,6 +14,7 @@ from common.reports.crds import definitions
 from common.settings.parse import parse
 from tests.charts.rendered import (
     CHART,
+    PRESETS,
     SCENARIOS,
     environment,
     mounts,
@@ -46,11 +47,13 @@ def test_helm_finds_the_definitions_and_never_renders_them() -> None:
 def test_names_fit_and_are_names_with_every_release(release: str) -> None:
     """A StatefulSet's Pods carry its name and a hash in a label, which ends at 63."""
     everything = values(CHART / "ci" / "03-all-values.yaml")
-    for changes in ({}, everything):
+    pools = {"worker": {"pools": {"p" * 15: {"serves": ["reconcile", "scan"]}}}}
+    for changes in ({}, everything, pools):
         for manifest in render(changes, name=release).manifests:
             name = manifest["metadata"]["name"]
             assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name), name
-            room = 11 if manifest["kind"] in ("StatefulSet", "Deployment") else 0
+            # Of a Deployment the API server cuts the names of Pods; no label has its own name.
+            room = 11 if manifest["kind"] == "StatefulSet" else 0
             assert len(name) <= LABEL_LIMIT - room, name
             for value in manifest["metadata"]["labels"].values():
                 assert len(value) <= LABEL_LIMIT
@@ -67,7 +70,7 @@ def test_names_are_told_apart_by_release_and_can_be_chosen() -> None:
 
 def test_selectors_hold_nothing_that_an_upgrade_changes() -> None:
     """A selector is immutable: with a version in it the first upgrade fails."""
-    for manifest in render().manifests:
+    for manifest in [*render().manifests, *render(values(PRESETS[1])).manifests]:
         selector = manifest.get("spec", {}).get("selector")
         if selector is None or manifest["kind"] == "PodDisruptionBudget":  # whose may change
             continue
@@ -77,6 +80,7 @@ def test_selectors_hold_nothing_that_an_upgrade_changes() -> None:
             "app.kubernetes.io/instance",
             "app.kubernetes.io/component",
             "kube-sluice/metrics",
+            "kube-sluice/pool",
         }
         if "matchLabels" in selector:
             labels = manifest["spec"]["template"]["metadata"]["labels"]

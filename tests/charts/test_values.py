@@ -35,6 +35,13 @@ EXAMPLES: Mapping[str, object] = {
     "redis.image.digest": f"sha256:{'2' * 64}",
     "redis.image.pullPolicy": "Always",
     "imageRegistry": "mirror.example.com",
+    "worker.pools": {"one": {"serves": ["reconcile", "scan"]}},
+    "worker.autoscaling.by": "hpa",
+    "worker.autoscaling.maxReplicas": 77,
+    "worker.autoscaling.minReplicas": 7,
+    "worker.autoscaling.behavior": {"scaleUp": {"stabilizationWindowSeconds": 60}},
+    "worker.autoscaling.hpa.selector": {"matchLabels": {"lane": "fresh"}},
+    "worker.autoscaling.keda.triggers": [{"type": "cron", "metadata": {}}],
     "commonLabels": {"example.com/team": "security"},
     "commonAnnotations": {"example.com/team": "security"},
     "networkPolicy.metricsFrom": [{"namespaceSelector": {}}],
@@ -58,6 +65,9 @@ BY_TYPE: Mapping[str, object] = {
     "resources": {"limits": {"memory": "3Gi"}},
 }
 PROVIDERS = {"registries": {"credentialProvider": {"configMap": "providers", "folder": "/opt"}}}
+HPA, KEDA = (
+    {"cluster": "production", "worker": {"autoscaling": {"by": by}}} for by in ("hpa", "keda")
+)
 NEEDS: Mapping[str, Mapping[str, Any]] = {
     "redis.existingSecretKey": {"redis": {"existingSecret": "password"}},
     "registries.databaseUsernameKey": {"registries": {"databaseSecret": "login"}},
@@ -78,6 +88,21 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
     },
     "networkPolicy.egress.ports": {"networkPolicy": {"egress": {"enabled": True}}},
     "networkPolicy.egress.more": {"networkPolicy": {"egress": {"enabled": True}}},
+    **{
+        f"worker.autoscaling.{name}": HPA
+        for name in (
+            "minReplicas",
+            "maxReplicas",
+            "keysPerReplica",
+            "behavior",
+            "hpa.metric",
+            "hpa.selector",
+        )
+    },
+    **{
+        f"worker.autoscaling.keda.{name}": KEDA
+        for name in ("namespace", "pollingIntervalS", "triggers")
+    },
     "matcher.disruptionBudget.maxUnavailable": {"matcher": {"disruptionBudget": {"enabled": True}}},
     "redis.disruptionBudget.maxUnavailable": {"redis": {"disruptionBudget": {"enabled": True}}},
     "matcher.persistence.storageClass": {"matcher": {"persistence": {"enabled": True}}},
@@ -195,7 +220,9 @@ def test_the_blocks_are_alike(block: str) -> None:
 
 def test_numbers_carry_their_unit_in_the_name() -> None:
     """A drain of 25 is read as minutes by somebody."""
-    counts = {"replicas", "jobs", "maxUnavailable"}
+    counts = {
+        "replicas", "minReplicas", "maxReplicas", "keysPerReplica", "jobs", "maxUnavailable",
+    }  # fmt: skip
     for path, value in LEAVES.items():
         if isinstance(value, int) and not isinstance(value, bool):
             name = path.rpartition(".")[2]
@@ -226,6 +253,16 @@ def test_numbers_carry_their_unit_in_the_name() -> None:
         ({"settings": {"SLUICE_LEADER_ELECTION": False}}, "SLUICE_LEADER_ELECTION"),
         ({"watcher": {"resources": {"limit": {}}}}, "limit"),
         ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
+        ({"worker": {"pools": {"scan": {"replicas": 1}}}}, "serves"),
+        ({"worker": {"pools": {"scan": {"serves": ["match"]}}}}, "/worker/pools/scan/serves/0"),
+        ({"worker": {"pools": {"scan": {"serves": ["scan"], "x": 1}}}}, "x"),
+        ({"worker": {"pools": {"Scan_": {"serves": ["scan"]}}}}, "Scan_"),
+        ({"worker": {"pools": {"a": {"serves": ["scan"], "scanner": {"job": 1}}}}}, "job"),
+        ({"worker": {"autoscaling": {"by": "vpa"}}}, "/worker/autoscaling/by"),
+        ({"worker": {"autoscaling": {"minReplicas": 0}}}, "/worker/autoscaling/minReplicas"),
+        ({"networkPolicy": {"egress": {"ports": ["https"]}}}, "/networkPolicy/egress/ports/0"),
+        ({"imageRegistry": "https://mirror"}, "/imageRegistry"),
+        ({"watcher": {"disruptionBudget": {"maxUnavailable": "one"}}}, "maxUnavailable"),
         ({"worker": {"extraEnv": [{"key": "A", "value": "b"}]}}, "/worker/extraEnv/0"),
     ],
 )

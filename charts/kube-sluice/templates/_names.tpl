@@ -5,15 +5,20 @@
 {{- .Values.fullnameOverride | default $default | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Labels that select: they never change. Takes (list $ component). */}}
+{{/* Labels that select: they never change. Takes (list $ component values), the last one if any. */}}
 {{- define "kube-sluice.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ $root.Chart.Name }}
 app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- if gt (len .) 2 }}
+{{- with (index . 2).pool }}
+kube-sluice/pool: {{ . }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
-{{/* Labels of every object; the chart's own win. Takes (list $ component). */}}
+{{/* Labels of every object; the chart's own win. Takes what `selector` takes. */}}
 {{- define "kube-sluice.labels" -}}
 {{- toYaml (merge (fromYaml (include "kube-sluice.ownLabels" .)) (index . 0).Values.commonLabels) -}}
 {{- end -}}
@@ -29,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{/* Labels and annotations of an object. Takes (list $ component annotations), the last one if any. */}}
 {{- define "kube-sluice.marks" -}}
 labels:
-  {{- include "kube-sluice.labels" . | nindent 2 }}
+  {{- include "kube-sluice.labels" (slice . 0 2) | nindent 2 }}
 {{- $own := gt (len .) 2 | ternary (last .) dict }}
 {{- with merge (deepCopy ($own | default dict)) (index . 0).Values.commonAnnotations }}
 annotations:

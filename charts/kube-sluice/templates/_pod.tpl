@@ -129,9 +129,12 @@ readinessProbe:
   readOnly: true
 {{- end -}}
 
-{{/* The share of one job in the scanner's folder, in MB: an equal one, of all but 512 MB. */}}
+{{/*
+The share of one job in the scanner's folder, in MB: an equal one, of all but 512 MB. Takes the
+scanner's values.
+*/}}
 {{- define "kube-sluice.scratchMb" -}}
-{{- $share := div (sub (mul (int64 .Values.scanner.scratchGi) 1024) 512) (int64 .Values.scanner.jobs) -}}
+{{- $share := div (sub (mul (int64 .scratchGi) 1024) 512) (int64 .jobs) -}}
 {{- if lt $share 64 -}}
 {{- fail "scanner.scratchGi is too small for scanner.jobs: each job needs 64 MB, and 512 MB stay free" -}}
 {{- end -}}
