@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import threading
+import time
 
 import orjson
 
-from common.cli.command import Command, Context
+from common.cli.command import Command, Context, positive
 from common.cli.layout import columns
 from common.cli.tables import open_tables
-from common.ops.exit_status import DONE
+from common.model.errors import SluiceError
+from common.ops.exit_status import DONE, FAILED
 from common.overview import generation, overlay, verified, watcher
 from common.overview.gather import gather
 from common.overview.lacking import number, summary
-from common.overview.trouble import Promises
-from common.overview.view import Document
+from common.overview.trouble import Promises, standstill
+from common.overview.view import Document, Overview
 from common.overview.words import age, percent
+from common.settings.value import Settings
 
+_POLL_S = 1.0
 _POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "PARKED")
 
 
@@ -106,22 +111,52 @@ def _database_shown(database: Document) -> str:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--wait",
+        type=positive,
+        metavar="SECONDS",
+        help="wait until watcher, workers and database are there; status 1 if they are not by then",
+    )
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     settings = context.settings()
-    with open_tables(settings) as tables:
-        promises = Promises.of(context.counting(tables.overlays.current()))
-        found = gather(tables, promises)
+    until_s = time.monotonic() + (arguments.wait or 0)
+    found, lacks = _look(context, settings, until_s=until_s if arguments.wait else None)
     text = orjson.dumps(found.document, option=orjson.OPT_INDENT_2).decode()
     context.terminal.result(text if arguments.json else shown(found.document))
-    return DONE
+    return FAILED if arguments.wait and lacks else DONE
+
+
+def _look(context: Context, settings: Settings, *, until_s: float | None) -> tuple[Overview, bool]:
+    """Look once, or until everything runs; also say whether something does not.
+
+    Raises what the last look raised: Redis may be the last to come.
+    """
+    while True:
+        last = until_s is None or time.monotonic() >= until_s
+        try:
+            with open_tables(settings) as tables:
+                promises = Promises.of(context.counting(tables.overlays.current()))
+                found = gather(tables, promises)
+        except SluiceError:
+            if last:
+                raise
+        else:
+            lacks = bool(standstill(found.document, promises))
+            if last or not lacks:
+                return found, lacks
+        threading.Event().wait(_POLL_S)
 
 
 COMMANDS = {
     "status": Command(
         summary="Shows what is wrong, coverage, queue, database and workers.",
-        examples=("sluice status", "sluice status --json | jq .coverage.share"),
+        examples=(
+            "sluice status",
+            "sluice status --json | jq .coverage.share",
+            "sluice status --wait 120",
+        ),
         arguments=_arguments,
         run=_run,
     )

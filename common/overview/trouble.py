@@ -61,6 +61,17 @@ def problems(document: Document, promises: Promises) -> list[Problem]:
     ]
 
 
+def standstill(document: Document, promises: Promises) -> list[Problem]:
+    """Return what keeps work from being done at all: a part that is away, or no database yet."""
+    if document["empty"]:
+        return [empty_key_space(document["cluster"])]
+    without = document["database"]["version"] is None
+    return [
+        *_stopped(document, promises.sweep_interval_s),
+        *(_database(document["database"]) if without else ()),
+    ]
+
+
 def empty_key_space(cluster: str) -> Problem:
     """Return what to say where nobody works under a name."""
     return Problem(

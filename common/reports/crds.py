@@ -22,6 +22,11 @@ _Above: TypeAlias = "Mapping[str, Sequence[_Field]]"  # fields by the path of th
 _FIELD = r"(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?"
 _CRON = rf"^\s*({_FIELD}(,{_FIELD})*\s+){{4}}{_FIELD}(,{_FIELD})*\s*$"
 
+# Of the definitions: raised with any change, so that an older program leaves newer ones alone.
+EDITION = 1
+EDITION_ANNOTATION = "kube-sluice/definitions"
+MANAGED_BY = ("app.kubernetes.io/managed-by", "kube-sluice")
+
 # What people ask for across namespaces, and the API server can answer without sending the rest:
 # `kubectl get vulns -A --field-selector report.artifact.digest=sha256:…`. Kubernetes 1.32; older
 # servers drop it.
@@ -57,7 +62,8 @@ def definition(row: ReportKind) -> Schema:
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": row.crd_name,
-            "labels": {"app.kubernetes.io/managed-by": "kube-sluice"},
+            "labels": dict([MANAGED_BY]),
+            "annotations": {EDITION_ANNOTATION: str(EDITION)},
         },
         "spec": {
             "group": GROUP,

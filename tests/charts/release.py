@@ -94,7 +94,7 @@ def lacking(
 
 
 def apply(kubectl: Path, controlplane: ControlPlane, chart: Rendered, *more: str) -> None:
-    """Send every object; an unknown or mistyped field is an error."""
+    """Send every object but those of hooks; an unknown or mistyped field is an error."""
     command = (str(kubectl), "--kubeconfig", str(controlplane.kubeconfig), "apply")
     done = subprocess.run(
         [*command, "--server-side", "--validate=strict", "--filename=-", *more],
@@ -109,11 +109,15 @@ def apply(kubectl: Path, controlplane: ControlPlane, chart: Rendered, *more: str
 def bare_pods(chart: Rendered) -> Rendered:
     """Return the Pods that controllers would make, under the namespace's own account."""
     pods: list[dict[str, Any]] = []
-    for owner in chart.owners():
-        template = owner["spec"]["template"]
+    claims = {
+        claim["metadata"]["name"]
+        for owner in chart.owners()
+        for claim in owner["spec"].get("volumeClaimTemplates", ())
+    }
+    for template in chart.templates():
         spec = {k: v for k, v in template["spec"].items() if k != "serviceAccountName"}
-        claims = owner["spec"].get("volumeClaimTemplates", ())
-        claimed = [{"name": each["metadata"]["name"], "emptyDir": {}} for each in claims]
+        made = {each["name"] for each in spec["volumes"]}
+        claimed = [{"name": name, "emptyDir": {}} for name in claims - made]
         spec["volumes"] = [*spec["volumes"], *claimed]
         pods.append(
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ PRESETS = tuple(sorted((CHART / "presets").glob("*.yaml")))
 SCENARIOS = (*sorted((CHART / "ci").glob("*-values.yaml")), *PRESETS)
 RELEASE, NAMESPACE = "kube-sluice", "security"
 
+HOOK = "helm.sh/hook"
 SERVICE_HOST = "10.96.0.1"  # of the API server, as every container is told
 
 Manifest = Mapping[str, Any]
@@ -41,7 +42,9 @@ def render(
         for manifest in yaml.load_all(text, Loader=yaml.CSafeLoader)
         if manifest
     ]
-    return Rendered(files=files, manifests=manifests, namespace=namespace)
+    hooks = [one for one in manifests if HOOK in one["metadata"].get("annotations", {})]
+    manifests = [one for one in manifests if one not in hooks]
+    return Rendered(files=files, manifests=manifests, hooks=hooks, namespace=namespace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Rendered:
 
     files: Mapping[str, str]
     manifests: list[Manifest]
+    hooks: list[Manifest] = field(default_factory=list)  # what Helm makes on an occasion only
     namespace: str = NAMESPACE  # the release's
 
     @property
@@ -65,8 +69,14 @@ class Rendered:
         raise KeyError(f"{kind} …-{name}")
 
     def owners(self) -> list[Manifest]:
-        """Return what makes Pods."""
+        """Return what makes the Pods that stay."""
         return [one for one in self.manifests if "template" in one.get("spec", {})]
+
+    def templates(self) -> list[Manifest]:
+        """Return every Pod template, those of hooks too; a bare Pod is one."""
+        jobs = [one["spec"]["template"] for one in self.hooks if one["kind"] == "Job"]
+        bare = [one for one in self.hooks if one["kind"] == "Pod"]
+        return [*(one["spec"]["template"] for one in self.owners()), *jobs, *bare]
 
     def pods(self) -> dict[str, Manifest]:
         """Return the Pod template of each component."""

@@ -163,6 +163,35 @@ def test_a_proxy_of_ones_own_replaces_all_of_trivy_operators() -> None:
     assert not {"HTTP_PROXY", "NO_PROXY"} & set(environ)
 
 
+PROXY = {"httpsProxy": "http://proxy:3128", "noProxy": "registry.local,.corp"}
+
+
+def test_one_proxy_is_everybodys_who_goes_out() -> None:
+    """Once, and in the place of all that trivy-operator's ConfigMap says."""
+    theirs = {"trivy.httpProxy": "http://theirs", "trivy.noProxy": "theirs.local"}
+    chart = render({"proxy": PROXY})
+    for component in PULLERS:
+        environ = told(chart, component, trivy=theirs)
+        assert environ["HTTPS_PROXY"] == "http://proxy:3128"
+        assert "HTTP_PROXY" not in environ
+        assert {"registry.local", ".corp", ".svc", SERVICE_HOST} <= set(
+            environ["NO_PROXY"].split(",")
+        )
+        assert "theirs" not in str(environ)
+    assert "HTTPS_PROXY" not in told(chart, "watcher")
+    bare = told(render({"proxy": {"httpProxy": "http://proxy"}}), "worker")
+    assert bare["NO_PROXY"].startswith(".svc")  # an empty name would be a suffix of all names
+
+
+def test_a_components_own_proxy_stands_in_the_place_of_everybodys() -> None:
+    """Scanners may go another way than the rest."""
+    mine = {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://mine:3128"}]}
+    chart = render({"proxy": PROXY, "scanner": mine})
+    assert told(chart, "scanner")["HTTPS_PROXY"] == "http://mine:3128"
+    assert "NO_PROXY" not in told(chart, "scanner")
+    assert told(chart, "worker")["HTTPS_PROXY"] == "http://proxy:3128"
+
+
 def provider(**values: str) -> dict[str, Any]:
     """Return the values of programs that give credentials."""
     return {"registries": {"credentialProvider": {"configMap": "providers", **values}}}
@@ -203,6 +232,14 @@ def test_programs_must_be_somewhere() -> None:
     """The root of a node is no answer."""
     with pytest.raises(Exception, match=r"credentialProvider\.folder"):
         render(provider())
+
+
+@pytest.mark.parametrize("where", [{"folder": "/opt/providers"}, {"image": "ecr:1"}])
+def test_programs_without_their_configuration_are_refused(where: dict[str, str]) -> None:
+    """Else somebody waits for credentials that nothing asks for."""
+    remedy = r"--set registries\.credentialProvider\.configMap="
+    with pytest.raises(Exception, match=remedy):
+        render({"registries": {"credentialProvider": where}})
 
 
 def test_a_cloud_can_lend_the_workers_an_identity() -> None:

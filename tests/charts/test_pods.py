@@ -40,7 +40,7 @@ def chart(request: pytest.FixtureRequest) -> Rendered:
 
 def containers(chart: Rendered) -> Iterator[tuple[Manifest, Manifest]]:
     """Yield every container with its Pod."""
-    for pod in (owner["spec"]["template"] for owner in chart.owners()):
+    for pod in chart.templates():
         for container in all_containers(pod):
             yield pod, container
 
@@ -67,7 +67,7 @@ def test_every_container_has_requests_and_a_memory_limit(chart: Rendered) -> Non
 
 def test_no_pod_gets_service_links_or_a_token_of_its_own(chart: Rendered) -> None:
     """SLUICE_…_PORT variables would stop the start; a token goes where it is mounted by hand."""
-    for pod in (owner["spec"]["template"] for owner in chart.owners()):
+    for pod in chart.templates():
         assert pod["spec"]["enableServiceLinks"] is False
         assert pod["spec"]["automountServiceAccountToken"] is False
 
@@ -143,7 +143,7 @@ def test_only_redis_own_container_and_its_clients_see_the_password(chart: Render
         for pod, container in containers(chart)
         if "/run/secrets/redis" in mounts(pod, container["name"])
     }
-    assert holders - {"redis"} == {"watcher", "worker", "matcher"}
+    assert holders - {"redis"} == {"watcher", "worker", "matcher", "test"}
     for _, container in containers(chart):
         assert all("secretKeyRef" not in str(one) for one in container.get("env", ()))
 

@@ -34,6 +34,8 @@ EXAMPLES: Mapping[str, object] = {
     "redis.url": "redis://elsewhere:6379/0",
     "redis.image.digest": f"sha256:{'2' * 64}",
     "redis.image.pullPolicy": "Always",
+    "proxy.httpProxy": "http://other:3128",
+    "proxy.httpsProxy": "http://other:3128",
     "imageRegistry": "mirror.example.com",
     "worker.pools": {"one": {"serves": ["reconcile", "scan"]}},
     "worker.autoscaling.by": "hpa",
@@ -72,9 +74,7 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
     "redis.existingSecretKey": {"redis": {"existingSecret": "password"}},
     "registries.databaseUsernameKey": {"registries": {"databaseSecret": "login"}},
     "registries.databasePasswordKey": {"registries": {"databaseSecret": "login"}},
-    "registries.credentialProvider.configMap": {
-        "registries": {"credentialProvider": {"folder": "/opt"}}
-    },
+    "registries.credentialProvider.configMap": PROVIDERS,
     "registries.credentialProvider.configKey": PROVIDERS,
     "registries.credentialProvider.image": PROVIDERS,
     "registries.credentialProvider.folder": PROVIDERS,
@@ -86,6 +86,7 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
         "cluster": "production",
         "settings": {"OPERATOR_TARGET_NAMESPACES": "shop", "SLUICE_PLATFORM": "linux-amd64"},
     },
+    "proxy.noProxy": {"proxy": {"httpsProxy": "http://proxy:3128"}},
     "networkPolicy.egress.ports": {"networkPolicy": {"egress": {"enabled": True}}},
     "networkPolicy.egress.more": {"networkPolicy": {"egress": {"enabled": True}}},
     **{

@@ -27,7 +27,7 @@ from tests.charts.release import (
     lacking,
     remove_global,
 )
-from tests.charts.rendered import SCENARIOS, render, values
+from tests.charts.rendered import SCENARIOS, Rendered, render, values
 from tests.waiting import eventually
 from watcher.preflight import check_lease
 
@@ -73,6 +73,8 @@ def test_the_api_server_accepts_every_object(
     """Strictly: a misspelt field is dropped silently otherwise."""
     chart = render(values(scenario), namespace=namespace)
     apply(programs["kubectl"], controlplane, chart, "--dry-run=server")
+    hooks = Rendered(files={}, manifests=chart.hooks, namespace=namespace)
+    apply(programs["kubectl"], controlplane, hooks, "--dry-run=server")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from common.queue.contract import Add, After, ImageUpdate, Lane, Park, Settled
 from common.state.database import DatabaseRow, FailedLook
 from common.state.database_check import DatabaseCheck
 from common.state.fence import FenceTable
+from common.state.leader import LeaderTable
 from common.state.names import Names
 from sandbox.valkey import Valkey
 from tests.cli_values import row
@@ -116,6 +118,41 @@ def test_the_status_follows_what_happens(
     assert after["workers"] == ["w1"]
     assert after["database"]["age_s"] is not None
     assert 0 <= after["last_event_age_s"] < 60
+
+
+def test_the_status_waits_until_everything_runs(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `helm test` does, right after an install: the last part to come ends the wait."""
+
+    def arrive() -> None:
+        fence = FenceTable(tables.client, tables.names).take()
+        tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+        LeaderTable(tables.client, tables.names, me="host").alive(fence=fence)
+        tables.database.publish(DatabaseRow(version="2026-11-25T06:00:00Z", server_url="http://x"))
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(main, ["status", "--wait", "60"])
+        assert not wait([waiting], timeout=1.5).done  # more than one look
+        arrive()
+        assert waiting.result(60) == 0
+    assert "1 alive" in capsys.readouterr().out
+
+
+def test_the_status_that_waited_in_vain_says_what_is_not_there(
+    tables: Tables, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With exit status 1, so that Helm says that the test failed; without a wait it is a look."""
+    add_rows(tables, row("web-1"))
+    assert main(["status", "--wait", "1"]) == 1
+    out = capsys.readouterr().out
+    for said_ in ("no watcher is alive", "no worker is alive", "no vulnerability database"):
+        assert said_ in out
+    assert main(["status"]) == 0
+    capsys.readouterr()
+    monkeypatch.setenv("SLUICE_REDIS_URL", "redis://127.0.0.1:1")
+    assert main(["status", "--wait", "1"]) == 3
+    assert "127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_the_status_reads_as_text_too(tables: Tables, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from common.model.key import ImageKey, WorkKey, WorkloadKey
 from common.overview.ages import STALE_S
 from common.overview.failures import failures
 from common.overview.sources import remedy
-from common.overview.trouble import Promises, asked, problems
+from common.overview.trouble import Promises, asked, problems, standstill
 from common.queue.contract import Entry
 from tests.cli_values import NOW_S, entry
 from tests.overviews import circuit
@@ -71,6 +71,29 @@ def document(**changes: Any) -> dict[str, Any]:
         "workers": ["w1", "w2"],
     }
     return {**given, **changes}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"empty": True},
+        {"workers": []},
+        {"paused": True},
+        {"watcher": {"alive": False, "leader": None, "since_s": None, "heard_s": None}},
+        {"database": {"version": None, "age_s": None, "checked_age_s": None}},
+    ],
+)
+def test_without_one_part_nothing_is_done_at_all(change: dict[str, Any]) -> None:
+    """What `helm test` waits for."""
+    assert standstill(document(**change), PROMISES)
+
+
+def test_one_image_that_fails_is_no_standstill() -> None:
+    """Somebody's image is no reason to take an installation back."""
+    assert standstill(document(failures=[failure()]), PROMISES) == []
+    assert problems(document(failures=[failure()]), PROMISES)
+    stale = {"version": "2026-01-01T00:00:00Z", "age_s": 9 * STALE_S, "checked_age_s": 1.0}
+    assert standstill(document(database=stale), PROMISES) == []
 
 
 def failure(key: WorkKey = WEB, **changes: Any) -> dict[str, Any]:

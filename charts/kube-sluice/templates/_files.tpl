@@ -11,7 +11,8 @@
 
 {{/*
 What reaches registries is told: whose certificates count, and which proxies. Takes
-(list $ extraEnv), whose proxies stand in the place of trivy-operator's: a name has one entry.
+(list $ extraEnv), whose proxies stand in the place of the chart's, and those of trivy-operator's: a
+name has one entry.
 */}}
 {{- define "kube-sluice.registryEnvironment" -}}
 {{- $root := index . 0 }}
@@ -30,7 +31,18 @@ What reaches registries is told: whose certificates count, and which proxies. Ta
 - name: SSL_CERT_FILE
   value: /run/secrets/registry-ca/ca.crt
 {{- end }}
-{{- if and $root.Values.trivyOperator.configMaps $proxies }}
+{{- $inside := ".svc,.cluster.local,localhost,127.0.0.1,$(KUBERNETES_SERVICE_HOST)" }}
+{{- $proxy := $root.Values.proxy }}
+{{- if and $proxies (or $proxy.httpProxy $proxy.httpsProxy) }}
+{{- range $name, $url := dict "HTTP_PROXY" $proxy.httpProxy "HTTPS_PROXY" $proxy.httpsProxy }}
+{{- if $url }}
+- name: {{ $name }}
+  value: {{ $url | quote }}
+{{- end }}
+{{- end }}
+- name: NO_PROXY
+  value: {{ without (list $proxy.noProxy $inside) "" | join "," | quote }}
+{{- else if and $root.Values.trivyOperator.configMaps $proxies }}
 {{- range $name, $key := dict "HTTP_PROXY" "trivy.httpProxy" "HTTPS_PROXY" "trivy.httpsProxy" "TRIVY_OPERATOR_NO_PROXY" "trivy.noProxy" }}
 - name: {{ $name }}
   valueFrom:
@@ -42,7 +54,7 @@ What reaches registries is told: whose certificates count, and which proxies. Ta
 # What is inside of the cluster is never behind a proxy. Without trivy.noProxy a name stands there
 # that nobody has.
 - name: NO_PROXY
-  value: "$(TRIVY_OPERATOR_NO_PROXY),.svc,.cluster.local,localhost,127.0.0.1,$(KUBERNETES_SERVICE_HOST)"
+  value: "$(TRIVY_OPERATOR_NO_PROXY),{{ $inside }}"
 {{- end }}
 {{- end -}}
 
@@ -139,6 +151,9 @@ What reaches registries is told: whose certificates count, and which proxies. Ta
 
 {{- define "kube-sluice.providerVolumes" -}}
 {{- with .Values.registries.credentialProvider }}
+{{- if and (not .configMap) (or .image (ne .folder "/")) }}
+{{- fail "registries.credentialProvider says where programs are, and not which of them counts for which images: name the ConfigMap with a kubelet's CredentialProviderConfig, --set registries.credentialProvider.configMap=credential-providers" }}
+{{- end }}
 {{- if .configMap }}
 {{- if and (not .image) (eq .folder "/") }}
 {{- fail "registries.credentialProvider.configMap is set: name the programs' image, or their folder on each node, registries.credentialProvider.folder" }}

@@ -2,7 +2,7 @@
 {{- define "kube-sluice.podMetadata" -}}
 {{- $values := index . 2 -}}
 {{- $own := fromYaml (include "kube-sluice.labels" .) -}}
-{{- if ne (index . 1) "redis" -}}
+{{- if has (index . 1) (list "watcher" "worker" "matcher") -}}
 {{- $_ := set $own "kube-sluice/metrics" "true" -}}
 {{- end -}}
 labels:
