@@ -27,35 +27,10 @@ _KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
 _INDENT = 2
 _OVERRIDE = "Schema: "
 
-# What the chart sets by itself, from values of other names or because of how it mounts things.
-SET_BY_THE_CHART = frozenset(
-    {
-        "OPERATOR_HEALTH_PROBE_BIND_ADDRESS",
-        "OPERATOR_METRICS_BIND_ADDRESS",
-        "OPERATOR_NAMESPACE",
-        "SLUICE_CLUSTER",
-        "SLUICE_CONTEXT",
-        "SLUICE_DATA_DIR",
-        "SLUICE_DRAIN_S",
-        "SLUICE_KUBECONFIG",
-        "SLUICE_LAYER_CACHE_GB",
-        "SLUICE_LEADER_ELECTION",
-        "SLUICE_MATCHER_ADDRESS",
-        "SLUICE_MATCHER_ADVERTISED_URL",
-        "SLUICE_OPERATOR_CONFIGMAPS",
-        "SLUICE_OPERATOR_SECRET_DIR",
-        "SLUICE_REDIS_CA_FILE",
-        "SLUICE_REDIS_PASSWORD_FILE",
-        "SLUICE_REDIS_URL",
-        "SLUICE_SCANNER_JOBS",
-        "SLUICE_SCANNER_MEMORY_MB",
-        "SLUICE_SCANNER_SOCKET",
-        "SLUICE_SCRATCH_MB",
-        "SLUICE_STATUS_ADDRESS",
-        "SLUICE_TRIVY_PATH",
-        "SLUICE_TRIVY_TOKEN_FILE",
-        "SLUICE_WORKER_POOLS",
-    }
+# What the chart sets by itself, from values of other names or because of how it mounts things, and
+# what to set in its place. The schema lets it pass: a template refuses it, who can say that.
+SET_BY_THE_CHART: Mapping[str, str] = yaml.safe_load(
+    (VALUES.parent / "files" / "settings-of-the-chart.yaml").read_text(encoding="utf-8")
 )
 
 # What is one for all workers, and so of no pool.
@@ -220,13 +195,18 @@ def _settings() -> Schema:
         "additionalProperties": False,
         "properties": {
             row.name: {
-                "description": row.meaning,
+                "description": _meaning(row.name, row.meaning),
                 "type": ["string", "boolean", "integer", "number"],
             }
             for row in rows
-            if row.honoured and row.name not in SET_BY_THE_CHART
+            if row.honoured
         },
     }
+
+
+def _meaning(name: str, meaning: str) -> str:
+    instead = SET_BY_THE_CHART.get(name)
+    return meaning if instead is None else f"Refused, the chart says it itself; set {instead}."
 
 
 def main() -> None:

@@ -234,7 +234,7 @@ def test_what_the_chart_sets_is_kept_out_of_the_settings(chart: Rendered) -> Non
     honoured = {row.name for row in ROWS if row.honoured}
     for name in OURS:
         told = set(environment(chart.containers()[name]))
-        assert (told - chosen) & honoured <= SET_BY_THE_CHART | set(BY_VALUE_OR_SETTING)
+        assert (told - chosen) & honoured <= set(SET_BY_THE_CHART) | set(BY_VALUE_OR_SETTING)
 
 
 def test_each_component_runs_its_own_pools() -> None:

@@ -277,9 +277,29 @@ def test_a_wrong_value_is_refused_by_name(values_: dict[str, Any], named: str) -
 def test_the_settings_are_those_that_the_product_honours() -> None:
     """One that parses and does nothing is refused here: nobody should believe in it."""
     known = set(SCHEMA["definitions"]["settings"]["properties"])
-    assert known | SET_BY_THE_CHART == {row.name for row in ROWS if row.honoured}
-    assert known & SET_BY_THE_CHART == set()
-    assert set(BY_NAME) >= SET_BY_THE_CHART
+    assert known == {row.name for row in ROWS if row.honoured}
+    assert set(BY_NAME) >= set(SET_BY_THE_CHART)
+
+
+@pytest.mark.parametrize("name", SET_BY_THE_CHART)
+def test_what_the_chart_says_itself_is_refused_with_what_to_set(name: str) -> None:
+    """A schema could only say that the name is not allowed."""
+    with pytest.raises(helm_python.HelmError) as refused:
+        render({"settings": {name: "x"}})
+    instead = SET_BY_THE_CHART[name]
+    assert f"settings.{name} is said by the chart itself; set {instead}" in str(refused.value)
+
+
+@pytest.mark.parametrize("instead", SET_BY_THE_CHART.values())
+def test_what_to_set_instead_is_a_value_of_the_chart(instead: str) -> None:
+    """A remedy that is refused too would be no remedy."""
+    for path, value in re.findall(r"--set ([A-Za-z.]+)=([^\s,]*)", instead):
+        if path.startswith("worker.pools."):
+            assert "pools" in DEFAULTS["worker"]
+            continue
+        assert path in LEAVES
+        assert value
+    assert "--set" in instead or instead.startswith("nothing, ")
 
 
 def test_helm_as_a_parent_may_add_its_own_value() -> None:

@@ -2,7 +2,11 @@
 {{- define "kube-sluice.settings" -}}
 - name: SLUICE_DATA_DIR
   value: /var/lib/sluice
+{{- $owned := .Files.Get "files/settings-of-the-chart.yaml" | fromYaml }}
 {{- range $name, $value := .Values.settings }}
+{{- with get $owned $name }}
+{{- fail (printf "settings.%s is said by the chart itself; set %s" $name .) }}
+{{- end }}
 - name: {{ $name }}
   value: {{ toString $value | quote }}
 {{- end }}
