@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 import helm_python
 import pytest
@@ -14,7 +15,6 @@ from common.reports.crds import definitions
 from common.settings.parse import parse
 from tests.charts.rendered import (
     CHART,
-    PRESETS,
     SCENARIOS,
     environment,
     mounts,
@@ -22,6 +22,7 @@ from tests.charts.rendered import (
     values,
 )
 
+LARGE = CHART / "presets" / "large.yaml"
 LONGEST = "r" * 53  # Helm refuses longer releases
 LABEL_LIMIT = 63
 
@@ -70,7 +71,7 @@ def test_names_are_told_apart_by_release_and_can_be_chosen() -> None:
 
 def test_selectors_hold_nothing_that_an_upgrade_changes() -> None:
     """A selector is immutable: with a version in it the first upgrade fails."""
-    for manifest in [*render().manifests, *render(values(PRESETS[1])).manifests]:
+    for manifest in [*render().manifests, *render(values(LARGE)).manifests]:
         selector = manifest.get("spec", {}).get("selector")
         if selector is None or manifest["kind"] == "PodDisruptionBudget":  # whose may change
             continue
@@ -238,9 +239,44 @@ def test_the_matchers_folder_is_a_volume_of_its_own() -> None:
 def test_the_notes_say_what_to_do_next(scenario: Path) -> None:
     """With names that exist in this release."""
     chart = render(values(scenario), name="team", namespace="scanning")
-    for command in re.findall(r"deployment/(\S+)", chart.notes):
-        assert command in {e["metadata"]["name"] for e in chart.manifests}
+    names = {e["metadata"]["name"] for e in chart.manifests}
+    for kind in ("deployment/", "describe hpa ", "describe scaledobject "):
+        for name in re.findall(rf"{kind}(\S+)", chart.notes):
+            assert name in names
+    assert "helm test team --namespace scanning" in chart.notes
     assert "-n scanning" in chart.notes
     assert "sluice status" in chart.notes
     assert "kubectl get vulnerabilityreports" in chart.notes
     assert ("pullSecrets is false" in chart.notes) == ("no-secrets" in scenario.stem)
+    assert ("sluice crds --upgrade" in chart.notes) == ("namespaces" in scenario.stem)
+
+
+def test_status_is_asked_where_a_scanner_runs() -> None:
+    """With pools there is no Deployment `worker`; the canary needs a scanner beside it."""
+    notes = render(values(LARGE)).notes
+    assert "deployment/kube-sluice-worker-scan -c worker -- sluice status" in notes
+
+
+def test_the_notes_do_not_call_private_images_lost_where_a_program_signs_in() -> None:
+    """Without pull secrets there are still the clouds' credentials."""
+    off = {"rbac": {"pullSecrets": False}}
+    provider = {"credentialProvider": {"configMap": "providers", "folder": "/opt"}}
+    assert "--set registries.credentialProvider.configMap=" in render(off).notes
+    notes = render({**off, "registries": provider}).notes
+    assert "(registries.credentialProvider is set)" in notes
+    assert "cannot be scanned" not in notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"networkPolicy": {"enabled": False}}, "networkPolicy.enabled is false"),
+        ({"redis": {"persistence": {"enabled": False}}}, "redis.persistence.enabled is false"),
+        ({"crds": {"upgrade": False}}, "No Job upgrades the report definitions"),
+        ({"worker": {"autoscaling": {"by": "hpa"}}}, "describe hpa kube-sluice-worker"),
+    ],
+)
+def test_the_notes_say_what_a_value_costs(changes: dict[str, Any], words: str) -> None:
+    """And nothing of it where it is as it was."""
+    assert words in render(changes).notes
+    assert words not in render().notes
