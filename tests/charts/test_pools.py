@@ -21,6 +21,7 @@ from tests.charts.rendered import (
     values,
 )
 
+BUDGET = "PodDisruptionBudget"
 APART: dict[str, Any] = {
     "reconcile": {"serves": ["reconcile", "rematch"], "replicas": 3},
     "scan": {"serves": ["scan"], "scanner": {"jobs": 4}},
@@ -95,7 +96,7 @@ def test_a_pool_has_the_workers_values_where_it_says_none_of_its_own() -> None:
     assert (scan["replicas"], reconcile["replicas"]) == (0, 3)
     assert "tolerations" not in scan["template"]["spec"]
     assert reconcile["template"]["spec"]["tolerations"] == common["tolerations"]
-    budgets = {each["metadata"]["name"] for each in of_kind(chart, "PodDisruptionBudget")}
+    budgets = {each["metadata"]["name"] for each in of_kind(chart, BUDGET)}
     assert f"{RELEASE}-worker-reconcile" in budgets
     assert f"{RELEASE}-worker-scan" not in budgets
     told = parse(environment(containers(scan)["scanner"])).trivy
@@ -117,6 +118,14 @@ def test_the_pools_pods_are_told_apart_by_their_selectors() -> None:
             <= each["template"]["metadata"]["labels"].items()
         ]
         assert chosen == [name]
+
+
+def test_each_pool_has_a_budget_of_its_own_pods() -> None:
+    """One for all would let every scanner go as long as enough others stay."""
+    chart = render({"worker": {"pools": APART}})
+    budgets = {each["metadata"]["name"]: each["spec"] for each in of_kind(chart, BUDGET)}
+    for name, spec in workers(chart).items():
+        assert budgets[f"{RELEASE}-{name}"]["selector"] == spec["selector"]
 
 
 def test_all_workers_are_one_component_to_policies_accounts_and_metrics() -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.charts.rendered import CHART, Manifest, Rendered, all_containers, render, values
+from common.settings.parse import parse
+from tests.charts.rendered import (
+    CHART,
+    Manifest,
+    Rendered,
+    all_containers,
+    environment,
+    render,
+    values,
+)
 
 COMPONENTS = ("watcher", "worker", "matcher", "redis")
 SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
@@ -50,6 +59,7 @@ def test_the_small_preset_is_four_pods_in_half_a_gigabyte() -> None:
     chart = preset("small")
     workloads = [each for each in chart.manifests if each["kind"] in ("Deployment", "StatefulSet")]
     assert [each["spec"]["replicas"] for each in workloads] == [1, 1, 1, 1]
+    assert parse(environment(chart.containers()["worker"])).trivy.scanner_jobs == 1
     assert requested_mib(chart) <= 512
     assert requested_mib(chart) * 3 < requested_mib(render())
 

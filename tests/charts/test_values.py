@@ -254,7 +254,7 @@ def test_numbers_carry_their_unit_in_the_name() -> None:
         ({"settings": {"SLUICE_LEADER_ELECTION": False}}, "SLUICE_LEADER_ELECTION"),
         ({"watcher": {"resources": {"limit": {}}}}, "limit"),
         ({"imagePullSecrets": ["registry"]}, "/imagePullSecrets/0"),
-        ({"worker": {"pools": {"scan": {"replicas": 1}}}}, "serves"),
+        ({"worker": {"pools": {"scan": {"replicas": 1}}}}, "missing property 'serves'"),
         ({"worker": {"pools": {"scan": {"serves": ["match"]}}}}, "/worker/pools/scan/serves/0"),
         ({"worker": {"pools": {"scan": {"serves": ["scan"], "x": 1}}}}, "x"),
         ({"worker": {"pools": {"Scan_": {"serves": ["scan"]}}}}, "Scan_"),
