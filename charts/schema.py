@@ -23,7 +23,7 @@ from common.settings.table import ROWS
 Schema: TypeAlias = dict[str, Any]
 
 VALUES = Path(__file__).with_name("kube-sluice") / "values.yaml"
-_KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
+_KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9_]*):")
 _INDENT = 2
 _OVERRIDE = "Schema: "
 

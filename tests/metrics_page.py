@@ -1,4 +1,4 @@
-"""Makes the table of metrics in docs/operations.md: `python -m tests.metrics_page`.
+"""Makes the table of metrics in docs/metrics.md: `python -m tests.metrics_page`.
 
 It stands with the tests because it needs the watcher's metrics and the workers', which know nothing
 of each other. Everything is made as the processes make it, and then read as Prometheus reads it.
@@ -19,10 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from common.model.key import ImageKey
 from common.ops.gathering import gathered_registry
 from common.ops.metrics import new_registry
+from common.overview.coverage import Coverage
 from common.queue.census import Census
 from common.settings.parse import parse
 from tests import builders as b
 from watcher.compose import fold_options
+from watcher.coverage_metrics import CoverageMetrics
 from watcher.exporter import render
 from watcher.fold.cluster import Cluster
 from watcher.fold.reportfacts import read_report
@@ -72,6 +74,8 @@ def _cluster() -> Iterator[Row]:
     labels = {family.name: family.labels for family in FAMILIES}
     for metric in QueueMetrics(_unread).describe():
         yield _row(metric, "leading watcher", labels.get(_name(metric), ()))
+    covered = CoverageMetrics(lambda: Coverage(workloads=0, true=0, lacking={}))
+    yield from _rows(covered.collect(), "leading watcher")
     images = ImageAges()
     ages = Ages(verified_at={ImageKey(digest="sha256:1", platform="p", options="o"): 0.0})
     images.seen(ages, redis_ahead_s=0.0)

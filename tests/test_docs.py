@@ -109,7 +109,7 @@ _PARTS = re.compile(r"_(?:bucket|sum|count)$")
 
 def test_the_table_of_metrics_is_what_the_processes_serve() -> None:
     """What is not on the page is on no dashboard; what is only there, on a broken one."""
-    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
     assert metrics_page.table() in page, "replace the table by: python -m tests.metrics_page"
 
 

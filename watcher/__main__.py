@@ -26,6 +26,7 @@ from common.ops.exit_status import DONE
 from common.ops.life import Life, lived
 from common.ops.startup import begin_logs, patiently, serving
 from common.ops.version import VERSION
+from common.overview.gather import measured_in
 from common.overview.tables import tables_on
 from common.settings.load import with_files
 from common.settings.parse import parse
@@ -37,10 +38,12 @@ from common.state.names import Names
 from common.state.overlays import OverlayTable
 from watcher.compose import Running, compose, overview_of, rows_of
 from watcher.configmaps import ConfigMapSettings
+from watcher.coverage_metrics import CoverageMetrics
 from watcher.electing import place_of
 from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
+from watcher.shown import OfTheLeader
 
 _log = structlog.get_logger()
 
@@ -69,11 +72,12 @@ def _watch(life: Life) -> int:
         return DONE
     cluster, server_version = arranged
     names = Names(cluster)
+    registry = metrics.new_registry(component="watcher", version=VERSION)
     running = compose(
         settings,
         session,
         (client, names),
-        registry=metrics.new_registry(component="watcher", version=VERSION),
+        registry=registry,
         pulse=Pulse(monotonic=time.monotonic, draw=random.random),
         server_version=server_version,
         overlay=lambda: source.overlay,
@@ -83,6 +87,8 @@ def _watch(life: Life) -> int:
         return DONE
     if tell_start(Ledger(client, names), "watcher", life.stopping):
         tables = tables_on(client, address, cluster)
+        covered = CoverageMetrics(lambda: measured_in(tables))
+        registry.register(OfTheLeader(covered, running.watcher))
         with (
             Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout,
             _followed(source, life),

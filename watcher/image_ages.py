@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from watcher.imagesweep import Ages
 
-_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+_SHARES = (0.5, 0.9, 0.99, 1.0)
 
 
 class ImageAges(Collector):
@@ -46,9 +46,9 @@ class ImageAges(Collector):
         for state, number in self._counts.items():
             images.add_metric([state], number)
         ages_s, since_s = self._ages_s, self._monotonic_s() - self._at_s
-        for quantile in _QUANTILES if ages_s else ():
-            age_s = ages_s[math.ceil(quantile * len(ages_s)) - 1]
-            age.add_metric([f"{quantile:g}"], max(0.0, age_s + since_s))
+        for share in _SHARES if ages_s else ():
+            age_s = ages_s[math.ceil(share * len(ages_s)) - 1]
+            age.add_metric([f"{share:g}"], max(0.0, age_s + since_s))
         yield from (images, age)
 
     def describe(self) -> list[GaugeMetricFamily]:
@@ -63,6 +63,6 @@ class ImageAges(Collector):
                 "sluice_image_verified_age_seconds",
                 "How long ago findings of images in use were verified: of that share of them, at "
                 "most.",
-                labels=["quantile"],
+                labels=["share"],
             ),
         ]

@@ -17,6 +17,8 @@ from common.queue.census import Census
 from common.queue.contract import Totals
 
 _STATES = {"failing": 0, "probing": 1, "open": 2}
+# What a Redis that cannot write says: it refuses every change until it can.
+_LAST_SAVES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], float]]  # values of the labels, the number
 
@@ -71,6 +73,23 @@ def _oldest(census: Census) -> Samples:
 def _circuits(census: Census) -> Samples:
     known = (trouble for trouble in census.troubles if not trouble.idle)
     return [((trouble.source,), _STATES[trouble.state]) for trouble in known]
+
+
+def _told(field: str) -> Callable[[Census], Samples]:
+    """Return what reads a number of INFO; no series where our user may not ask."""
+
+    def read(census: Census) -> Samples:
+        value = (census.server or {}).get(field)
+        return [((), value)] if isinstance(value, int | float) else []
+
+    return read
+
+
+def _saves(census: Census) -> Samples:
+    if census.server is None:
+        return []
+    words = [census.server.get(name, "ok") for name in _LAST_SAVES]
+    return [((), float(words == ["ok"] * len(words)))]
 
 
 def _database_age(census: Census) -> Samples:
@@ -206,5 +225,30 @@ FAMILIES: tuple[Family, ...] = (
         name="sluice_database_checked_age_seconds",
         text="Since the matcher looked for a newer database.",
         read=_checked_age,
+    ),
+    Family(
+        name="sluice_redis_memory_used_bytes",
+        text="Memory that Redis uses.",
+        read=_told("used_memory"),
+    ),
+    Family(
+        name="sluice_redis_memory_max_bytes",
+        text="Memory that Redis' data may use, beyond which it refuses adds; 0: no limit.",
+        read=_told("maxmemory"),
+    ),
+    Family(
+        name="sluice_redis_evicted_keys_total",
+        text="Keys that Redis dropped for want of memory; any is lost data of ours.",
+        read=_told("evicted_keys"),
+    ),
+    Family(
+        name="sluice_redis_commands_total",
+        text="Commands that Redis has processed, of all its clients.",
+        read=_told("total_commands_processed"),
+    ),
+    Family(
+        name="sluice_redis_persistence_ok",
+        text="1 while Redis' last append and snapshot were written, or none was due.",
+        read=_saves,
     ),
 )

@@ -32,7 +32,7 @@ _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "
 
 def gather(tables: Tables, promises: Promises, *, parked: int = LOOKED_AT) -> Overview:
     """Return the overview with at most `parked` parked keys. Raises SluiceError."""
-    measured, facts, now_s = _measure(tables), _newest(tables), tables.clock.now_s()
+    measured, facts, now_s = measured_in(tables), _newest(tables), tables.clock.now_s()
     queue, images = tables.queue, tables.images
     dead = failures(queue, images, state="parked", limit=max(parked, LOOKED_AT), now_s=now_s)
     delayed = failures(queue, images, state="delayed", limit=LOOKED_AT, now_s=now_s)
@@ -54,7 +54,7 @@ def gather(tables: Tables, promises: Promises, *, parked: int = LOOKED_AT) -> Ov
 def numbers(tables: Tables) -> dict[str, Any]:
     """Return the part of the document that needs no look at single keys. Raises SluiceError."""
     now_s = tables.clock.now_s()
-    return _numbers(tables, _measure(tables), _newest(tables), now_s=now_s)
+    return _numbers(tables, measured_in(tables), _newest(tables), now_s=now_s)
 
 
 def _numbers(
@@ -89,9 +89,10 @@ def _numbers(
     }
 
 
-def _measure(tables: Tables) -> Coverage:
+def measured_in(tables: Tables) -> Coverage:
     """Return the coverage: what is wanted first, then the queue, then what settled.
 
+    Raises SluiceError.
     So what ends meanwhile is found as settled; only a change between two reads seems lost.
     """
     keys, epoch = list(tables.rows.keys()), tables.epoch.current()

@@ -1,4 +1,4 @@
-"""How much of everything there is: depths, totals and counters, read together in two round trips.
+"""How much of everything there is: depths, totals and counters, read together in three round trips.
 
 Reads only. Lanes hold entries, not keys: a promotion leaves one behind until its turn. So a depth
 may be too high, and the oldest is looked for among the first few entries that are no such ones.
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import NoPermissionError, RedisError
+
 from common.model.counts import details_counted, facts_counted
 from common.queue.contract import Depth, Lane, Totals
 from common.queue.needed import judged
@@ -18,7 +20,7 @@ from common.state.database import DatabaseRow, decode_database
 from common.state.ledger import numbers
 from common.state.names import POOLS, RQ, Names
 from common.state.readable import fields_of, unix_of
-from common.state.scripts import Scripts
+from common.state.scripts import Scripts, wrapped
 
 # Entries at a lane's front that are looked at for the oldest: what is given back goes to the front
 # with a new age, at most a batch of it, and left-behind entries go with the next claim.
@@ -41,6 +43,7 @@ class Census:
     database: DatabaseRow | None  # None: no matcher has published yet
     workers: int  # loops whose lease has not ended
     now_s: float  # Unix seconds, Redis' clock
+    server: Mapping[str, object] | None = None  # what INFO says; None: our user may not ask
 
 
 def depths(scripts: Scripts) -> Mapping[tuple[str, Lane], Depth]:
@@ -84,7 +87,17 @@ def census(scripts: Scripts) -> Census:
         database=decode_database(database),
         workers=sum(ends_s > now_s for _, ends_s in leases),
         now_s=now_s,
+        server=_info(scripts),
     )
+
+
+def _info(scripts: Scripts) -> Mapping[str, object] | None:
+    try:
+        return scripts.redis.info()
+    except NoPermissionError:
+        return None
+    except RedisError as exc:
+        raise wrapped(exc) from exc
 
 
 def _ask_lanes(pipe: Any, names: Names) -> None:  # noqa: ANN401 # redis-py's own type

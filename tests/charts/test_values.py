@@ -50,6 +50,10 @@ EXAMPLES: Mapping[str, object] = {
     "networkPolicy.statusPageFrom": [{"namespaceSelector": {}}],
     "networkPolicy.egress.ports": [5000],
     "networkPolicy.egress.more": [{"to": [{"namespaceSelector": {}}]}],
+    "monitoring.prometheusRule.disabled": ["KubeSluicePaused"],
+    "monitoring.prometheusRule.selector": 'cluster="a"',
+    "monitoring.prometheusRule.thresholds.coveragePercent": 50,
+    "monitoring.prometheusRule.thresholds.redisMemoryPercent": 50,
 }
 BY_TYPE: Mapping[str, object] = {
     "podAnnotations": {"example.com/team": "security"},
@@ -65,6 +69,11 @@ BY_TYPE: Mapping[str, object] = {
     "podLabels": {"azure.workload.identity/use": "true"},
     "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn"},
     "resources": {"limits": {"memory": "3Gi"}},
+    "labels": {"release": "monitoring"},
+    "alertLabels": {"team": "security"},
+    "annotations": {"grafana_folder": "Security"},
+    "relabelings": [{"targetLabel": "cluster", "replacement": "a"}],
+    "metricRelabelings": [{"action": "drop", "regex": "trivy_.*", "sourceLabels": ["__name__"]}],
 }
 PROVIDERS = {"registries": {"credentialProvider": {"configMap": "providers", "folder": "/opt"}}}
 HPA, KEDA = (
@@ -108,6 +117,17 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
     "redis.disruptionBudget.maxUnavailable": {"redis": {"disruptionBudget": {"enabled": True}}},
     "matcher.persistence.storageClass": {"matcher": {"persistence": {"enabled": True}}},
 }
+# A block that is off by default: each of its values matters once it is on.
+SWITCHED = ("monitoring.serviceMonitor", "monitoring.prometheusRule", "monitoring.dashboard")
+
+
+def needed(path: str) -> dict[str, Any]:
+    """Return what must be set for the leaf to matter."""
+    blocks = (block for block in SWITCHED if path.startswith(f"{block}."))
+    for block in blocks:
+        if not path.endswith(".enabled"):
+            return setting(f"{block}.enabled", value=True)
+    return dict(NEEDS.get(path, {}))
 
 
 def leaves(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -192,9 +212,8 @@ def test_a_value_without_a_comment_breaks_the_generator() -> None:
 @pytest.mark.parametrize("path", LEAVES)
 def test_every_value_changes_what_is_rendered(path: str) -> None:
     """A value that does nothing is a lie in the documentation."""
-    needed = dict(NEEDS.get(path, {}))
-    before = stable(render(needed))
-    assert stable(render(merged(needed, setting(path, changed(path))))) != before
+    before = stable(render(needed(path)))
+    assert stable(render(merged(needed(path), setting(path, changed(path))))) != before
 
 
 def test_every_value_that_a_template_uses_exists() -> None:
@@ -223,11 +242,12 @@ def test_numbers_carry_their_unit_in_the_name() -> None:
     """A drain of 25 is read as minutes by somebody."""
     counts = {
         "replicas", "minReplicas", "maxReplicas", "keysPerReplica", "jobs", "maxUnavailable",
+        "parkedKeys", "leasesExpired", "scannerMemoryRuns", "throttledRuns",
     }  # fmt: skip
     for path, value in LEAVES.items():
         if isinstance(value, int) and not isinstance(value, bool):
             name = path.rpartition(".")[2]
-            assert name in counts or name.endswith(("S", "Gi", "Mb")), path
+            assert name in counts or name.endswith(("S", "Gi", "Mb", "Percent")), path
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_an_expired_report_is_verified_and_neither_deleted_nor_written(alive: Li
     assert "written" not in kinds
     assert "inventoried" not in kinds
     assert alive.metric("sluice_images", 'verified="in_time"') == len(keys)
-    age_s = alive.metric("sluice_image_verified_age_seconds", 'quantile="1"')
+    age_s = alive.metric("sluice_image_verified_age_seconds", 'share="1"')
     assert 0 < age_s < parse({}).verify.report_ttl_s  # type: ignore[operator] # it has a default
 
 

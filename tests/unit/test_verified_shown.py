@@ -90,8 +90,8 @@ def test_metrics_tell_the_ages_as_they_are_at_the_scrape() -> None:
         'sluice_images{verified="in_time"}': 99,
         'sluice_images{verified="overdue"}': 1,
         'sluice_images{verified="never"}': 1,
-        f'{age}{{quantile="0.5"}}': 60,
-        f'{age}{{quantile="0.9"}}': 100,
-        f'{age}{{quantile="0.99"}}': 109,
-        f'{age}{{quantile="1"}}': 110,
+        f'{age}{{share="0.5"}}': 60,
+        f'{age}{{share="0.9"}}': 100,
+        f'{age}{{share="0.99"}}': 109,
+        f'{age}{{share="1"}}': 110,
     }
