@@ -92,7 +92,7 @@ CASES: Mapping[str, Case] = {
             'sluice_queue_dead{pool="scan",pod="b",@}': "_x60 16x140",
         },
         at="70m",
-        early="60m",
+        early="63m",
     ),
     "KubeSluiceDefect": Case(
         fires={'sluice_queue_parks_total{class="Crashed",@}': "0x10 1x190"},
@@ -143,7 +143,7 @@ CASES: Mapping[str, Case] = {
         fires="0+2x200",
         calm="0+1x200",
         at="40m",
-        early="10m",
+        early="20m",
     ),
     "KubeSluiceQueueTampered": _one(
         'sluice_queue_repairs_total{found_by="add",@}',

@@ -170,3 +170,19 @@ def test_a_scrape_is_answered_while_redis_is_gone(own_valkey: Valkey) -> None:
             assert scraped(url) == {"sluice_redis_up": 0.0}
             own_valkey.restart()
             assert scraped(url)["sluice_queue_adds_total how=new"] == 1
+
+
+def test_a_user_who_may_not_ask_for_info_loses_only_those_numbers(own_valkey: Valkey) -> None:
+    """Whoever keeps Redis may keep its INFO to himself."""
+    with Redis.from_url(own_valkey.socket_url) as admin:
+        admin.execute_command(
+            *"ACL SETUSER plain on nopass allkeys allchannels +@all -info".split()
+        )
+    with Redis.from_url(own_valkey.socket_url, username="plain", password="x") as client:  # noqa: S106
+        queue = WorkQueue(client, Names("plain"))
+        queue.add([Add(key=workload("web"))])
+        with serving(queue) as url:
+            found = scraped(url)
+    assert found["sluice_queue_adds_total how=new"] == 1
+    assert not any(name.startswith("sluice_redis_memory") for name in found)
+    assert "sluice_redis_persistence_ok" not in found

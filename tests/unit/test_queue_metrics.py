@@ -113,10 +113,18 @@ VALUES: list[tuple[dict[str, Any], str, float]] = [
     ({"troubles": [trouble("registry/a")]}, "sluice_circuit_state source=registry/a", 2),
     ({"troubles": [trouble("b", "probing")]}, "sluice_circuit_state source=b", 1),
     ({"troubles": [trouble("c", "failing")]}, "sluice_circuit_state source=c", 0),
+    ({"server": {"used_memory": 11}}, "sluice_redis_memory_used_bytes", 11),
+    ({"server": {"maxmemory": 12}}, "sluice_redis_memory_max_bytes", 12),
+    ({"server": {"evicted_keys": 13}}, "sluice_redis_evicted_keys_total", 13),
+    ({"server": {"total_commands_processed": 14}}, "sluice_redis_commands_total", 14),
+    ({"server": {}}, "sluice_redis_persistence_ok", 1),
+    ({"server": {"aof_last_write_status": "err"}}, "sluice_redis_persistence_ok", 0),
 ]
 
 
-@pytest.mark.parametrize(("changes", "name", "value"), VALUES, ids=[row[1] for row in VALUES])
+@pytest.mark.parametrize(
+    ("changes", "name", "value"), VALUES, ids=[f"{row[1]} {row[2]}" for row in VALUES]
+)
 def test_a_number_of_redis_is_the_value_of_its_series(
     changes: dict[str, Any], name: str, value: float
 ) -> None:
