@@ -1,4 +1,4 @@
-"""How much of everything there is: depths, totals and counters, read together in three round trips.
+"""How much of everything there is: depths, totals and counters, read together in two round trips.
 
 Reads only. Lanes hold entries, not keys: a promotion leaves one behind until its turn. So a depth
 may be too high, and the oldest is looked for among the first few entries that are no such ones.
@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError
 
 from common.model.counts import details_counted, facts_counted
+from common.model.errors import SluiceError
 from common.queue.contract import Depth, Lane, Totals
 from common.queue.needed import judged
 from common.state.circuits import Trouble, troubles_of
@@ -20,7 +21,7 @@ from common.state.database import DatabaseRow, decode_database
 from common.state.ledger import numbers
 from common.state.names import POOLS, RQ, Names
 from common.state.readable import fields_of, unix_of
-from common.state.scripts import Scripts, wrapped
+from common.state.scripts import Scripts
 
 # Entries at a lane's front that are looked at for the oldest: what is given back goes to the front
 # with a new age, at most a batch of it, and left-behind entries go with the next claim.
@@ -64,6 +65,15 @@ def totals(scripts: Scripts) -> Mapping[str, Totals]:
 
 def census(scripts: Scripts) -> Census:
     """Return everything that is served as metrics. Raises SourceUnavailableError."""
+    try:
+        return _census(scripts, with_info=True)
+    except SluiceError as exc:
+        if not isinstance(exc.__cause__, NoPermissionError):
+            raise
+        return _census(scripts, with_info=False)
+
+
+def _census(scripts: Scripts, *, with_info: bool) -> Census:
     names = scripts.names
     with scripts.pipeline() as pipe:
         _ask_lanes(pipe, names)
@@ -74,7 +84,11 @@ def census(scripts: Scripts) -> Census:
         pipe.hget(names.own("database"), "row")
         pipe.zrange(names.own("leases"), 0, -1, withscores=True)
         pipe.time()
-        *found, paused, counts, circuits, database, leases, clock = pipe.execute()
+        if with_info:
+            pipe.info()
+        answers = pipe.execute()
+        server = answers.pop() if with_info else None
+        *found, paused, counts, circuits, database, leases, clock = answers
     now_s, counted = _unix_s(clock), numbers(counts)
     lanes, sets = found[: 2 * len(_LANES)], found[2 * len(_LANES) :]
     return Census(
@@ -87,17 +101,8 @@ def census(scripts: Scripts) -> Census:
         database=decode_database(database),
         workers=sum(ends_s > now_s for _, ends_s in leases),
         now_s=now_s,
-        server=_info(scripts),
+        server=server,
     )
-
-
-def _info(scripts: Scripts) -> Mapping[str, object] | None:
-    try:
-        return scripts.redis.info()
-    except NoPermissionError:
-        return None
-    except RedisError as exc:
-        raise wrapped(exc) from exc
 
 
 def _ask_lanes(pipe: Any, names: Names) -> None:  # noqa: ANN401 # redis-py's own type

@@ -175,10 +175,10 @@ def test_a_scrape_is_answered_while_redis_is_gone(own_valkey: Valkey) -> None:
 def test_a_user_who_may_not_ask_for_info_loses_only_those_numbers(own_valkey: Valkey) -> None:
     """Whoever keeps Redis may keep its INFO to himself."""
     with Redis.from_url(own_valkey.socket_url) as admin:
-        admin.execute_command(
-            *"ACL SETUSER plain on nopass allkeys allchannels +@all -info".split()
+        admin.acl_setuser(
+            "plain", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-info"]
         )
-    with Redis.from_url(own_valkey.socket_url, username="plain", password="x") as client:  # noqa: S106
+    with Redis.from_url(own_valkey.socket_url, username="plain") as client:
         queue = WorkQueue(client, Names("plain"))
         queue.add([Add(key=workload("web"))])
         with serving(queue) as url:
