@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from common.model.key import WorkKey
 from common.model.workload import Container, WorkloadRow
 from common.queue.contract import Entry, Lane
+from common.state.settled import SettledRow
 
 NOW_S = 1_795_590_000.0  # 2026-11-25T07:00:00Z
 
@@ -25,6 +28,19 @@ def row(name: str, *, current: bool = True, namespace: str = "shop") -> Workload
         top_kind="Deployment",
         top_name="web",
     )
+
+
+class FakeSettled:
+    """What converged runs committed."""
+
+    def __init__(self, reports: Mapping[WorkKey, Sequence[str]] = MappingProxyType({})) -> None:
+        self._reports = reports
+
+    def all(self) -> Iterator[tuple[WorkKey, SettledRow]]:
+        """Yield a row for each key."""
+        for key, names in self._reports.items():
+            reports = dict.fromkeys(names, "hash")
+            yield key, SettledRow(fingerprint="f", epoch=1, outcome="Converged", reports=reports)
 
 
 def entry(key: WorkKey, **changes: Any) -> Entry:

@@ -10,16 +10,18 @@ import msgspec
 import orjson
 
 from common.cli.command import Command, Context, positive
-from common.cli.subject import HINT, Images, Rows, keys_meant, read_wish
+from common.cli.subject import HINT, keys_meant, known_in, read_wish
 from common.cli.tables import open_tables
 from common.model.facts import Fact
 from common.model.image import ImageState
 from common.model.key import ImageKey, WorkKey, WorkloadKey, image_of
+from common.model.patterns import matches
 from common.ops.exit_status import DONE, FAILED
+from common.overview import verified
 from common.overview.outages import concerning
 from common.overview.story import told
-from common.overview.verified import said
 from common.overview.words import counted
+from common.settings.value import Settings
 
 _LIMIT = 50
 
@@ -74,7 +76,7 @@ def on_record(keys: Sequence[WorkKey], images: Recorded) -> dict[WorkKey, list[I
 
 
 def page(
-    found: Sequence[tuple[WorkKey, Sequence[Fact]]], verified: Mapping[WorkKey, str], *, limit: int
+    found: Sequence[tuple[WorkKey, Sequence[Fact]]], looks: Mapping[WorkKey, str], *, limit: int
 ) -> str:
     """Return the chapters for people; one that `limit` cut says so. Pure."""
     parts = []
@@ -82,7 +84,7 @@ def page(
         lines = [f"  {told(fact)}" for fact in facts] or ["  Nothing on record."]
         cut = [f"  … the newest {counted(limit, 'fact')}; --limit shows older ones"]
         own = sum(fact.kind != "circuit" for fact in facts)
-        ends = [f"  {verified[key]}"] if verified.get(key) else []
+        ends = [f"  {looks[key]}"] if looks.get(key) else []
         parts.append("\n".join([key.shown, *(cut if own >= limit else []), *lines, *ends]))
     return "\n\n".join(parts)
 
@@ -106,13 +108,16 @@ def document(
     return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode()
 
 
-def find(text: str, rows: Rows, images: Images) -> list[WorkKey]:
-    """Return the keys that the user means."""
-    return keys_meant(read_wish(text), rows, images)
+def excluded_by(text: str, settings: Settings) -> str:
+    """Return the glob that leaves an image of this reference out; empty: none does."""
+    found = (glob for glob in settings.scope.exclude_images if matches(glob, text))
+    return next(found, "")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("object", metavar="OBJECT", help="Kind/namespace/name, or an image")
+    parser.add_argument(
+        "object", metavar="OBJECT", help="Kind/namespace/name, a report, or an image"
+    )
     parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     parser.add_argument(
         "--limit",
@@ -125,9 +130,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
     with open_tables(context.settings()) as tables:
-        keys = find(arguments.object, tables.rows, tables.images)
+        keys = keys_meant(read_wish(arguments.object), known_in(tables))
         found = chapters(keys, tables.ledger, tables.images, limit=arguments.limit)
         images, now_s = on_record([key for key, _ in found], tables.images), tables.clock.now_s()
+        excluding = excluded_by(arguments.object, context.counting(tables.overlays.current()))
+    if not any(facts for _, facts in found) and excluding:
+        told = {"image": arguments.object, "excluded_by": excluding, "facts": []}
+        text = f"{arguments.object} is not scanned: SLUICE_EXCLUDE_IMAGES leaves {excluding} out"
+        context.terminal.result(orjson.dumps([told]).decode() if arguments.json else text)
+        return DONE
     if not any(facts for _, facts in found):
         context.terminal.note(
             f"nothing is known about {arguments.object!r} (the ledger forgets the oldest facts); "
@@ -137,8 +148,8 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
     if arguments.json:
         context.terminal.result(document(found, images))
     else:
-        verified = {key: said(states, now_s=now_s) for key, states in images.items()}
-        context.terminal.result(page(found, verified, limit=arguments.limit))
+        looks = {key: verified.said(states, now_s=now_s) for key, states in images.items()}
+        context.terminal.result(page(found, looks, limit=arguments.limit))
     return DONE
 
 
@@ -147,6 +158,7 @@ COMMANDS = {
         summary="Tells why an object or an image was scanned, written, retried, or not.",
         examples=(
             "sluice history Deployment/shop/web",
+            "sluice history VulnerabilityReport/shop/replicaset-web-5d8f-app",
             "sluice history docker.io/library/nginx:1.27",
             "sluice history Pod/shop/web --json --limit 10",
         ),

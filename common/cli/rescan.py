@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from common.cli.command import Command, Context
 from common.cli.queue_actions import tell_pause
-from common.cli.subject import HINT, keys_meant, read_wish
+from common.cli.subject import HINT, keys_meant, known_in, read_wish
 from common.cli.tables import open_tables
 from common.model.key import WorkKey, WorkloadKey
 from common.ops.exit_status import DONE, FAILED
@@ -55,7 +55,7 @@ def _duration_s(text: str) -> float:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "object", nargs="?", metavar="OBJECT", help="Kind/namespace/name, or an image"
+        "object", nargs="?", metavar="OBJECT", help="Kind/namespace/name, a report, or an image"
     )
     what.add_argument("--all", action="store_true", help="every workload and image")
     parser.add_argument(
@@ -73,7 +73,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
             keys, lane = everything(tables), Lane.BULK
         else:
             wish = read_wish(arguments.object)
-            keys = with_images(keys_meant(wish, tables.rows, tables.images), tables)
+            keys = with_images(keys_meant(wish, known_in(tables)), tables)
             lane = Lane.FRESH
         if not keys:
             return _nothing(context, arguments)

@@ -1,6 +1,7 @@
 """What a user means by OBJECT: `Kind/namespace/name`, an image, or a key as the ledger writes it.
 
-A ClusterSbomReport has no namespace: `ClusterSbomReport/name`.
+A report means the workload or image that it was written for; one about the cluster has no
+namespace: `ClusterSbomReport/name`.
 
 A Deployment, or any other controller that owns workloads, means the workloads that are current.
 """
@@ -24,6 +25,9 @@ from common.model.key import (
 )
 from common.model.refs import parse_reference
 from common.model.workload import Fingerprint, WorkloadRow
+from common.overview.tables import Tables
+from common.reports.catalog import CATALOG
+from common.state.settled import SettledRow
 
 # kubectl's short names, for fingers that know them.
 _SHORT = {
@@ -36,6 +40,13 @@ _SHORT = {
     "deploy": "Deployment",
 }
 _KINDS = {kind.lower(): kind for kind in (*WORKLOAD_KINDS, "Deployment")}
+# Every name by which `kubectl get` knows a report that we write; whether it has a namespace.
+_REPORTS = {
+    (name, report.scope == "Namespaced"): report.kind
+    for report in CATALOG
+    if report.produced
+    for name in (report.singular, report.plural, *report.short_names)
+}
 
 
 class Rows(Protocol):
@@ -61,6 +72,27 @@ class Images(Protocol):
         """Return who uses an image."""
 
 
+class Reported(Protocol):
+    """What converged runs committed."""
+
+    def all(self) -> Iterator[tuple[WorkKey, SettledRow]]:
+        """Yield every row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Where a name is looked for."""
+
+    rows: Rows
+    images: Images
+    settled: Reported
+
+
+def known_in(tables: Tables) -> Known:
+    """Return where a cluster's names are looked for."""
+    return Known(rows=tables.rows, images=tables.images, settled=tables.settled)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
     """A kind, a namespace and a name."""
@@ -78,6 +110,13 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report, as the settled rows write it: `Kind/namespace/name`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exactly:
     """A key, in its wire form."""
 
@@ -86,12 +125,12 @@ class Exactly:
 
 # How to say OBJECT; a message about one that is not known ends with it.
 HINT = (
-    "write Kind/namespace/name, an image as its pod names it, or the beginning of its digest "
-    "(sha256:…); `kubectl get pods -A -o custom-columns="
+    "write Kind/namespace/name of a workload or a report, an image as its pod names it, or the "
+    "beginning of its digest (sha256:…); `kubectl get pods -A -o custom-columns="
     "NAMESPACE:.metadata.namespace,NAME:.metadata.name,IMAGES:.spec.containers[*].image` shows "
     "names and images"
 )
-Wish: TypeAlias = Named | Image | Exactly
+Wish: TypeAlias = Named | Image | Report | Exactly
 
 
 def read_wish(text: str) -> Wish:
@@ -102,6 +141,10 @@ def read_wish(text: str) -> Wish:
     match text.split("/"):
         case [kind, name] if name and (sbom := _sbom_meant(kind.lower(), name)):
             return Exactly(key=cluster_sbom_key(sbom))
+        case [kind, name] if name and (report := _report_kind(kind, namespaced=False)):
+            return Report(name=f"{report}//{name}")
+        case [kind, namespace, name] if name and (report := _report_kind(kind, namespaced=True)):
+            return Report(name=f"{report}/{namespace}/{name}")
         case [kind, namespace, name] if namespace and name and _is_kind(kind):
             return Named(kind=kind_of(kind), namespace=namespace, name=name)
         case _:
@@ -111,6 +154,11 @@ def read_wish(text: str) -> Wish:
 def _sbom_meant(kind: str, name: str) -> str:
     """Return the ClusterSbomReport that is meant, by itself or by the report about it."""
     return name if kind.partition(".")[0].removesuffix("s") == "clustersbomreport" else ""
+
+
+def _report_kind(text: str, *, namespaced: bool) -> str:
+    """Return the kind of a report from any of its names, its group's after a dot; empty: none."""
+    return _REPORTS.get((text.lower().partition(".")[0], namespaced), "")
 
 
 def _is_kind(text: str) -> bool:
@@ -127,15 +175,17 @@ def kind_of(text: str) -> str:
     return short or _KINDS.get(plain) or _KINDS.get(plain.removesuffix("s")) or text
 
 
-def keys_meant(wish: Wish, rows: Rows, images: Images) -> list[WorkKey]:
+def keys_meant(wish: Wish, known: Known) -> list[WorkKey]:
     """Return the keys that are meant; empty: nothing of that name is known."""
     match wish:
         case Exactly(key=key):
             return [key]
         case Named():
-            return _workloads(wish, rows)
+            return _workloads(wish, known.rows)
+        case Report(name=name):
+            return [key for key, row in known.settled.all() if name in row.reports]
         case Image(text=text):
-            return _images(text, rows, images)
+            return _images(text, known.rows, known.images)
 
 
 def _workloads(wish: Named, rows: Rows) -> list[WorkKey]:

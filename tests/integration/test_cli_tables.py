@@ -217,6 +217,36 @@ def test_a_story_is_told_to_scripts_as_facts(
     assert fact["at"] > 0
 
 
+def test_history_knows_a_report_by_the_names_that_kubectl_shows(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever wonders about a report has its name before him."""
+    web = row("web-1")
+    add_rows(tables, web)
+    (claim,) = tables.queue.claim("reconcile", "w1", limit=1, lease_s=60)
+    reports = {"VulnerabilityReport/shop/replicaset-web-1-app": "hash"}
+    outcome = Settled(fingerprint=fingerprint(web), epoch=0, outcome="Converged", reports=reports)
+    assert tables.queue.complete("w1", [(claim, outcome)]) == [True]
+    for kind in ("VulnerabilityReport", "vulns", "vulnerabilityreport.aquasecurity.github.io"):
+        text = said(capsys, "history", f"{kind}/shop/replicaset-web-1-app")
+        assert text.startswith("ReplicaSet/shop/web-1\n")
+        assert "Everything about it is true now" in text
+    assert main(["history", "vulns/shop/other"]) == 1
+
+
+def test_history_of_an_image_that_is_left_out_says_so(
+    tables: Tables, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Nothing is known` sent people away from their own setting."""
+    add_rows(tables, row("web-1"))
+    monkeypatch.setenv("SLUICE_EXCLUDE_IMAGES", "registry.example.com/tools/*")
+    text = said(capsys, "history", "registry.example.com/tools/shell:1")
+    assert "SLUICE_EXCLUDE_IMAGES leaves registry.example.com/tools/* out" in text
+    (told,) = json.loads(said(capsys, "history", "registry.example.com/tools/shell:1", "--json"))
+    assert told["excluded_by"] == "registry.example.com/tools/*"
+    assert main(["history", "registry.example.com/app:1"]) == 1
+
+
 def test_a_story_of_nothing_is_a_failure_with_a_hint(
     tables: Tables, capsys: pytest.CaptureFixture[str]
 ) -> None:

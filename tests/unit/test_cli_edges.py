@@ -23,7 +23,7 @@ from common.cli.command import positive, seconds
 from common.cli.interrupts import interrupts
 from common.cli.layout import columns
 from common.cli.main import main
-from common.cli.subject import Image, keys_meant
+from common.cli.subject import Image, Known, keys_meant
 from common.cli.terminal import printable
 from common.cli.version import versions
 from common.model.finding import Fault, Good, Notice
@@ -32,7 +32,7 @@ from common.model.key import ImageKey
 from common.settings.parse import parse
 from common.settings.table import ROWS
 from common.state.database import DatabaseRow
-from tests.cli_values import NOW_S
+from tests.cli_values import NOW_S, FakeSettled
 from tests.fakes.web import Say, web
 
 # --- the registry's and the match server's front doors
@@ -188,9 +188,9 @@ class NoRows:
 
 def test_an_image_that_is_no_reference_is_still_found_by_its_words() -> None:
     """It is exactly the one that somebody asks about."""
-    found = keys_meant(Image(text="UPPER/Bad:tag"), NoRows(), OddImages())  # type: ignore[arg-type] # rows are not asked
-    assert found == OddImages().keys()
-    assert keys_meant(Image(text="other/Bad:tag"), NoRows(), OddImages()) == []  # type: ignore[arg-type] # as above
+    known = Known(rows=NoRows(), images=OddImages(), settled=FakeSettled())  # type: ignore[arg-type] # rows are not asked
+    assert keys_meant(Image(text="UPPER/Bad:tag"), known) == OddImages().keys()
+    assert keys_meant(Image(text="other/Bad:tag"), known) == []
 
 
 def test_what_is_not_installed_has_no_version(

@@ -16,7 +16,9 @@ from common.cli.rescan import spread
 from common.cli.subject import (
     Exactly,
     Image,
+    Known,
     Named,
+    Report,
     keys_meant,
     read_wish,
 )
@@ -26,7 +28,7 @@ from common.model.workload import Container, Fingerprint, WorkloadRow, fingerpri
 from common.overview.ages import database_age_s
 from common.overview.words import age, counted
 from common.queue.contract import Lane
-from tests.cli_values import row
+from tests.cli_values import FakeSettled, row
 
 # --- layout
 
@@ -116,6 +118,11 @@ POD = WorkloadKey(kind="Pod", namespace="shop", name="web")
         ("pods/shop/web-1", Named(kind="Pod", namespace="shop", name="web-1")),
         ("STATEFULSET/shop/db", Named(kind="StatefulSet", namespace="shop", name="db")),
         ("Rollout/shop/web", Named(kind="Rollout", namespace="shop", name="web")),
+        ("VulnerabilityReport/shop/r", Report(name="VulnerabilityReport/shop/r")),
+        ("vulns/shop/r", Report(name="VulnerabilityReport/shop/r")),
+        ("sbomreports.aquasecurity.github.io/shop/r", Report(name="SbomReport/shop/r")),
+        ("ClusterVulnerabilityReport/r", Report(name="ClusterVulnerabilityReport//r")),
+        ("vulns/app", Image(text="vulns/app")),
         ("docker.io/library/nginx", Image(text="docker.io/library/nginx")),
         ("quay/team/app:1", Image(text="quay/team/app:1")),
         ("nginx:1.27", Image(text="nginx:1.27")),
@@ -182,9 +189,16 @@ ROWS = FakeRows(
 )
 
 
-def meant(text: str) -> list[WorkKey]:
+def meant(text: str, rows: FakeRows = ROWS) -> list[WorkKey]:
     """Return the keys that a text means here."""
-    return keys_meant(read_wish(text), ROWS, FakeImages())
+    settled = FakeSettled({key("web-new"): ["VulnerabilityReport/shop/r", "SbomReport/shop/r"]})
+    return keys_meant(read_wish(text), Known(rows=rows, images=FakeImages(), settled=settled))
+
+
+def test_a_report_means_the_workload_that_it_was_written_for() -> None:
+    """Whoever reads a report asks about the report, by the name that kubectl shows."""
+    assert meant("vulns/shop/r") == [key("web-new")]
+    assert meant("vulns/other/r") == []
 
 
 def test_a_deployment_means_its_current_replicaset() -> None:
@@ -195,7 +209,7 @@ def test_a_deployment_means_its_current_replicaset() -> None:
 def test_a_deployment_without_a_current_replicaset_means_all_it_has() -> None:
     """During a rollout there may be none; silence would be worse than the old story."""
     rows = FakeRows(row("web-old", current=False))
-    assert keys_meant(read_wish("deploy/shop/web"), rows, FakeImages()) == [key("web-old")]
+    assert meant("deploy/shop/web", rows) == [key("web-old")]
 
 
 def test_a_workload_is_meant_even_when_it_is_gone() -> None:
@@ -227,7 +241,7 @@ def test_an_image_that_no_registry_resolves_means_the_workloads_that_name_it(
 def test_an_image_that_one_workload_may_not_pull_means_that_workload_too() -> None:
     """The other one's digest explains nothing about this one's refused password."""
     rows = FakeRows(row("web-new"), row("denied"))
-    assert keys_meant(read_wish("app:1"), rows, FakeImages()) == [IMAGE, key("denied")]
+    assert meant("app:1", rows) == [IMAGE, key("denied")]
 
 
 @pytest.mark.parametrize(
