@@ -28,11 +28,12 @@ _POOL_HEAD = ("POOL", "FRESH", "BULK", "OLDEST", "RUNNING", "DELAYED", "PARKED")
 def shown(document: Document) -> str:
     """Return the status for people: what is wrong, the numbers, what to do next. Pure."""
     return "\n\n".join(
-        part for part in (_wrong(document), _numbers(document), _next(document)) if part
+        part for part in (wrong(document), numbers(document), next_steps(document)) if part
     )
 
 
-def _wrong(document: Document) -> str:
+def wrong(document: Document) -> str:
+    """Return what is not as it must be; empty: nothing. Pure."""
     lines: list[str] = []
     for problem in document["problems"]:
         lines.append(f"! {problem['said']}")
@@ -40,7 +41,8 @@ def _wrong(document: Document) -> str:
     return "\n".join(lines)
 
 
-def _numbers(document: Document) -> str:
+def numbers(document: Document) -> str:
+    """Return how much there is of everything. Pure."""
     covered, database = document["coverage"], document["database"]
     last_s = document["last_event_age_s"]
     shares = "no workload is known"
@@ -77,7 +79,7 @@ def _workers_shown(document: Document) -> str:
     return f"{len(document['workers'])} alive{back}"
 
 
-def _next(document: Document) -> str:
+def next_steps(document: Document) -> str:
     """Say what to do, each thing once."""
     remedies = dict.fromkeys(problem["remedy"] for problem in document["problems"])
     if not remedies:

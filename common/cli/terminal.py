@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -24,6 +25,18 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in _LAYOUT else "\ufffd" for char in text)
+
+
+def _plain(_line: str) -> str:
+    return ""
+
+
+def _cut(line: str, columns: int) -> str:
+    return line if len(line) <= columns else f"{line[: columns - 1]}…"
+
+
+def _styled(line: str, number: str) -> str:
+    return f"\x1b[{number}m{line}\x1b[0m" if number else line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +70,16 @@ class Terminal:
             self.stderr.write(f"{_CLEAR_LINE}{text}")
             self.stderr.flush()
 
-    def screen(self, text: str) -> None:
-        """Show `text` as the whole screen, cut to its size: a line that wraps shifts the rest."""
+    def screen(self, text: str, *, style: Callable[[str], str] = _plain) -> None:
+        """Show `text` as the whole screen, cut to its size: a line that wraps shifts the rest.
+
+        `style` returns the number by which a terminal knows a line's look; empty: plain.
+        """
         size = shutil.get_terminal_size()
-        lines = [line[: size.columns] for line in printable(text).split("\n")[: size.lines - 1]]
+        lines = printable(text).split("\n")[: size.lines - 1]
+        drawn = (_styled(_cut(line, size.columns), style(line)) for line in lines)
         # Written over the last one and cleared behind: a screen that is cleared first flickers.
-        self.stdout.write(_HOME + "".join(f"{line}{_CLEAR_REST}\n" for line in lines) + _CLEAR_DOWN)
+        self.stdout.write(_HOME + "".join(f"{line}{_CLEAR_REST}\n" for line in drawn) + _CLEAR_DOWN)
         self.stdout.flush()
 
     def confirm(self, question: str, *, otherwise: str) -> bool:

@@ -177,7 +177,7 @@ def seen_on_top(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, pag
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("LINES", "50")
     monkeypatch.setattr(threading.Event, "wait", ctrl_c_after(pages))
-    arguments = type("Arguments", (), {"interval_s": 2.0})()
+    arguments = type("Arguments", (), {"interval_s": 2.0, "once": False})()
     command = top.COMMANDS["top"]
     assert command.run(Context(environ=environ, terminal=terminal), arguments) == 0
     return out.getvalue()
@@ -189,7 +189,7 @@ def test_top_shows_the_status_until_ctrl_c(
     """And ends with success: Ctrl-C is how one leaves it."""
     text = seen_on_top(environ, monkeypatch, pages=3)
     assert text.count("\x1b[H") == 3
-    assert text.count("sluice top, Ctrl-C ends") == 3
+    assert text.count("sluice top") == 3
     assert "is empty: no watcher and no worker" in text
 
 

@@ -313,7 +313,7 @@ def test_a_screen_is_cut_to_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     shown.screen("0123456789abc\n2\n3\n4")
     assert isinstance(shown.stdout, io.StringIO)
     text = shown.stdout.getvalue()
-    assert text == "\x1b[H0123456789\x1b[K\n2\x1b[K\n\x1b[J"
+    assert text == "\x1b[H012345678…\x1b[K\n2\x1b[K\n\x1b[J"
 
 
 def test_a_result_ends_with_exactly_one_newline() -> None:
