@@ -1,14 +1,17 @@
 """How log lines look: readable on a terminal, JSON elsewhere, chosen once at start.
 
 Every line, ours or a library's, passes `redact` before it is rendered. All go to stderr, so that
-stdout stays for results.
+stdout stays for results. Where lines are JSON, warnings and tracebacks of Python are lines too: an
+event is one line, whoever tells it.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
+from types import TracebackType
 
 import orjson
 import structlog
@@ -20,10 +23,11 @@ from common.ops.redact import redact_fields
 _FOREIGN_LEVEL = logging.WARNING
 
 
-def configure(*, log_format: str, level: str, component: str) -> None:
+def configure(*, log_format: str, level: str, component: str) -> bool:
     """Set up logging for this process; `component` stands in every JSON line.
 
-    `log_format` is `auto`, `console` or `json`, `level` is a name such as `info`.
+    `log_format` is `auto`, `console` or `json`, `level` is a name such as `info`. Returns whether
+    lines are JSON.
     """
     on_terminal = sys.stderr.isatty()
     console = log_format == "console" or (log_format == "auto" and on_terminal)
@@ -44,6 +48,31 @@ def configure(*, log_format: str, level: str, component: str) -> None:
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(shared, renderer, level=level)
+    return not console
+
+
+def adopt_python() -> None:
+    """Render warnings and what ends a thread or the process as lines too; for a process of ours."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _ended_by
+    threading.excepthook = _thread_ended_by
+
+
+def _ended_by(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tell in one line what ends the process."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    structlog.get_logger().critical("process ends", exc_info=(kind, error, trace))
+
+
+def _thread_ended_by(told: threading.ExceptHookArgs) -> None:
+    """Tell in one line what ends a thread."""
+    if told.exc_value is None or issubclass(told.exc_type, SystemExit):
+        return
+    thread = told.thread.name if told.thread is not None else ""
+    error = (told.exc_type, told.exc_value, told.exc_traceback)
+    structlog.get_logger().critical("thread ends", thread=thread, exc_info=error)
 
 
 def _stderr_logger(*_: object) -> WrappedLogger:

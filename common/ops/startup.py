@@ -72,7 +72,9 @@ def exit_status(work: Callable[[], int]) -> int:
 
 def begin_logs(choice: LogChoice, *, component: str, warnings: Sequence[str]) -> None:
     """Set up the log of this process, and write what the settings warn of."""
-    logs.configure(log_format=choice.log_format, level=choice.log_level, component=component)
+    level = choice.log_level
+    if logs.configure(log_format=choice.log_format, level=level, component=component):
+        logs.adopt_python()
     for warning in warnings:
         _log.warning("setting", what=warning)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -110,3 +111,34 @@ def test_a_second_set_up_replaces_the_first(capsys: pytest.CaptureFixture[str]) 
     logging.getLogger("urllib3").warning("once")
     structlog.get_logger().info("once")
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+_ENDS = """
+import sys, threading, warnings
+from common.ops import logs
+assert logs.configure(log_format="json", level="info", component="worker")
+logs.adopt_python()
+warnings.warn("an old call", stacklevel=1)
+def fail():
+    raise ValueError("of the thread\\nwith two lines, redis://:q9hunter2z7@cache")
+thread = threading.Thread(target=fail, name="lookout")
+thread.start()
+thread.join()
+raise RuntimeError("of the process")
+"""
+
+
+def test_warnings_and_tracebacks_of_python_are_lines_too() -> None:
+    """A log store that splits by line makes forty events of one traceback."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _ENDS], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 1
+    warned, thread, process = map(json.loads, done.stderr.splitlines())
+    assert "an old call" in warned["event"]
+    assert (thread["event"], thread["thread"]) == ("thread ends", "lookout")
+    assert "Traceback" in thread["exception"]
+    assert "q9hunter2z7" not in done.stderr
+    assert (process["event"], process["level"]) == ("process ends", "critical")
+    assert "RuntimeError: of the process" in process["exception"]
+    assert {each["component"] for each in (warned, thread, process)} == {"worker"}

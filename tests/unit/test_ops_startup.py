@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -85,6 +86,16 @@ def test_a_defect_is_not_hidden() -> None:
 
 
 # --- logs
+
+
+@pytest.fixture(autouse=True)
+def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give Python's own ends back: pytest tells by them of threads that fail."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    yield
+    logging.captureWarnings(capture=False)
+
 
 OPS = parse({"SLUICE_LOG_FORMAT": "json", "SLUICE_LOG_LEVEL": "warning"}).ops
 
