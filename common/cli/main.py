@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from common.cli.command import Command, Context, parser_of
 from common.cli.terminal import Terminal
 from common.model.errors import PreconditionError, SluiceError
+from common.ops import logs
 from common.ops.exit_status import DONE, FAILED, PRECONDITION, WRONG_USAGE
 from common.ops.refusals import arranged_first
 
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         terminal.note(f"sluice: {name!r} is no command{_meant(name)}; see sluice --help")
         return WRONG_USAGE
+    # Until a process sets up its own: what is not told otherwise, structlog prints on stdout.
+    logs.configure(log_format="console", level="warning", component="sluice")
     try:
         arguments = parser_of(name, command).parse_args(words[1:])
         return command.run(Context(environ=os.environ, terminal=terminal), arguments)

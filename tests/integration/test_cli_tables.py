@@ -499,3 +499,15 @@ def test_a_workload_of_another_cluster_is_not_seen(
     monkeypatch.setenv("SLUICE_CLUSTER", "another-one")
     assert main(["history", str(WorkloadKey(kind="ReplicaSet", namespace="shop", name="web-1"))])
     assert status(capsys)["coverage"]["workloads"] == 0
+
+
+def test_what_a_table_warns_of_does_not_stand_in_the_result(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a rollback `status --json` was a log line and then JSON, which no script could read."""
+    add_rows(tables, row("web-1"))
+    tables.client.hset(tables.names.own("want"), "kind-of-tomorrow/a/b", "x")
+    assert main(["status", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["coverage"]["workloads"] == 1
+    assert "kind-of-tomorrow/a/b" in err
