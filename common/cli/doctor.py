@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import orjson
@@ -22,13 +22,13 @@ from common.cli.checks.evidence import (
     judge_trivy,
     registry_of,
 )
-from common.cli.checks.generation import judge_generation
+from common.cli.checks.generation import judge_generation, judge_here
 from common.cli.checks.parked import judge_parked
 from common.cli.checks.settings import judge_settings
 from common.cli.checks.watcher import judge_watcher
 from common.cli.command import Command, Context
 from common.cli.definitions import look_for_definitions
-from common.cli.tables import open_session, open_tables
+from common.cli.tables import open_session, open_tables, read_note
 from common.kube.cluster import Cluster
 from common.kube.errors import DeniedError
 from common.kube.identity import own_namespace
@@ -45,7 +45,10 @@ from common.overview.circuits import described
 from common.overview.tables import Tables
 from common.overview.watcher import described as described_watcher
 from common.overview.words import counted
+from common.settings.load import load
+from common.settings.public import instead
 from common.settings.value import Settings
+from common.state.epoch import digest_at
 from common.state.examine import look
 from common.state.fitness import hopeless, judge
 
@@ -71,6 +74,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
                 yield from _database(tables)
                 yield from _circuits(tables)
                 yield _generation(tables)
+                here = digest_at(settings, tables.clock)
+                yield from judge_here(tables.epoch.published(), here())
                 yield judge_watcher(described_watcher(tables.leader.last()))
                 yield from judge_parked(tables.queue.dead_by_reason())
     except SluiceError as exc:
@@ -174,35 +179,60 @@ def _unreachable(topic: str, exc: SluiceError) -> Fault:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print a JSON list")
+    how.add_argument("--brief", action="store_true", help="leave out what is as it must be")
 
 
 def _run(context: Context, arguments: argparse.Namespace) -> int:
-    search_path = context.environ.get("PATH", "")
+    context, told_by = _of_the_run(context)
     found: list[Finding] = []
-    settings = context.settings()
-    overlay = _published(settings)
-    for finding in itertools.chain(
-        examine(context.counting(overlay), search_path=search_path),
-        judge_settings(
-            context.environ, overlay, home=own_namespace(settings.scope.operator_namespace)
-        ),
-    ):
+    for finding in _findings(context, told_by):
         found.append(finding)
-        if not arguments.json:
+        if not arguments.json and not (arguments.brief and isinstance(finding, Good)):
             context.terminal.result(line(finding))
     if arguments.json:
         listed = [as_json(finding) for finding in found]
         context.terminal.result(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode())
-    faults = sum(isinstance(finding, Fault) for finding in found)
-    context.terminal.note(f"{counted(len(found), 'check')}, {counted(faults, 'fault')}")
+    faults = [finding for finding in found if isinstance(finding, Fault)]
+    notices = sum(isinstance(finding, Notice) for finding in found)
+    counts = ((len(found), "check"), (notices, "note"), (len(faults), "fault"))
+    context.terminal.note(", ".join(counted(number, name) for number, name in counts))
+    if not arguments.json and not arguments.brief:  # they have scrolled away by now
+        for fault in faults:
+            context.terminal.note(f"  {fault.topic}: {fault.remedy}")
     return FAILED if faults else DONE
+
+
+def _of_the_run(context: Context) -> tuple[Context, str]:
+    """Return the context with the settings of the `sluice run` that is at work, and whose they are.
+
+    A shell beside it seldom has its environment, and what is asked about is the run.
+    """
+    settings = load(context.environ)
+    note = read_note(settings.ops.data_dir) if settings.redis.address is None else None
+    if note is None:
+        return context, "the environment"
+    environ = instead(context.environ, note.settings)
+    return dataclasses.replace(context, environ=environ), f"`sluice run` (process {note.pid})"
+
+
+def _findings(context: Context, told_by: str) -> Iterator[Finding]:
+    settings = context.settings()
+    overlay = _published(settings)
+    yield from examine(context.counting(overlay), search_path=context.environ.get("PATH", ""))
+    home = own_namespace(settings.scope.operator_namespace)
+    yield from judge_settings(context.environ, overlay, home=home, told_by=told_by)
 
 
 COMMANDS = {
     "doctor": Command(
         summary="Checks Redis, cluster, access, Trivy, database, registry, settings; 1 on a fault.",
-        examples=("sluice doctor", "sluice doctor --json | jq '.[] | select(.state==\"fault\")'"),
+        examples=(
+            "sluice doctor",
+            "sluice doctor --brief",
+            "sluice doctor --json | jq '.[] | select(.state==\"fault\")'",
+        ),
         arguments=_arguments,
         run=_run,
     )

@@ -32,6 +32,7 @@ from common.ops.supervisor import Supervisor, supervisor
 from common.overview.tables import Tables, tables_on
 from common.overview.words import counted
 from common.reports.crds import definitions
+from common.settings.public import public
 from common.settings.value import Settings
 from common.state.arrival import client_for, examine
 from common.state.names import Names
@@ -154,7 +155,12 @@ class Run:
         return shown_progress(self.context.terminal, tables)
 
     def _note(self, url: str) -> RunNote:
-        return RunNote(pid=os.getpid(), redis_url=url, cluster=self.cluster)
+        return RunNote(
+            pid=os.getpid(),
+            redis_url=url,
+            cluster=self.cluster,
+            settings=public(self.context.environ),
+        )
 
     def _addresses(self) -> parts.Served:
         ops, environ = self.settings.ops, self.context.environ

@@ -36,6 +36,7 @@ class RunNote(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str  # never with a password: it is written for the embedded Valkey only
     cluster: str
     context: str = ""
+    settings: dict[str, str] = {}  # what it was told, without what may be secret
 
 
 @contextlib.contextmanager

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from common.cli import parts
 from common.cli.main import main
+from common.cli.tables import RunNote
 from common.model.circuit import Fail
+from common.settings.parse import parse
 from common.state.circuits import CircuitTable
 from common.state.database import DatabaseRow, DatabaseTable
 from common.state.names import Names
@@ -143,3 +148,35 @@ def test_definitions_are_installed_once(capsys: pytest.CaptureFixture[str]) -> N
     out, err = capsys.readouterr()
     assert out == ""
     assert "0 definitions created, 12 there already" in err
+
+
+def test_beside_a_run_the_doctor_tells_of_the_runs_settings(
+    tmp_path: Path,
+    valkey: Valkey,
+    names: Names,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A shell that was opened later knows nothing of the environment in which the run began."""
+    monkeypatch.delenv("SLUICE_REDIS_URL")
+    monkeypatch.delenv("SLUICE_CLUSTER")
+    monkeypatch.setenv("SLUICE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
+    told = {"TRIVY_IGNORE_UNFIXED": "true", "TRIVY_DB_REPOSITORY": "127.0.0.1:1/aqua/trivy-db:2"}
+    note = RunNote(
+        pid=os.getpid(), redis_url=valkey.socket_url, cluster=names.cluster, settings=told
+    )
+    with parts.noted(parse({"SLUICE_DATA_DIR": str(tmp_path)}), note):
+        said = [each["said"] for each in findings(capsys)["settings"]]
+    by = f"from `sluice run` (process {os.getpid()})"
+    assert f"TRIVY_IGNORE_UNFIXED: true, {by}" in said
+    assert not any(line.startswith("TRIVY_SEVERITY") for line in said)
+
+
+def test_brief_leaves_out_what_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """Forty lines of `ok` hide the one that is not."""
+    assert main(["doctor", "--brief"]) == 1
+    out, err = capsys.readouterr()
+    assert not any(line.startswith("ok") for line in out.splitlines())
+    assert "FAULT  watcher: no watcher is alive" in out
+    assert "note" in err

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 
+from common.cli.checks.generation import judge_here
 from common.cli.checks.settings import judge_settings
 from common.cli.command import Context
 from common.cli.terminal import Terminal
 from common.model.finding import Fault, Finding, Notice
 from common.model.overlay import BadKey, Entry, Overlay
+from common.ops.version import VERSION
 from common.overview.overlay import described
 from common.overview.overlay import shown as told
 from common.overview.trouble import Promises, problems
+from common.settings.public import instead, public
+from common.state.epoch import Published
 from tests.overviews import shown
 
 
@@ -86,3 +90,30 @@ def test_commands_go_by_what_counts_in_the_cluster() -> None:
     bad = Overlay(entries=(Entry("OPERATOR_SCANNER_REPORT_TTL", "2 days", "?"),))
     assert context.counting(bad).verify.report_ttl_s == 24 * 3600
     assert context.counting(None).verify.report_ttl_s == 24 * 3600
+
+
+def test_a_shell_that_is_set_otherwise_than_the_watcher_is_told_so() -> None:
+    """What it says of settings would be believed of the installation."""
+    assert list(judge_here(Published(3, "d1", VERSION), "d1")) == []
+    assert list(judge_here(Published(0, ""), "d1")) == []
+    (other,) = judge_here(Published(3, "d2", VERSION), "d1")
+    assert isinstance(other, Notice)
+    assert "holds for this shell alone" in other.said
+    (older,) = judge_here(Published(3, "d2", "0.0.9"), "d1")
+    assert older.said == f"the watcher is of version 0.0.9, this is {VERSION}"
+
+
+def test_settings_of_another_environment_stand_in_place_of_ones_own() -> None:
+    """All of them: what the other one leaves out has its default there. Secrets are never told."""
+    mine = {
+        "PATH": "/bin",
+        "TRIVY_SEVERITY": "LOW",
+        "SLUICE_REDIS_URL": "redis://:hunter2@cache",
+        "SLUICE_DATA_DIR": "/here",
+    }
+    theirs = public({**mine, "TRIVY_IGNORE_UNFIXED": "true", "TRIVY_SEVERITY": " "})
+    assert theirs == {"TRIVY_IGNORE_UNFIXED": "true"}
+    merged = instead(mine, theirs)
+    assert "TRIVY_SEVERITY" not in merged
+    kept = {name: text for name, text in mine.items() if name != "TRIVY_SEVERITY"}
+    assert merged == {**kept, **theirs}

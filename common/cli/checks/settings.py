@@ -17,11 +17,15 @@ _SHOWN = 80  # characters of a value; longer ones are files or lists
 
 
 def judge_settings(
-    environ: Mapping[str, str], overlay: Overlay | None, *, home: str = "default"
+    environ: Mapping[str, str],
+    overlay: Overlay | None,
+    *,
+    home: str = "default",
+    told_by: str = "the environment",
 ) -> Iterator[Finding]:
     """Yield a line per setting that is set; `overlay`: None where no watcher has published one.
 
-    `home` is the namespace whose ConfigMaps count.
+    `home` is the namespace whose ConfigMaps count, `told_by` whose environment it is.
     """
     entries = {entry.name: entry for entry in overlay.entries} if overlay is not None else {}
     texts = overlaid(environ, entries.values())
@@ -29,7 +33,7 @@ def judge_settings(
     found = [row for row in rows if texts.get(row.name, "").strip() or row.name in entries]
     for row in found:
         own = texts.get(row.name) == environ.get(row.name)
-        source = "the environment" if own else entries[row.name].source
+        source = told_by if own else entries[row.name].source
         yield Good(topic=_TOPIC, said=f"{row.name}: {_shown(row, texts[row.name])}, from {source}")
     yield Good(topic=_TOPIC, said=f"{counted(len(rows) - len(found), 'other')} have their defaults")
     yield from _judge_maps(overlay, home)
