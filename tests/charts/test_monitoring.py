@@ -242,3 +242,21 @@ def places(spot: Mapping[str, int]) -> Iterator[tuple[int, int]]:
     for row in range(spot["y"], spot["y"] + spot["h"]):
         for column in range(spot["x"], spot["x"] + spot["w"]):
             yield row, column
+
+
+def test_what_all_objects_have_these_have_too() -> None:
+    """With labels and annotations of their own beside them."""
+    common = {"commonAnnotations": {"a.example.com/x": "1"}, "commonLabels": {"team": "security"}}
+    own = {"labels": {"release": "monitoring"}}
+    switched = {name: {"enabled": True, **own} for name in ALL_ON["monitoring"]}
+    switched["dashboard"]["annotations"] = {"grafana_folder": "Security"}
+    chart = render({**common, "monitoring": switched})
+    for kind, name in (
+        ("PrometheusRule", "alerts"),
+        ("ServiceMonitor", "metrics"),
+        ("ConfigMap", "dashboards"),
+    ):
+        told = chart.one(kind, name)["metadata"]
+        assert {"team": "security", "release": "monitoring"}.items() <= told["labels"].items()
+        assert told["annotations"]["a.example.com/x"] == "1"
+    assert told["annotations"]["grafana_folder"] == "Security"

@@ -215,7 +215,7 @@ def test_a_horizontal_pod_autoscaler_goes_by_the_pools_that_its_pods_serve(
     (chosen,) = metric["external"]["metric"]["selector"]["matchExpressions"]
     assert chosen == {"key": "pool", "operator": "In", "values": measured}
     assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "30"}
-    page = (CHART.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (CHART.parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert "| `sluice_queue_depth` | gauge | `pool`, `lane` |" in page
 
 
