@@ -59,6 +59,8 @@ PLAUSIBLE: Mapping[str, tuple[object, ...]] = {
     "operator.httpProxy": (f"http://u:{CANARY}@proxy:3128",),
     "trivyOperator.scanJobAffinity": (_AFFINITY,),
     "trivyOperator.scanJobTolerations": (_TOLERATIONS,),
+    "trivyOperator.scanJobAnnotations": ("sidecar.istio.io/inject=false,a=1", "a=b=c"),
+    "trivyOperator.scanJobPodTemplateLabels": ("team=security,env=",),
     "trivyOperator.scanJobNodeSelector": ({"pool": "scan"},),
     "trivyOperator.reportResourceLabels": ("team,owner",),
     "trivyOperator.skipResourceByLabels": ("skip-me",),

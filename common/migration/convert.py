@@ -75,6 +75,14 @@ def strings(value: object) -> Mapping[str, str]:
     return {name: text_of(one) for name, one in mapping(value).items()}
 
 
+def assignments(value: object) -> Mapping[str, str]:
+    """Return `name=text,…` as a map, as trivy-operator reads it."""
+    pairs_of = [one.partition("=") for one in text_of(value).split(",") if one.strip()]
+    if not all(equals and name.strip() for name, equals, _ in pairs_of):
+        raise ValueError("is no list such as name=text,name=text")
+    return {name.strip(): text.strip() for name, _, text in pairs_of}
+
+
 def objects(value: object) -> Sequence[object]:
     """Return a list of maps, such as tolerations."""
     shaped = plain(value)

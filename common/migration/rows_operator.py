@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.migration.convert import (
+    assignments,
     each,
     flag_of,
     gibibytes,
@@ -256,8 +257,18 @@ REPORTS: tuple[Row, ...] = (
         "registries.credentialProvider signs in at a cloud's registry",
     ),
     nothing("trivyOperator.scanJobAutomountServiceAccountToken", False, NO_JOBS),
-    nothing("trivyOperator.scanJobAnnotations", "", f"{NO_JOBS}; see worker.podAnnotations"),
-    nothing("trivyOperator.scanJobPodTemplateLabels", "", f"{NO_JOBS}; see worker.podLabels"),
+    Row(
+        key="trivyOperator.scanJobAnnotations",
+        default="",
+        fate=ToValues(
+            targets=("worker.podAnnotations",), convert=each(assignments, "worker.podAnnotations")
+        ),
+    ),
+    Row(
+        key="trivyOperator.scanJobPodTemplateLabels",
+        default="",
+        fate=ToValues(targets=("worker.podLabels",), convert=each(assignments, "worker.podLabels")),
+    ),
     setting("trivyOperator.skipInitContainers", False, "SLUICE_SKIP_INIT_CONTAINERS"),
     nothing("trivyOperator.scanJobPodTemplatePodSecurityContext", {}, RESTRICTED),
     nothing("trivyOperator.scanJobPodTemplateContainerSecurityContext", LOCKED_DOWN, RESTRICTED),

@@ -292,6 +292,7 @@ def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
         ("trivyOperator.scanJobAffinity", {"weight": 1.5}),
         ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
         ("extraEnv", {"NAME": "value"}),
+        ("trivyOperator.scanJobAnnotations", "inject"),
     ],
 )
 def test_a_value_of_another_shape_is_not_taken(key: str, value: object) -> None:
