@@ -19,6 +19,8 @@ _FACTOR = {"m": 1e-3, "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12
 _FACTOR |= {"E": 1e18, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _FACTOR |= {"Pi": 2.0**50, "Ei": 2.0**60}
 _GIB = 2**30
+_LARGEST = 2**63
+_POLICIES_LIMIT = 1_000  # each is read with all others
 
 
 def text_of(value: object) -> str:
@@ -52,14 +54,14 @@ def plain(value: object) -> object:
             return {text_of(key): plain(one) for key, one in value.items() if one is not None}
         case list():
             return [plain(one) for one in value if one is not None]
+        case str() | bool():
+            return value
         case float() if not (math.isfinite(value) and value.is_integer()):
             raise ValueError("has a number with a fraction")
-        case float():
+        case int() | float() if abs(value) < _LARGEST:
             return int(value)
-        case str() | bool() | int():
-            return value
         case _:
-            raise ValueError("has something that is no text, number, list or map")
+            raise ValueError("has something that is no text, list, map or number of 64 bits")
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -184,6 +186,8 @@ def policies(value: object, given: Given) -> str:
         for name, one in keys.items()
         if isinstance(name, str) and name.startswith(prefix) and isinstance(one, str) and one
     }
+    if len(texts) > _POLICIES_LIMIT:
+        raise ValueError(f"is one of more than {_POLICIES_LIMIT} ignore policies")
     return json.dumps(texts, ensure_ascii=False) if texts else ""
 
 

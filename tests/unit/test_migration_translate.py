@@ -190,6 +190,16 @@ def test_a_value_at_the_wrong_place_is_told_with_the_right_one() -> None:
     assert "did you mean trivy.severity?" in line.text
 
 
+def test_a_file_that_is_none_of_theirs_costs_no_guess_for_each_key() -> None:
+    """A guess compares with two hundred names."""
+    document = {f"severity{number}": "HIGH" for number in range(5_000)}
+    lines = [line for line in translate(document).told if line.what is What.UNKNOWN]
+    assert len(lines) == 5_000
+    assert sum("did you mean" in line.text for line in lines) <= 100
+    many = {"trivy": {f"ignorePolicy.n{number}": "x" for number in range(1_001)}}
+    assert translate(many).values == {}
+
+
 def test_what_belongs_to_a_parent_chart_is_passed_over() -> None:
     """`helm get values` prints a heading, and parents put what they like under `global`."""
     document = {"USER-SUPPLIED VALUES": None, "global": {"imageRegistry": "x"}}
@@ -290,6 +300,8 @@ def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
         ("trivy.registry", "mirror.example.com"),
         ("operator.scanJobTimeout", ["5m"]),
         ("trivyOperator.scanJobAffinity", {"weight": 1.5}),
+        ("trivyOperator.scanJobAffinity", {"weight": 2**63}),
+        ("trivyOperator.scanJobAffinity", {"weight": 1e300}),
         ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
         ("extraEnv", {"NAME": "value"}),
         ("trivyOperator.scanJobAnnotations", "inject"),
