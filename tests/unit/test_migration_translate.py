@@ -192,10 +192,10 @@ def test_a_value_at_the_wrong_place_is_told_with_the_right_one() -> None:
 
 def test_a_file_that_is_none_of_theirs_costs_no_guess_for_each_key() -> None:
     """A guess compares with two hundred names."""
-    document = {f"severity{number}": "HIGH" for number in range(5_000)}
+    document = {"trivy": {f"severity{number}": "HIGH" for number in range(500)}}
     lines = [line for line in translate(document).told if line.what is What.UNKNOWN]
-    assert len(lines) == 5_000
-    assert sum("did you mean" in line.text for line in lines) <= 100
+    assert len(lines) == 500
+    assert sum("did you mean" in line.text for line in lines) == 100
     many = {"trivy": {f"ignorePolicy.n{number}": "x" for number in range(1_001)}}
     assert translate(many).values == {}
 
