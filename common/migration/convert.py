@@ -15,6 +15,7 @@ from common.reports.plain_yaml import to_text
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([EPTGMK]i?|k|m)?")
+_REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?")
 _FACTOR = {"m": 1e-3, "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _FACTOR |= {"E": 1e18, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _FACTOR |= {"Pi": 2.0**50, "Ei": 2.0**60}
@@ -99,6 +100,23 @@ def word(value: object) -> str:
     if not text:
         raise ValueError("is empty")
     return text
+
+
+def registry(value: object) -> str:
+    """Return a registry, with a path perhaps: what an image's name may begin with."""
+    text = word(value)
+    if _REGISTRY.fullmatch(text) is None:
+        raise ValueError("is no registry such as mirror.example.com:5000")
+    return text
+
+
+def web_address(value: object) -> str:
+    """Return a proxy's address with its scheme; who writes none means http, as in Go."""
+    text = word(value)
+    address = text if "://" in text else f"http://{text}"
+    if not address.startswith(("http://", "https://")):
+        raise ValueError("is no address such as http://proxy.example.com:3128")
+    return address
 
 
 def whole(value: object) -> int:

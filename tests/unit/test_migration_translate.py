@@ -268,14 +268,10 @@ def test_a_low_limit_of_scans_holds_here_too(limit: int, jobs: int) -> None:
     assert made(document) == {"worker.replicas": 1, "scanner.jobs": jobs}
 
 
-def test_a_proxy_keeps_the_cluster_reachable() -> None:
-    """Redis and the API server are never behind a proxy."""
-    values = made({"trivy": {"httpsProxy": "http://proxy:1", "noProxy": "registry.local"}})
-    listed = values["worker.extraEnv"]
-    assert isinstance(listed, list)
-    assert listed[0] == {"name": "HTTPS_PROXY", "value": "http://proxy:1"}
-    assert {"registry.local", ".svc"} <= set(listed[1]["value"].split(","))
-    assert values["scanner.extraEnv"] == values["matcher.extraEnv"] == listed
+def test_a_proxy_without_a_scheme_gets_one() -> None:
+    """Trivy takes host and port alone; the chart's schema asks for an address."""
+    values = made({"trivy": {"httpsProxy": "proxy:1", "noProxy": "registry.local"}})
+    assert values == {"proxy.httpsProxy": "http://proxy:1", "proxy.noProxy": "registry.local"}
 
 
 def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
@@ -304,6 +300,8 @@ def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
         ("trivyOperator.scanJobAffinity", {"weight": 1e300}),
         ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
         ("extraEnv", {"NAME": "value"}),
+        ("global.image.registry", "https://mirror.example.com"),
+        ("trivy.httpsProxy", "socks5://proxy:1080"),
         ("trivyOperator.scanJobAnnotations", "inject"),
     ],
 )
