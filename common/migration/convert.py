@@ -15,10 +15,13 @@ from common.reports.plain_yaml import to_text
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([EPTGMK]i?|k|m)?")
+_REGISTRY = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9._/-]+)?")
 _FACTOR = {"m": 1e-3, "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 _FACTOR |= {"E": 1e18, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _FACTOR |= {"Pi": 2.0**50, "Ei": 2.0**60}
 _GIB = 2**30
+_LARGEST = 2**63
+_POLICIES_LIMIT = 1_000  # each is read with all others
 
 
 def text_of(value: object) -> str:
@@ -52,14 +55,14 @@ def plain(value: object) -> object:
             return {text_of(key): plain(one) for key, one in value.items() if one is not None}
         case list():
             return [plain(one) for one in value if one is not None]
+        case str() | bool():
+            return value
         case float() if not (math.isfinite(value) and value.is_integer()):
             raise ValueError("has a number with a fraction")
-        case float():
+        case int() | float() if abs(value) < _LARGEST:
             return int(value)
-        case str() | bool() | int():
-            return value
         case _:
-            raise ValueError("has something that is no text, number, list or map")
+            raise ValueError("has something that is no text, list, map or number of 64 bits")
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -73,6 +76,14 @@ def mapping(value: object) -> Mapping[str, object]:
 def strings(value: object) -> Mapping[str, str]:
     """Return a map of texts, such as labels: numbers and flags are written as texts."""
     return {name: text_of(one) for name, one in mapping(value).items()}
+
+
+def assignments(value: object) -> Mapping[str, str]:
+    """Return `name=text,…` as a map, as trivy-operator reads it."""
+    pairs_of = [one.partition("=") for one in text_of(value).split(",") if one.strip()]
+    if not all(equals and name.strip() for name, equals, _ in pairs_of):
+        raise ValueError("is no list such as name=text,name=text")
+    return {name.strip(): text.strip() for name, _, text in pairs_of}
 
 
 def objects(value: object) -> Sequence[object]:
@@ -89,6 +100,23 @@ def word(value: object) -> str:
     if not text:
         raise ValueError("is empty")
     return text
+
+
+def registry(value: object) -> str:
+    """Return a registry, with a path perhaps: what an image's name may begin with."""
+    text = word(value)
+    if _REGISTRY.fullmatch(text) is None:
+        raise ValueError("is no registry such as mirror.example.com:5000")
+    return text
+
+
+def web_address(value: object) -> str:
+    """Return a proxy's address with its scheme; who writes none means http, as in Go."""
+    text = word(value)
+    address = text if "://" in text else f"http://{text}"
+    if not address.startswith(("http://", "https://")):
+        raise ValueError("is no address such as http://proxy.example.com:3128")
+    return address
 
 
 def whole(value: object) -> int:
@@ -176,6 +204,8 @@ def policies(value: object, given: Given) -> str:
         for name, one in keys.items()
         if isinstance(name, str) and name.startswith(prefix) and isinstance(one, str) and one
     }
+    if len(texts) > _POLICIES_LIMIT:
+        raise ValueError(f"is one of more than {_POLICIES_LIMIT} ignore policies")
     return json.dumps(texts, ensure_ascii=False) if texts else ""
 
 

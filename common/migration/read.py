@@ -15,8 +15,12 @@ from common.model.errors import PreconditionError
 # Helm keeps a release with its values in one Secret, which has at most 1 MiB.
 SIZE_LIMIT_BYTES = 2**20
 # A values file with every value of the chart has about 400. Aliases count each time they are used.
-NODES_LIMIT = 50_000
+NODES_LIMIT = 20_000
 _DEPTH_LIMIT = 50
+_TOO_MANY = (
+    f"the file holds more than {NODES_LIMIT} values with its aliases written out; give a values "
+    "file"
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,6 +30,17 @@ class _Loader(yaml.SafeLoader):
         first: [(tag, form) for tag, form in pairs if tag != "tag:yaml.org,2002:timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Return the next node; a file of commas alone is given up before it fills the memory."""
+        self._composed += 1
+        if self._composed > NODES_LIMIT:
+            raise PreconditionError(_TOO_MANY)
+        return super().compose_node(parent, index)
 
 
 def read_values(content: bytes) -> Mapping[str, object]:
@@ -77,10 +92,7 @@ def _size(node: yaml.Node, known: dict[int, int], *, depth: int) -> int:
     for below in _below(node):
         total += _size(below, known, depth=depth + 1)
         if total > NODES_LIMIT:
-            raise PreconditionError(
-                f"the file holds more than {NODES_LIMIT} values with its aliases written out; "
-                "give a values file"
-            )
+            raise PreconditionError(_TOO_MANY)
     known[key] = total
     return total
 

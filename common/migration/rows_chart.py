@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from common.migration.convert import each, mapping, objects, references, strings, text_of, word
+from common.migration.convert import (
+    each,
+    mapping,
+    objects,
+    references,
+    registry,
+    strings,
+    text_of,
+    word,
+)
 from common.migration.fates import ByHand, NotYet, Row, ToValues
 from common.migration.shapes import environment, flag, later, nothing, setting
 from common.migration.words import (
@@ -14,7 +23,6 @@ from common.migration.words import (
     RESTRICTED,
 )
 
-_MONITOR = "the chart has no ServiceMonitor yet; one of yours selects the Service …-metrics"
 _STORAGE = "this version keeps reports in the API server alone"
 _NAMES = "trivy-operator's names; fullnameOverride says what ours begin with"
 _COMPLIANCE = tuple(
@@ -91,6 +99,7 @@ _SERVICE = tuple(
         ("nodePort", None),
     )
 )
+_MONITOR = "the chart has no ServiceMonitor yet; one of yours selects the Service …-metrics"
 _SERVICE_MONITOR = tuple(
     later(f"serviceMonitor.{name}", default, _MONITOR)
     for name, default in (
@@ -103,12 +112,19 @@ _SERVICE_MONITOR = tuple(
         ("endpointAdditionalProperties", {}),
     )
 )
+_PLACED = ("watcher", "matcher", "redis", "hooks")  # what is neither a worker nor a scanner
+_SELECTORS = tuple(f"{component}.nodeSelector" for component in _PLACED)
+_TOLERATIONS = tuple(f"{component}.tolerations" for component in _PLACED)
 
 ROWS: tuple[Row, ...] = (
     Row(
         key="global.image.registry",
         default="",
-        fate=ByHand(what="image.repository and redis.image.repository name their registry"),
+        fate=ToValues(
+            targets=("imageRegistry",),
+            convert=each(registry, "imageRegistry"),
+            words="the images of our chart must be there",
+        ),
     ),
     nothing("managedBy", "Helm", "the labels of the chart's objects name Helm"),
     setting("targetNamespaces", "", "OPERATOR_TARGET_NAMESPACES"),
@@ -181,22 +197,12 @@ ROWS: tuple[Row, ...] = (
     Row(
         key="nodeSelector",
         default={},
-        fate=ToValues(
-            targets=("watcher.nodeSelector", "matcher.nodeSelector", "redis.nodeSelector"),
-            convert=each(
-                strings, "watcher.nodeSelector", "matcher.nodeSelector", "redis.nodeSelector"
-            ),
-        ),
+        fate=ToValues(targets=_SELECTORS, convert=each(strings, *_SELECTORS)),
     ),
     Row(
         key="tolerations",
         default=[],
-        fate=ToValues(
-            targets=("watcher.tolerations", "matcher.tolerations", "redis.tolerations"),
-            convert=each(
-                objects, "watcher.tolerations", "matcher.tolerations", "redis.tolerations"
-            ),
-        ),
+        fate=ToValues(targets=_TOLERATIONS, convert=each(objects, *_TOLERATIONS)),
     ),
     Row(
         key="affinity",

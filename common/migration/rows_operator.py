@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.migration.convert import (
+    assignments,
     each,
     flag_of,
     gibibytes,
@@ -15,12 +16,11 @@ from common.migration.convert import (
 )
 from common.migration.fates import ByHand, Given, Made, NoMeaning, NotYet, Row, ToValues
 from common.migration.shapes import flag, later, nothing, setting
-from common.migration.words import LOCKED_DOWN, NO_AUDIT, NO_JOBS, NOT_YET, RESTRICTED
+from common.migration.words import EVERY_OBJECT, LOCKED_DOWN, NO_AUDIT, NO_JOBS, NOT_YET, RESTRICTED
 
 # What fits into one worker Pod. Above that the default of ours is used: images are scanned once.
 _FEW = 3
 _MATCHER_GI = 8  # our default: two databases and a layer cache
-_PAIR = "watcher.podAnnotations and those of the other components are for Pods"
 _CONCURRENT = NoMeaning(
     why="worker.replicas times scanner.jobs images are unpacked at once, 4 by default, and each "
     "image is unpacked once however many workloads run it"
@@ -164,12 +164,12 @@ OPERATOR: tuple[Row, ...] = (
         default=None,
         fate=NotYet(instead="the chart leaves Kubernetes' default, 10"),
     ),
-    Row(key="operator.annotations", default={}, fate=NotYet(instead=_PAIR)),
-    Row(key="operator.labels", default={}, fate=NotYet(instead=_PAIR)),
+    Row(key="operator.annotations", default={}, fate=ByHand(what=EVERY_OBJECT)),
+    Row(key="operator.labels", default={}, fate=ByHand(what=EVERY_OBJECT)),
     Row(
         key="operator.podLabels",
         default={},
-        fate=NotYet(instead="worker.podLabels is for workers; other Pods have the chart's labels"),
+        fate=ToValues(targets=("watcher.podLabels",), convert=each(strings, "watcher.podLabels")),
     ),
     Row(
         key="operator.logDevMode",
@@ -256,8 +256,18 @@ REPORTS: tuple[Row, ...] = (
         "registries.credentialProvider signs in at a cloud's registry",
     ),
     nothing("trivyOperator.scanJobAutomountServiceAccountToken", False, NO_JOBS),
-    nothing("trivyOperator.scanJobAnnotations", "", f"{NO_JOBS}; see worker.podAnnotations"),
-    nothing("trivyOperator.scanJobPodTemplateLabels", "", f"{NO_JOBS}; see worker.podLabels"),
+    Row(
+        key="trivyOperator.scanJobAnnotations",
+        default="",
+        fate=ToValues(
+            targets=("worker.podAnnotations",), convert=each(assignments, "worker.podAnnotations")
+        ),
+    ),
+    Row(
+        key="trivyOperator.scanJobPodTemplateLabels",
+        default="",
+        fate=ToValues(targets=("worker.podLabels",), convert=each(assignments, "worker.podLabels")),
+    ),
     setting("trivyOperator.skipInitContainers", False, "SLUICE_SKIP_INIT_CONTAINERS"),
     nothing("trivyOperator.scanJobPodTemplatePodSecurityContext", {}, RESTRICTED),
     nothing("trivyOperator.scanJobPodTemplateContainerSecurityContext", LOCKED_DOWN, RESTRICTED),

@@ -10,14 +10,17 @@ from common.migration.convert import (
     pairs,
     policies,
     rules,
+    strings,
     text_of,
+    web_address,
 )
-from common.migration.fates import ByHand, Given, Made, NoMeaning, NotYet, Row, ToValues
+from common.migration.fates import ByHand, Given, Made, NoMeaning, Row, ToValues
 from common.migration.rows_operator import VOLUME
 from common.migration.shapes import flag, later, nothing, setting
 from common.migration.words import (
     DATABASE_LOGIN,
     DATABASE_SECRET,
+    EVERY_OBJECT,
     NO_AUDIT,
     NO_JOBS,
     OTHER_PROGRAM,
@@ -28,36 +31,23 @@ from common.migration.words import (
 )
 from common.model.hiding import without_user_info
 
-_PROXIED = ("worker", "scanner", "matcher")
 _PROXY_SECRET = ByHand(
     what="it holds a user and a password, so it is not printed; put it into a Secret and name that "
     "in worker.extraEnv, scanner.extraEnv and matcher.extraEnv (valueFrom.secretKeyRef)"
 )
-_PROXY_KEYS = (
-    ("HTTP_PROXY", "trivy.httpProxy"),
-    ("HTTPS_PROXY", "trivy.httpsProxy"),
-    ("NO_PROXY", "trivy.noProxy"),
-)
-# The cluster itself, which a proxy cannot reach; a kubelet writes the address in.
-_INSIDE = ".svc,.cluster.local,localhost,127.0.0.1,$(KUBERNETES_SERVICE_HOST)"
 
 
-def _proxies(value: object, given: Given) -> Made:
-    text_of(value)
-    texts = {name: text_of(given.value(key)).strip() for name, key in _PROXY_KEYS}
-    if any(without_user_info(text) != text for text in texts.values()):
-        return Made(left=(("", _PROXY_SECRET),))
-    if texts["HTTP_PROXY"] or texts["HTTPS_PROXY"]:
-        texts["NO_PROXY"] = ",".join(filter(None, (texts["NO_PROXY"], _INSIDE)))
-    listed = [{"name": name, "value": text} for name, text in texts.items() if text]
-    return Made(values={f"{component}.extraEnv": listed for component in _PROXIED})
+def _url(path: str) -> ToValues:
+    """Return what becomes of a proxy's address."""
 
+    def convert(value: object, given: Given) -> Made:
+        del given
+        text = text_of(value)
+        if without_user_info(text) != text:
+            return Made(left=(("", _PROXY_SECRET),))
+        return Made(values={path: web_address(text)} if text.strip() else {})
 
-_PROXY = ToValues(
-    targets=tuple(f"{component}.extraEnv" for component in _PROXIED),
-    convert=_proxies,
-    words="with the cluster's own names in NO_PROXY; one with a password is not printed",
-)
+    return ToValues(targets=(path,), convert=convert, words="one with a password is not printed")
 
 
 def _login(value: object, given: Given) -> Made:
@@ -85,7 +75,6 @@ _SERVER_LOGIN = ToValues(
     words="never the value: a Secret; where operator.builtInTrivyServer is true",
 )
 _SERVER = ByHand(what=OWN_SERVER)
-_SERVER_PODS = NotYet(instead="Pods of the matcher have the chart's labels")
 _FROM_MAPS = ByHand(
     what="write what it holds under settings, by the names of docs/configuration.md"
 )
@@ -107,8 +96,12 @@ TRIVY: tuple[Row, ...] = (
     Row(key="trivy.storageClassEnabled", default=True, fate=VOLUME),
     Row(key="trivy.storageClassName", default="", fate=VOLUME),
     Row(key="trivy.storageSize", default="5Gi", fate=VOLUME),
-    Row(key="trivy.labels", default={}, fate=_SERVER_PODS),
-    Row(key="trivy.podLabels", default={}, fate=_SERVER_PODS),
+    Row(key="trivy.labels", default={}, fate=ByHand(what=EVERY_OBJECT)),
+    Row(
+        key="trivy.podLabels",
+        default={},
+        fate=ToValues(targets=("matcher.podLabels",), convert=each(strings, "matcher.podLabels")),
+    ),
     Row(
         key="trivy.priorityClassName",
         default="",
@@ -122,9 +115,13 @@ TRIVY: tuple[Row, ...] = (
         "",
         "SLUICE_ADDITIONAL_VULNERABILITY_REPORT_FIELDS",
     ),
-    Row(key="trivy.httpProxy", default=None, fate=_PROXY, secret=True),
-    Row(key="trivy.httpsProxy", default=None, fate=_PROXY, secret=True),
-    Row(key="trivy.noProxy", default=None, fate=_PROXY),
+    Row(key="trivy.httpProxy", default=None, fate=_url("proxy.httpProxy"), secret=True),
+    Row(key="trivy.httpsProxy", default=None, fate=_url("proxy.httpsProxy"), secret=True),
+    Row(
+        key="trivy.noProxy",
+        default=None,
+        fate=ToValues(targets=("proxy.noProxy",), convert=each(text_of, "proxy.noProxy")),
+    ),
     setting("trivy.nonSslRegistries", {}, "SLUICE_NON_SSL_REGISTRIES", hosts),
     Row(
         key="trivy.sslCertDir",

@@ -18,11 +18,14 @@ _HEAD = (
 # As in our values.yaml; what is not named follows by the alphabet.
 _ORDER = (
     "image",
+    "imageRegistry",
     "imagePullSecrets",
     "settings",
     "trivyOperator",
     "registries",
+    "proxy",
     "rbac",
+    "hooks",
     "watcher",
     "worker",
     "scanner",

@@ -6,8 +6,9 @@ that may be a credential.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -32,6 +33,8 @@ from common.settings.setting import Setting
 # What `helm get values` writes above the values where nobody asked for YAML.
 _HEADINGS = frozenset({"USER-SUPPLIED VALUES", "COMPUTED VALUES"})
 _CLOSE = 0.75  # difflib's ratio; lower suggests names that share little
+# Guesses cost milliseconds each; a file with more slips than that is none of trivy-operator's.
+_GUESSES = 100
 _LATER = "this version"  # how the settings' table begins the reason of what may come
 _HIDDEN = ByHand(what="it holds a user and a password, so it is not printed; set it by hand")
 
@@ -94,7 +97,7 @@ def translate(document: Mapping[str, object]) -> Translation:
             values.setdefault(path, value)  # rows that share a path agree
             sources[path] = (*sources.get(path, ()), one.key)
     told += _missed(given, {one.key for one in told})
-    return Translation(values=values, sources=sources, told=tuple(told))
+    return Translation(values=values, sources=sources, told=tuple(_guessed(told)))
 
 
 def late(setting: Setting[Any]) -> bool:
@@ -116,22 +119,34 @@ def _walk(level: Mapping[str, object], *, above: str) -> Iterator[_Found | Told]
             elif value is not None:
                 yield Told(key=key, what=What.WRONG, text="is no map")
         elif above or key not in ({"global"} | _HEADINGS):
-            yield Told(key=shorten(key), what=What.UNKNOWN, text=_unknown(key))
+            yield Told(key=shorten(key), what=What.UNKNOWN)
 
 
 def _family(key: str) -> Row | None:
     return next((row for row in FAMILIES if key.startswith(row.key[:-1])), None)
 
 
-def _unknown(key: str) -> str:
+def _guessed(told: Sequence[Told]) -> Iterator[Told]:
+    """Yield the lines, the unknown ones with what is wrong with them."""
+    left = _GUESSES
+    for one in told:
+        if one.what is not What.UNKNOWN:
+            yield one
+            continue
+        hint = _meant(one.key) if left > 0 else ""
+        left -= 1
+        text = f"is no value of trivy-operator's chart {CHART_VERSION}{hint}"
+        yield dataclasses.replace(one, text=text)
+
+
+def _meant(key: str) -> str:
     """Return what may be meant: a neighbour of a close name, else the same name elsewhere."""
     above, _, name = key.rpartition(".")
     beside = [one for one in BY_KEY if one.rpartition(".")[0] == above]
     close = difflib.get_close_matches(key, beside, n=1, cutoff=_CLOSE)
     close = close or [one for one in BY_KEY if one.rpartition(".")[2] == name][:1]
     close = close or difflib.get_close_matches(key, BY_KEY, n=1, cutoff=_CLOSE)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"is no value of trivy-operator's chart {CHART_VERSION}{hint}"
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _become(found: _Found, given: Given) -> tuple[Mapping[str, object], list[Told]]:

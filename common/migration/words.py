@@ -17,6 +17,7 @@ IMAGE = "the image of kube-sluice is another one: image.repository, image.tag, i
 TRIVY_IMAGE = "the image of kube-sluice holds Trivy"
 METRICS_SERVICE = "the chart has a Service of its own for metrics, without an address of its own"
 RESTRICTED = "every Pod of the chart runs under the Pod Security Standard `restricted`"
+EVERY_OBJECT = "commonLabels and commonAnnotations are for every object of the chart"
 OTHER_PROGRAM = (
     "watcher.resources, worker.resources and so on: these are other programs, and their defaults "
     "are measured"

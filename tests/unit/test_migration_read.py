@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -48,8 +49,9 @@ def merging(levels: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (bomb(12), "more than 50000 values"),
-        (merging(12), "more than 50000 values"),
+        (bomb(12), "more than 20000 values"),
+        (merging(12), "more than 20000 values"),
+        (b"[" + b"a," * 500_000 + b"a]", "more than 20000 values"),
         (b"a: &a [*a]", "in itself"),
         (b"a: &a {b: *a}", "in itself"),
         (b"[" * 60 + b"]" * 60, "deep"),
@@ -68,12 +70,24 @@ def merging(levels: int) -> bytes:
         (b"a: *b\n", "line 1 is no YAML"),
         (b"#" * (read.SIZE_LIMIT_BYTES + 1), "larger than"),
     ],
-    ids=range(19),
+    ids=range(20),
 )
 def test_what_is_no_values_file_is_refused_with_a_reason(content: bytes, said: str) -> None:
     """Each of these would hang, fill the memory, or mean two things."""
     with pytest.raises(PreconditionError, match=said):
         read_values(content)
+
+
+def test_a_file_of_commas_is_given_up_before_it_fills_the_memory() -> None:
+    """Each of its values costs PyYAML 600 bytes before anybody can count them."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(PreconditionError, match="more than"):
+            read_values(b"[" + b"a," * 500_000 + b"a]")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 50_000_000
 
 
 def test_a_refusal_quotes_nothing() -> None:

@@ -190,6 +190,16 @@ def test_a_value_at_the_wrong_place_is_told_with_the_right_one() -> None:
     assert "did you mean trivy.severity?" in line.text
 
 
+def test_a_file_that_is_none_of_theirs_costs_no_guess_for_each_key() -> None:
+    """A guess compares with two hundred names."""
+    document = {"trivy": {f"severity{number}": "HIGH" for number in range(500)}}
+    lines = [line for line in translate(document).told if line.what is What.UNKNOWN]
+    assert len(lines) == 500
+    assert sum("did you mean" in line.text for line in lines) == 100
+    many = {"trivy": {f"ignorePolicy.n{number}": "x" for number in range(1_001)}}
+    assert translate(many).values == {}
+
+
 def test_what_belongs_to_a_parent_chart_is_passed_over() -> None:
     """`helm get values` prints a heading, and parents put what they like under `global`."""
     document = {"USER-SUPPLIED VALUES": None, "global": {"imageRegistry": "x"}}
@@ -258,14 +268,10 @@ def test_a_low_limit_of_scans_holds_here_too(limit: int, jobs: int) -> None:
     assert made(document) == {"worker.replicas": 1, "scanner.jobs": jobs}
 
 
-def test_a_proxy_keeps_the_cluster_reachable() -> None:
-    """Redis and the API server are never behind a proxy."""
-    values = made({"trivy": {"httpsProxy": "http://proxy:1", "noProxy": "registry.local"}})
-    listed = values["worker.extraEnv"]
-    assert isinstance(listed, list)
-    assert listed[0] == {"name": "HTTPS_PROXY", "value": "http://proxy:1"}
-    assert {"registry.local", ".svc"} <= set(listed[1]["value"].split(","))
-    assert values["scanner.extraEnv"] == values["matcher.extraEnv"] == listed
+def test_a_proxy_without_a_scheme_gets_one() -> None:
+    """Trivy takes host and port alone; the chart's schema asks for an address."""
+    values = made({"trivy": {"httpsProxy": "proxy:1", "noProxy": "registry.local"}})
+    assert values == {"proxy.httpsProxy": "http://proxy:1", "proxy.noProxy": "registry.local"}
 
 
 def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
@@ -290,8 +296,13 @@ def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
         ("trivy.registry", "mirror.example.com"),
         ("operator.scanJobTimeout", ["5m"]),
         ("trivyOperator.scanJobAffinity", {"weight": 1.5}),
+        ("trivyOperator.scanJobAffinity", {"weight": 2**63}),
+        ("trivyOperator.scanJobAffinity", {"weight": 1e300}),
         ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
         ("extraEnv", {"NAME": "value"}),
+        ("global.image.registry", "https://mirror.example.com"),
+        ("trivy.httpsProxy", "socks5://proxy:1080"),
+        ("trivyOperator.scanJobAnnotations", "inject"),
     ],
 )
 def test_a_value_of_another_shape_is_not_taken(key: str, value: object) -> None:
