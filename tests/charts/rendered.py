@@ -30,11 +30,15 @@ def values(path: Path) -> dict[str, Any]:
 
 
 def render(
-    changes: Mapping[str, Any] | None = None, *, name: str = RELEASE, namespace: str = NAMESPACE
+    changes: Mapping[str, Any] | None = None,
+    *,
+    name: str = RELEASE,
+    namespace: str = NAMESPACE,
+    chart: Path = CHART,
 ) -> Rendered:
     """Render the chart; raises HelmError where Helm would refuse."""
-    with helm_python.Chart.load(CHART) as chart:
-        files = chart.render(dict(changes or {}), name=name, namespace=namespace)
+    with helm_python.Chart.load(chart) as loaded:
+        files = loaded.render(dict(changes or {}), name=name, namespace=namespace)
     manifests = [
         manifest
         for template, text in sorted(files.items())

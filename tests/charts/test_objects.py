@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,23 @@ def test_names_fit_and_are_names_with_every_release(release: str) -> None:
             assert len(name) <= LABEL_LIMIT - room, name
             for value in manifest["metadata"]["labels"].values():
                 assert len(value) <= LABEL_LIMIT
+
+
+def test_an_upgrade_restarts_nobody_whom_it_does_not_concern(tmp_path: Path) -> None:
+    """Of the chart alone: no Pod. Of the program: not Redis, for which everybody would wait."""
+    before = render().pods()
+    copy = tmp_path / "chart"
+    shutil.copytree(CHART, copy)
+    told = (copy / "Chart.yaml").read_text(encoding="utf-8")
+    newer = re.sub(r"(?m)^version: .*$", "version: 9.9.9", told)
+    (copy / "Chart.yaml").write_text(newer, encoding="utf-8")
+    assert render(chart=copy).pods() == before
+    newest = re.sub(r"(?m)^appVersion: .*$", 'appVersion: "9.9.9"', newer)
+    (copy / "Chart.yaml").write_text(newest, encoding="utf-8")
+    after = render(chart=copy).pods()
+    assert {name for name, pod in after.items() if pod != before[name]} == {
+        "watcher", "worker", "matcher",
+    }  # fmt: skip
 
 
 def test_names_are_told_apart_by_release_and_can_be_chosen() -> None:
@@ -130,6 +148,16 @@ def test_redis_forgets_nothing_and_evicts_nothing() -> None:
     assert "/data" in {m["mountPath"] for m in chart.containers()["redis"]["volumeMounts"]}
     (claim,) = chart.one("StatefulSet", "redis")["spec"]["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "data"
+
+
+@pytest.mark.parametrize("limit", ["1Gi", "2047Mi"])
+def test_a_redis_that_the_kernel_would_end_before_it_refuses_is_refused(limit: str) -> None:
+    """Whoever raises one number forgets the other."""
+    redis = {"maxMemoryMb": 2048, "resources": {"limits": {"memory": limit}}}
+    with pytest.raises(Exception, match=r"--set redis\.resources\.limits\.memory=4096Mi"):
+        render({"redis": redis})
+    for enough in ("2Gi", "2048Mi", "3000000000", "3G"):
+        render({"redis": {**redis, "resources": {"limits": {"memory": enough}}}})
 
 
 def test_no_argument_and_no_variable_holds_the_password() -> None:

@@ -198,7 +198,8 @@ def test_every_setting_reaches_every_component_as_it_was_written() -> None:
 
 def test_large_numbers_arrive_as_they_were_written() -> None:
     """A float of a million is 1e+06 to Helm, which no program reads as a whole number."""
-    chart = render({"scanner": {"memoryPerJobMb": 1_048_576}, "redis": {"maxMemoryMb": 2_000_000}})
+    redis = {"maxMemoryMb": 2_000_000, "resources": {"limits": {"memory": "4Ti"}}}
+    chart = render({"scanner": {"memoryPerJobMb": 1_048_576}, "redis": redis})
     scanner = parse(environment(chart.containers()["scanner"]))
     assert scanner.trivy.scanner_memory_mb == 1_048_576
     assert "maxmemory 2000000mb" in chart.one("ConfigMap", "redis")["data"]["valkey.conf"]

@@ -1,12 +1,16 @@
-{{/* The metadata of a Pod template. Takes (list $ component values); the chart's own labels win. */}}
+{{/*
+The metadata of a Pod template; the chart's own labels win. No version is among them: a Pod that an
+upgrade does not concern, Redis' above all, goes on running. Takes (list $ component values).
+*/}}
 {{- define "kube-sluice.podMetadata" -}}
+{{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
-{{- $own := fromYaml (include "kube-sluice.labels" .) -}}
+{{- $own := fromYaml (include "kube-sluice.selector" .) -}}
 {{- if has (index . 1) (list "watcher" "worker" "matcher") -}}
 {{- $_ := set $own "kube-sluice/metrics" "true" -}}
 {{- end -}}
 labels:
-  {{- toYaml (merge $own $values.podLabels) | nindent 2 }}
+  {{- toYaml (merge $own $root.Values.commonLabels $values.podLabels) | nindent 2 }}
 {{- with $values.podAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
