@@ -13,6 +13,7 @@ from common.migration.convert import (
     word,
 )
 from common.migration.fates import ByHand, NotYet, Row, ToValues
+from common.migration.rows_monitor import SERVICE_MONITOR
 from common.migration.shapes import environment, flag, later, nothing, setting
 from common.migration.words import (
     IMAGE,
@@ -99,19 +100,6 @@ _SERVICE = tuple(
         ("nodePort", None),
     )
 )
-_MONITOR = "the chart has no ServiceMonitor yet; one of yours selects the Service …-metrics"
-_SERVICE_MONITOR = tuple(
-    later(f"serviceMonitor.{name}", default, _MONITOR)
-    for name, default in (
-        ("enabled", False),
-        ("namespace", None),
-        ("interval", None),
-        ("annotations", {}),
-        ("labels", {}),
-        ("honorLabels", True),
-        ("endpointAdditionalProperties", {}),
-    )
-)
 _PLACED = ("watcher", "matcher", "redis", "hooks")  # what is neither a worker nor a scanner
 _SELECTORS = tuple(f"{component}.nodeSelector" for component in _PLACED)
 _TOLERATIONS = tuple(f"{component}.tolerations" for component in _PLACED)
@@ -156,7 +144,7 @@ ROWS: tuple[Row, ...] = (
         fate=ToValues(targets=("imagePullSecrets",), convert=each(references, "imagePullSecrets")),
     ),
     *_SERVICE,
-    *_SERVICE_MONITOR,
+    *SERVICE_MONITOR,
     *_COMPLIANCE,
     Row(
         key="rbac.create",

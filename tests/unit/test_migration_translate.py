@@ -274,6 +274,16 @@ def test_a_proxy_without_a_scheme_gets_one() -> None:
     assert values == {"proxy.httpsProxy": "http://proxy:1", "proxy.noProxy": "registry.local"}
 
 
+def test_a_scrape_ends_before_the_next_one_begins() -> None:
+    """The Prometheus Operator refuses a timeout that is longer than the interval."""
+    ours = "monitoring.serviceMonitor"
+    assert made({"serviceMonitor": {"interval": "5s"}}) == {
+        f"{ours}.intervalS": 5,
+        f"{ours}.timeoutS": 5,
+    }
+    assert made({"serviceMonitor": {"interval": "1m"}}) == {f"{ours}.intervalS": 60}
+
+
 def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
     """It cannot be printed, and nothing works without it."""
     document = {"trivy": {"httpProxy": f"http://u:{CANARY}@proxy:1"}}
@@ -300,6 +310,9 @@ def test_a_proxy_with_a_password_is_told_how_it_can_be_kept() -> None:
         ("trivyOperator.scanJobAffinity", {"weight": 1e300}),
         ("trivy.ignoreFile", ["CVE-1970-0001 exp:soon"]),
         ("extraEnv", {"NAME": "value"}),
+        ("serviceMonitor.interval", "often"),
+        ("serviceMonitor.interval", "10ms"),
+        ("serviceMonitor.endpointAdditionalProperties", {"relabelings": "x"}),
         ("global.image.registry", "https://mirror.example.com"),
         ("trivy.httpsProxy", "socks5://proxy:1080"),
         ("trivyOperator.scanJobAnnotations", "inject"),
