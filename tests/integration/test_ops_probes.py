@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from common.model.errors import PreconditionError
-from common.ops.probes import Page, ProbeServer, health_route, metrics_route
+from common.ops import probes
+from common.ops.probes import Asked, Page, ProbeServer, health_route, metrics_route
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +178,82 @@ def test_a_client_that_goes_away_does_no_harm(server: ProbeServer) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
             client.sendall(b"GET /metr")
     assert get(server, "/healthz")[0] == 200
+
+
+# --- clients that take their time
+
+
+def silent(server: ProbeServer) -> socket.socket:
+    """Open a connection, and say half of what one wants."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+    return client
+
+
+def test_silent_connections_hold_up_nobody(server: ProbeServer) -> None:
+    """Anybody in the cluster can open thousands; each would cost a thread of the watcher's."""
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(silent(server))
+        assert get(server, "/healthz")[0] == 200
+        assert eventually(lambda: threading.active_count() <= before + 64)
+        assert get(server, "/healthz")[0] == 200
+    assert eventually(lambda: threading.active_count() <= before)
+
+
+def test_the_oldest_silent_connection_is_the_one_that_goes(server: ProbeServer) -> None:
+    """Who came just now is about to say something."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(silent(server)) for _ in range(70)]
+        assert clients[0].recv(1) == b""
+        clients[-1].sendall(b"\r\n")
+        assert clients[-1].recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_request_that_comes_byte_by_byte_ends(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte would begin the deadline anew if it were one of single reads."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.settimeout(0.02)
+        ended = False
+        for byte in itertools.cycle(b"GET /healthz HTTP/1.1 and so on "):
+            with contextlib.suppress(TimeoutError):
+                try:
+                    client.sendall(bytes([byte]))
+                    ended = client.recv(100) == b""
+                except ConnectionError:
+                    ended = True
+            if ended:
+                break
+    assert ended
+
+
+def test_who_is_being_answered_keeps_the_place(server: ProbeServer) -> None:
+    """Metrics of a big cluster take seconds; a crowd at the door must not cut them."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as reader:
+        reader.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        found = reader.recv(100)
+        with contextlib.ExitStack() as stack:
+            for _ in range(120):
+                stack.enter_context(silent(server))
+            while piece := reader.recv(65_536):
+                found += piece
+    assert found.endswith(b"0049999\n")
+
+
+def test_a_site_is_asked_with_path_query_and_host() -> None:
+    """What a page needs of a request, and nothing else."""
+    asked: list[Asked] = []
+
+    def site(each: Asked) -> Page:
+        asked.append(each)
+        return Page(body=b"x", headers=(("X-One", "1"),))
+
+    with ProbeServer("127.0.0.1", 0, site) as server:
+        host = f"127.0.0.1:{server.port}"
+        with urllib.request.urlopen(f"http://{host}/a%2Fb?q=1&r", timeout=5) as answer:
+            assert answer.headers["X-One"] == "1"
+    assert asked == [Asked(path="/a%2Fb", query="q=1&r", host=host)]
