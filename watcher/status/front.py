@@ -1,185 +1,238 @@
-"""The status page: what is wrong first, then numbers, failures and what happened last.
+"""The first page: how much is true, what is wrong, what happens now and what happened last.
 
-Plain HTML without a script and without anything to fetch. Every list is capped and says how long
-it is, so a page is small however big the cluster. All foreign text goes through `markup`. Pure.
+Every list is cut and leads to the whole one, so the page is small however big the cluster. All
+foreign text goes through `markup`. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from common.model.facts import Fact
+from common.overview.documents import Document
 from common.overview.lacking import number, summary
-from common.overview.story import key_shown, sentence
+from common.overview.story import sentence
 from common.overview.trouble import asked
-from common.overview.view import Document, Overview
+from common.overview.view import Overview
 from common.overview.watcher import shown as watcher_shown
-from common.overview.words import age, counted, percent
-from watcher.markup import Html, joined, table, tag, text
-from watcher.statusstyle import STYLE
+from common.overview.words import age
+from watcher.status.answer import Answer, Seen
+from watcher.status.frame import REFRESH_S, facts_of, section
+from watcher.status.markup import Html, badge, joined, link, query, table, tag, text, tone
+from watcher.status.names import key_link, moment, share, version, workload_link
 
-PARKED_ROWS = 100
-_SOURCE_ROWS = 50
-_FACT_ROWS = 50
+PARKED_ROWS = 100  # in JSON; the page shows the first
+_ROWS = 15
+_FACTS = 25
 _WORKER_NAMES = 100
-_LACKING_ALL = "sluice status --json | jq .lacking"
-REFRESH_S = 10  # the browser's; as long as it asks, the numbers behind it are kept fresh
+_TONES = ("good", "busy", "warn", "bad")
+_WIDTH = 1000.0
 # The slowest refresh and as much again: what is older was not followed by a younger one.
 _OLD_S = 60.0
 
-# The page can load and run nothing, whatever somebody managed to put into it.
-_HEAD = (
-    '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
-    f'<meta http-equiv="refresh" content="{REFRESH_S}"><meta name="color-scheme" '
-    'content="light dark">'
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unread:
-    """Why the last look at the tables failed."""
-
-    away: bool  # Redis does not answer; otherwise it answers what we cannot use
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """The last look that succeeded, and what became of the last one."""
-
-    overview: Overview | None  # None: there was none yet
-    age_s: float  # of the overview
-    unread: Unread | None  # None: the last look succeeded
-
-
-def page(seen: Seen) -> bytes:
-    """Return the page."""
-    overview = seen.overview
-    title = f"kube-sluice {overview.document['cluster']}" if overview else "kube-sluice"
-    parts = [_headline(seen), _warning(seen), *(_sections(overview) if overview else ())]
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{_HEAD}{tag("title", title)}'
-        f"<style>{STYLE}</style></head><body>{tag('main', *parts)}</body></html>\n"
-    ).encode(errors="replace")
-
-
-def document(seen: Seen) -> bytes:
-    """Return what `sluice status --json` prints, and `snapshot`: its age and why it is not new."""
+def front(seen: Seen, *, hold: bool) -> Answer:
+    """Return the first page; `hold`: it stays as it is until somebody asks."""
     shown: dict[str, Any] = dict(seen.overview.document) if seen.overview else {}
-    shown["snapshot"] = {
-        "age_s": round(seen.age_s, 3) if seen.overview else None,
-        "fault": seen.unread.message if seen.unread else None,
-    }
-    return orjson.dumps(shown, option=orjson.OPT_INDENT_2)
+
+    def parts() -> Iterator[Html]:
+        if seen.overview is None:
+            yield tag("h1", "kube-sluice")
+        else:
+            yield _truth(seen.overview, seen.age_s, hold=hold)
+            yield from _sections(seen.overview)
+
+    return Answer(
+        title="Overview",
+        document=shown,
+        parts=parts,
+        status=200 if seen.overview else 503,
+        tab="",
+        refresh=not hold,
+    )
 
 
-def _headline(seen: Seen) -> Html:
-    if seen.overview is None:
-        return tag("h1", "kube-sluice")
-    cluster = text(seen.overview.document["cluster"])
-    json = Html('<a href="status.json">JSON</a>')
-    return joined(
-        [
-            tag("h1", "kube-sluice ", tag("small", cluster)),
-            tag("p", f"As of {age(seen.age_s)} ago · looks again every {REFRESH_S} s · ", json,
-                kind="quiet"),
-        ]
-    )  # fmt: skip
-
-
-def _warning(seen: Seen) -> Html:
-    """Say why the page is old or empty; nothing where it is neither."""
+def warning(seen: Seen) -> Html:
+    """Say why what a look showed is old or missing; nothing where it is neither."""
     old = f"This is how it was {age(seen.age_s)} ago." if seen.overview else "Nothing is known yet."
     if seen.unread is not None:
         what = "Redis is away." if seen.unread.away else "The tables cannot be read."
         return tag("p", tag("strong", what), f" {old} ", tag("code", seen.unread.message),
-                   kind="bad")  # fmt: skip
+                   kind="note bad")  # fmt: skip
     if seen.overview is None or seen.age_s > _OLD_S:
-        return tag("p", tag("strong", "Redis has not answered yet."), f" {old}", kind="bad")
+        words = tag("strong", "Redis has not answered yet.")
+        return tag("p", words, f" {old}", kind="note bad")
     return Html("")
+
+
+def _truth(overview: Overview, age_s: float, *, hold: bool) -> Html:
+    covered = overview.document["coverage"]
+    true, workloads = covered["true"], covered["workloads"]
+    if workloads:
+        headline = f"{share(true, workloads)} of workloads have true reports"
+        told = f"{true:,} of {workloads:,} {'workload' if workloads == 1 else 'workloads'}"
+    else:
+        headline, told = "No workloads yet", "nothing to report on"
+    again = (
+        joined(["held still · ", link("./", "go on")])
+        if hold
+        else joined([f"looks again every {REFRESH_S} s · ", link("?hold=1", "hold still")])
+    )
+    return tag(
+        "section",
+        tag("h1", headline),
+        tag("p", told, " · as of ", age(age_s), " ago · ", again, kind="quiet"),
+        *_bar(overview),
+        kind="truth",
+    )
+
+
+def _bar(overview: Overview) -> Iterator[Html]:
+    """Yield how many workloads are in which state: as lengths, and as words that lead there."""
+    covered = overview.document["coverage"]
+    states = {"true": covered["true"]}
+    for group in overview.document["lacking"]:
+        states[group["why"]] = states.get(group["why"], 0) + group["workloads"]
+    states = {state: count for state, count in states.items() if count}
+    if not states:
+        return
+    said = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    yield _lengths(states, said)
+    legend = (
+        tag("li", badge(state, f"{count:,} {state}", href=f"workloads{query({'state': state})}"))
+        for state, count in states.items()
+    )
+    yield tag("ul", *legend, kind="legend")
+
+
+def _lengths(states: Mapping[str, int], said: str) -> Html:
+    whole, at, parts = sum(states.values()), 0.0, []
+    for kind in _TONES:
+        count = sum(number for state, number in states.items() if tone(state) == kind)
+        if count:
+            # One of 5,000 is seen, too: it is why somebody looks.
+            width = max(4.0, _WIDTH * count / whole) if kind != "good" else _WIDTH * count / whole
+            parts.append(
+                f'<rect class="{kind}" x="{min(at, _WIDTH - 4):.1f}" width="{width:.1f}" '
+                'height="10"/>'
+            )
+            at += width
+    return Html(
+        f'<svg viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" '
+        f'aria-label="{text(said)}">{"".join(parts)}</svg>'
+    )
 
 
 def _sections(overview: Overview) -> Iterator[Html]:
     shown = overview.document
     yield _problems(shown["problems"])
-    yield tag("section", *_tiles(shown), kind="tiles")
-    yield _section("Queue", _queue(shown))
+    yield tag("section", *_tiles(shown), kind="tiles", attributes={"aria-label": "Numbers"})
+    yield section("Running now", *_running(overview))
+    yield section("Queue", _queue(shown))
     if troubles := [each for each in shown["circuits"] if not each["idle"]]:
-        yield _section("Sources in trouble", *_sources(troubles))
-    yield _section("Parked keys", *_parked(overview))
-    yield _section("Workloads that lack reports", *_lacking(overview))
-    yield _section("What happened last", *_facts(overview.facts))
-    yield _section("Watcher", tag("p", watcher_shown(shown["watcher"]), kind="quiet"))
-    yield _section("Workers", *_workers(shown["workers"]))
+        yield section("Sources in trouble", *_sources(troubles))
+    yield section(
+        "Parked keys", *_parked(overview), more=_more(shown["dead"], "queue?state=parked")
+    )
+    lacking = number(shown)
+    yield section(
+        "Workloads that lack reports", *_lacking(overview), more=_more(lacking, "workloads")
+    )
+    yield section("What happened last", _facts(overview.facts), more=("history", "more"))
+    yield section("Processes", _processes(shown))
 
 
-def _section(title: str, *parts: Html) -> Html:
-    return tag("section", tag("h2", title), *parts)
+def _more(total: int, href: str) -> tuple[str, str] | None:
+    return (href, f"all {total:,}") if total else None
 
 
 def _problems(problems: Sequence[Document]) -> Html:
     if not problems:
-        return tag("p", "Nothing is wrong.", kind="good")
+        return tag("p", "Nothing is wrong.", kind="calm")
     items = (
         tag("li", tag("strong", problem["said"]), *(tag("div", it) for it in problem["details"]),
             tag("div", "Next: ", tag("code", problem["remedy"])))
         for problem in problems
     )  # fmt: skip
-    return tag("ul", *items, kind="bad")
+    return tag("ul", *items, kind="note bad", attributes={"aria-label": "What is wrong"})
 
 
 def _tiles(shown: Document) -> Iterator[Html]:
-    covered, database = shown["coverage"], shown["database"]
-    last_s = shown["last_event_age_s"]
-    workloads = covered["workloads"]
-    yield _tile(
-        "True reports",
-        percent(covered["true"], workloads) if workloads else "-",
-        f"{covered['true']} of {counted(workloads, 'workload')}" if workloads else "no workloads",
-    )
+    database, last_s = shown["database"], shown["last_event_age_s"]
     known = database["version"] is not None
+    checked_s = database["checked_age_s"]
+    checked = "" if checked_s is None else f"; newer one sought {age(checked_s)} ago"
     yield _tile(
         "Database",
         f"{age(database['age_s'])} old" if known else "none yet",
-        database["version"] if known else "nothing can be matched without one",
+        f"{version(database['version'])}{checked}"
+        if known
+        else "nothing can be matched without one",
     )
-    oldest_s = shown["verified"]["oldest_age_s"]
+    oldest_s, images = shown["verified"]["oldest_age_s"], shown["verified"]["images"]
     yield _tile(
-        "Verified",
-        "none yet" if oldest_s is None else f"{age(oldest_s)} ago",
-        "or later, each image in use",
+        "Findings verified",
+        "not yet" if oldest_s is None else f"within {age(oldest_s)}",
+        f"{images:,} {'image' if images == 1 else 'images'} in use",
     )
-    yield _tile("Last event", "none yet" if last_s is None else f"{age(last_s)} ago", "")
     queued = sum(lane["queued"] for lanes in shown["queue"].values() for lane in lanes.values())
     yield _tile(
-        "Waiting", str(queued), "the queue is paused" if shown["paused"] else "in all lanes"
+        "Waiting", f"{queued:,}", "the queue is paused" if shown["paused"] else "queued keys"
     )
-    yield _tile("Workers", str(len(shown["workers"])), "alive")
+    yield _tile("Running", f"{shown['running']:,}", f"{shown['delayed']:,} delayed")
+    yield _tile("Parked", f"{shown['dead']:,}", _reasons(shown["dead_reasons"]))
+    yield _tile("Workers", f"{len(shown['workers']):,}", "alive")
+    yield _tile(
+        "Last event", "none yet" if last_s is None else f"{age(last_s)} ago", "from the cluster"
+    )
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in list(reasons.items())[:3])
 
 
 def _tile(name: str, value: str, note: str) -> Html:
     return tag("div", tag("span", name), tag("b", value), tag("small", note))
 
 
+def _running(overview: Overview) -> Iterator[Html]:
+    total = overview.document["running"]
+    if not overview.running:
+        yield tag("p", "Nothing." if not total else f"{total:,} keys.", kind="quiet")
+        return
+    caption = f"{min(len(overview.running), _ROWS):,} of {total:,}"
+    head = ("Key", "Worker", "In the queue since", "Lane", "Attempts before")
+    rows = (
+        (
+            key_link(each["key"]),
+            each["worker"],
+            f"{age(each['age_s'])} ago",
+            each["lane"],
+            each["attempts"] or "",
+        )
+        for each in overview.running[:_ROWS]
+    )
+    yield table(head, rows, caption=caption, numbers={4})
+
+
 def _queue(shown: Document) -> Html:
     head = ("Pool", "Fresh", "Oldest", "Bulk", "Oldest", "Running", "Delayed", "Parked")
     rows = []
     for pool, lanes in shown["queue"].items():
-        counts = shown["pools"][pool]
-        waiting = [
-            value
-            for name in ("fresh", "bulk")
-            for value in (lanes[name]["queued"], _oldest(lanes[name]))
-        ]
-        rows.append((pool, *waiting, counts["running"], counts["delayed"], counts["dead"]))
-    return table(head, rows)
+        counts, cells = shown["pools"][pool], []
+        for lane in ("fresh", "bulk"):
+            cells += [_to("queued", lanes[lane]["queued"], pool, lane), _oldest(lanes[lane])]
+        cells += [_to("running", counts["running"], pool), _to("delayed", counts["delayed"], pool)]
+        rows.append((pool, *cells, _to("parked", counts["dead"], pool)))
+    return table(head, rows, caption="Keys by pool and lane", numbers=range(1, 8))
+
+
+def _to(state: str, count: int, pool: str, lane: str = "") -> object:
+    """Return a number that leads to what was counted."""
+    if not count:
+        return "0"
+    return link(f"queue{query({'state': state, 'pool': pool, 'lane': lane})}", f"{count:,}")
 
 
 def _oldest(lane: Document) -> str:
@@ -191,39 +244,41 @@ def _sources(troubles: Sequence[Document]) -> Iterator[Html]:
     rows = [
         (
             each["source"],
-            each["state"],
-            each["failures"],
+            badge(each["state"]),
+            f"{each['failures']:,}",
             f"{age(each['since_s'])} ago",
-            _again(each["next_s"]),
+            again(each["next_s"]),
             each["reason"],
             each["message"],
         )
-        for each in troubles[:_SOURCE_ROWS]
+        for each in troubles[:_ROWS]
     ]
-    yield table(head, rows)
-    yield _cut(len(rows), len(troubles), "sluice status --json")
+    caption = f"{len(rows):,} of {len(troubles):,} that keys wait for"
+    yield table(head, rows, caption=caption, numbers={2})
 
 
 def _parked(overview: Overview) -> Iterator[Html]:
     if not overview.parked:
         yield tag("p", "None.", kind="quiet")
         return
+    first = overview.parked[:_ROWS]
     rows = [
         (
-            asked(failure),
+            key_link(failure["key"], asked(failure)),
             failure["reason"],
             failure["message"],
             failure["attempts"],
-            _again(failure["due_in_s"]),
+            again(failure["due_in_s"]),
         )
-        for failure in overview.parked[:PARKED_ROWS]
+        for failure in first
     ]
-    yield table(("Key", "Reason", "Message", "Tries", "Tried again"), rows)
-    dead = overview.document["dead"]
-    yield _cut(len(rows), dead, f"sluice queue parked --limit {dead}")
+    caption = f"{len(rows):,} of {overview.document['dead']:,}: no retry helps soon"
+    head = ("Key", "Reason", "Message", "Tries", "Tried again")
+    yield table(head, rows, caption=caption, numbers={3})
 
 
-def _again(due_in_s: float | None) -> str:
+def again(due_in_s: float | None) -> str:
+    """Return when something is tried again."""
     if due_in_s is None:
         return "when somebody asks"
     return f"in {age(due_in_s)}" if due_in_s > 0 else "now"
@@ -233,32 +288,28 @@ def _lacking(overview: Overview) -> Iterator[Html]:
     if not overview.lacking:
         yield tag("p", "None.", kind="quiet")
         return
-    yield tag("p", summary(overview.document))
-    yield table(("Workload", "Why"), list(overview.lacking.items()))
-    yield _cut(len(overview.lacking), number(overview.document), _LACKING_ALL)
+    first = list(overview.lacking.items())[:_ROWS]
+    rows = [(workload_link(shown), why) for shown, why in first]
+    caption = f"{len(rows):,} of {number(overview.document):,}: {summary(overview.document)}"
+    yield table(("Workload", "Why"), rows, caption=caption)
 
 
-def _facts(facts: Sequence[Fact]) -> Iterator[Html]:
+def _facts(facts: Sequence[Fact]) -> Html:
     if not facts:
-        yield tag("p", "Nothing on record.", kind="quiet")
-        return
-    newest = facts[::-1][:_FACT_ROWS]
-    rows = [(_when(fact.at), key_shown(fact.key) or "-", sentence(fact)) for fact in newest]
-    yield table(("When (UTC)", "What", "What happened"), rows)
+        return tag("p", "Nothing on record.", kind="quiet")
+    newest = facts[::-1][:_FACTS]
+    rows = [(moment(fact.at), key_link(fact.key), sentence(fact)) for fact in newest]
+    return table(("When (UTC)", "What", "What happened"), rows, caption="Newest first")
 
 
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _workers(names: Sequence[str]) -> Iterator[Html]:
-    shown = names[:_WORKER_NAMES]
-    yield tag("p", ", ".join(shown) or "None is alive.", kind="quiet")
-    yield _cut(len(shown), len(names), "sluice status --json")
-
-
-def _cut(rows: int, total: int, command: str) -> Html:
-    """Say that a list is longer than what is shown."""
-    if rows >= total:
-        return Html("")
-    return tag("p", f"{rows} of {total} shown; for others: ", tag("code", command), kind="quiet")
+def _processes(shown: Document) -> Html:
+    names = shown["workers"][:_WORKER_NAMES]
+    others = len(shown["workers"]) - len(names)
+    workers = ", ".join(names) + (f" and {others:,} more" if others else "")
+    return facts_of(
+        [
+            ("Watcher", watcher_shown(shown["watcher"])),
+            ("Workers", workers or "None is alive."),
+            ("Trivy", shown["trivy"]["serving"] or ""),
+        ]
+    )
