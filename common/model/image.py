@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 
@@ -167,13 +166,6 @@ class ImageState:
     verified_at: float | None = None  # as in `ImageRecord`
     image_queued: bool = False  # queued, running, delayed or parked: its own key
     match_queued: bool = False  # the same of its match's key
-
-
-class Called(NamedTuple):
-    """What workloads call an image."""
-
-    users: int
-    references: tuple[str, ...]
 
 
 class ImageUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from common.model.image import Called, ImageState
+from common.model.brief import Called
+from common.model.image import ImageState
 from common.model.key import ImageKey
 from common.overview.ages import since
 from common.overview.view import Document
@@ -31,7 +32,11 @@ class Images(Protocol):
     def states(self, keys: Sequence[ImageKey]) -> list[ImageState]:
         """Return what is on record about each."""
 
-    def named(self, keys: Sequence[ImageKey]) -> list[Called]:
+
+class Briefs(Protocol):
+    """The same records, as pages read them."""
+
+    def called(self, keys: Sequence[ImageKey]) -> list[Called]:
         """Return what each is called."""
 
 
@@ -81,17 +86,17 @@ class Catalogue:
         return found[start : start + limit], dict(Counter(one.state for one in near))
 
 
-def catalogue(images: Images) -> Catalogue:
+def catalogue(images: Images, briefs: Briefs) -> Catalogue:
     """Return all images. Raises SluiceError."""
-    return Catalogue(images=sorted(catalogue_of(images, images.keys()), key=_rank))
+    return Catalogue(images=sorted(catalogue_of(images, briefs, images.keys()), key=_rank))
 
 
-def catalogue_of(images: Images, keys: Iterable[ImageKey]) -> list[Known]:
+def catalogue_of(images: Images, briefs: Briefs, keys: Iterable[ImageKey]) -> list[Known]:
     """Return these images, each once, in the order given. Raises SluiceError."""
     distinct, found = list(dict.fromkeys(keys)), []
     for at in range(0, len(distinct), _AT_ONCE):
         part = distinct[at : at + _AT_ONCE]
-        found += _known(images.states(part), images.named(part))
+        found += _known(images.states(part), briefs.called(part))
     return found
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from common.model.image import Failure, Finding, ImageRecord, ImageUse, Inventory
+from common.model.brief import BriefFinding, BriefInventory
+from common.model.image import Failure, ImageUse
 from common.model.key import ImageKey, match_key
 from common.overview.ages import since
 from common.overview.catalogue import state_of
@@ -28,27 +29,28 @@ def image_file(
     `findings` is null where they are not to be shown; how many there are of each severity is told
     anyway, as metrics tell it.
     """
-    now_s, record, uses = tables.clock.now_s(), tables.images.get(key), tables.images.uses(key)
+    now_s, record, uses = tables.clock.now_s(), tables.briefs.brief(key), tables.images.uses(key)
     (state,) = tables.images.states([key])
     entry = tables.queue.entry(key) or tables.queue.entry(match_key(key))
-    found = record.match.findings if record.match else ()
+    found = record.findings
     return {
         "key": str(key),
         "digest": key.digest,
         "platform": key.platform,
         "options": key.options,
-        "known": bool(uses) or record != ImageRecord(),
+        "known": bool(uses) or not record.empty,
         "state": state_of(state),
         "references": sorted({use.reference for use in uses} - {""})[:_USERS],
         "users": [_user(use) for use in uses[:_USERS]],
         "users_total": len(uses),
-        "database": record.match.db_version if record.match else None,
+        "database": record.database or None,
         "verified_age_s": since(record.verified_at, now_s=now_s),
         "inventory": _inventory(record.inventory),
         "failure": _failure(record.failure, now_s=now_s),
         "queue": queued(entry, now_s=now_s) if entry is not None else None,
-        "counts": _counts(found) if record.match else None,
-        "findings": _page(found, start=start, limit=limit) if with_findings else None,
+        "unread": record.unread,
+        "counts": None if found is None else _counts(found),
+        "findings": _page(found or (), start=start, limit=limit) if with_findings else None,
         "facts": story(tables, key),
     }
 
@@ -61,17 +63,16 @@ def _user(use: ImageUse) -> Document:
     }
 
 
-def _inventory(inventory: Inventory | None) -> Document | None:
+def _inventory(inventory: BriefInventory | None) -> Document | None:
     if inventory is None:
         return None
-    components = (inventory.sbom or {}).get("components")
     return {
         "scanner_version": inventory.scanner_version,
         "os": f"{inventory.os.family} {inventory.os.name}".strip(),
         "end_of_life": inventory.os.eosl,
         "covered": inventory.covered,
         "layers": len(inventory.blob_ids),
-        "components": len(components) if isinstance(components, list) else 0,
+        "components": len(inventory.sbom.components) if inventory.sbom else 0,
         "secrets": len(inventory.secrets),  # where and what they are, is in the report alone
     }
 
@@ -87,12 +88,12 @@ def _failure(failure: Failure | None, *, now_s: float) -> Document | None:
     }
 
 
-def _counts(findings: Sequence[Finding]) -> dict[str, int]:
+def _counts(findings: Sequence[BriefFinding]) -> dict[str, int]:
     counts = Counter(_severity(finding) for finding in findings)
     return {severity: counts[severity] for severity in SEVERITIES}
 
 
-def _page(findings: Sequence[Finding], *, start: int, limit: int) -> Document:
+def _page(findings: Sequence[BriefFinding], *, start: int, limit: int) -> Document:
     ranked = sorted(findings, key=_rank)
     return {
         "total": len(ranked),
@@ -101,9 +102,9 @@ def _page(findings: Sequence[Finding], *, start: int, limit: int) -> Document:
     }
 
 
-def _rank(finding: Finding) -> tuple[int, str, str]:
+def _rank(finding: BriefFinding) -> tuple[int, str, str]:
     return SEVERITIES.index(_severity(finding)), finding.vulnerability_id, finding.resource
 
 
-def _severity(finding: Finding) -> str:
+def _severity(finding: BriefFinding) -> str:
     return finding.severity if finding.severity in SEVERITIES else "UNKNOWN"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from common.model.image import Finding
+from common.model.brief import BriefFinding
 from common.model.key import ImageKey
 from common.overview.view import Document
 
@@ -25,19 +25,22 @@ LOOK_S = 2.0
 _NAME = re.compile(r"[A-Za-z]{2,12}-[A-Za-z0-9:._-]{2,50}")
 
 
-class Images(Protocol):
-    """The image table."""
+class Briefs(Protocol):
+    """Image records, as pages read them."""
 
-    def findings(self, keys: Sequence[ImageKey], vulnerability: str) -> list[list[Finding]]:
-        """Return what is known of one vulnerability in each image."""
+    def findings(
+        self, keys: Sequence[ImageKey], vulnerability: str
+    ) -> list[Sequence[BriefFinding] | None]:
+        """Return what is known of one vulnerability in each image; None: it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What one look found."""
 
-    found: Sequence[tuple[ImageKey, Sequence[Finding]]]
+    found: Sequence[tuple[ImageKey, Sequence[BriefFinding]]]
     looked: int  # images of this look
+    unread: int  # of these: what is on record of them cannot be read, or is too large
     left: int  # that it did not come to
     after: str  # where the next one goes on; empty: it is through
 
@@ -70,27 +73,29 @@ def name_of(text: str) -> str:
 
 
 def look_through(
-    images: Images, keys: Sequence[ImageKey], vulnerability: str, *, after: str, pace: Pace
+    briefs: Briefs, keys: Sequence[ImageKey], vulnerability: str, *, after: str, pace: Pace
 ) -> Look:
     """Look through the images behind `after`, in the order of their keys. Raises SluiceError."""
     asked = sorted((str(key), key) for key in keys)
     todo = [(text, key) for text, key in asked if text > after]
-    until_s, at = pace.monotonic() + LOOK_S, 0
-    found: list[tuple[ImageKey, Sequence[Finding]]] = []
+    until_s, at, unread = pace.monotonic() + LOOK_S, 0, 0
+    found: list[tuple[ImageKey, Sequence[BriefFinding]]] = []
     while at < len(todo) and len(found) < _IMAGES:
         began_s = pace.monotonic()
         if began_s >= until_s:
             break
         part = [key for _, key in todo[at : at + _AT_ONCE]]
-        answers = zip(part, images.findings(part, vulnerability), strict=True)
-        found += [(key, findings) for key, findings in answers if findings]
+        answers = briefs.findings(part, vulnerability)
+        unread += answers.count(None)
+        found += [(key, each) for key, each in zip(part, answers, strict=True) if each]
         at += len(part)
         pace.rest(pace.monotonic() - began_s)
     left = len(todo) - at
-    return Look(found=found, looked=at, left=left, after=todo[at - 1][0] if left and at else "")
+    after = todo[at - 1][0] if left and at else after
+    return Look(found=found, looked=at, unread=unread, left=left, after=after if left else "")
 
 
-def told(finding: Finding) -> Document:
+def told(finding: BriefFinding) -> Document:
     """Return what JSON shows of one package."""
     return {
         "id": finding.vulnerability_id,
@@ -103,7 +108,7 @@ def told(finding: Finding) -> Document:
     }
 
 
-def packages(findings: Sequence[Finding]) -> list[Document]:
+def packages(findings: Sequence[BriefFinding]) -> list[Document]:
     """Return the first packages of an image, each once."""
     distinct = {tuple(one.items()): one for one in map(told, findings)}
     return list(distinct.values())[:_PACKAGES]

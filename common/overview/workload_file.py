@@ -60,7 +60,10 @@ def workload_file(tables: Tables, key: WorkloadKey) -> dict[str, Any]:
         **(_row(known[0]) if known else _NO_ROW),
         "settled": _settled(settled, known, now_s=now_s),
         "queue": queued(entry, now_s=now_s) if entry is not None else None,
-        "images": [one.document(now_s=now_s) for one in catalogue_of(tables.images, used[:_ROWS])],
+        "images": [
+            one.document(now_s=now_s)
+            for one in catalogue_of(tables.images, tables.briefs, used[:_ROWS])
+        ],
         "images_total": len(used),
         "facts": facts,
     }

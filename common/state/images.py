@@ -19,9 +19,7 @@ import structlog
 from redis import Redis
 
 from common.model.image import (
-    Called,
     Failure,
-    Finding,
     ImageRecord,
     ImageState,
     ImageUse,
@@ -47,15 +45,6 @@ _match = msgspec.json.Decoder(Match)
 _layers = msgspec.json.Decoder(Layers)  # reads it out of an inventory too
 _failure = msgspec.json.Decoder(Failure)
 _use = msgspec.json.Decoder(ImageUse)
-
-
-class _Named(msgspec.Struct, frozen=True):
-    """As much of an `ImageUse` as says what the image is called."""
-
-    reference: str = ""
-
-
-_named = msgspec.json.Decoder(_Named)
 
 # Of a record: each part, and the hash that tells whether it changed.
 _FIELDS = (("inv", "ih", "layers"), ("match", "fh", "db", "seen", "ver"), ("fail",))
@@ -286,29 +275,6 @@ class ImageTable:
                 uses.append(_use.decode(found[workload]))
         return uses
 
-    def named(self, keys: Sequence[ImageKey]) -> list[Called]:
-        """Return how many workloads use each image, and what they call it; one round trip."""
-        with self._scripts.pipeline() as pipe:
-            for key in keys:
-                pipe.hvals(self._own(f"users:{key}"))
-            found = pipe.execute(raise_on_error=False)
-        return [_called(uses if isinstance(uses, list) else []) for uses in found]
-
-    def findings(self, keys: Sequence[ImageKey], vulnerability: str) -> list[list[Finding]]:
-        """Return what is known of one vulnerability in each image; one round trip.
-
-        Most images do not have it, and are told by a look for its name: nothing of theirs is built.
-        """
-        name = f'"{vulnerability}"'.encode()
-        with self._scripts.pipeline() as pipe:
-            for key in keys:
-                pipe.hget(self._own(f"image:{key}"), "match")
-            stored = pipe.execute(raise_on_error=False)
-        return [
-            _findings(part, name, vulnerability) if isinstance(part, bytes) else []
-            for part in stored
-        ]
-
     def used_by(self, workload: WorkloadKey) -> list[ImageKey]:
         """Return the images that a workload uses, in the order of their keys; one round trip."""
         with self._scripts.reading() as redis:
@@ -362,25 +328,6 @@ class ImageTable:
         payload = {"successor": str(successor), "waiter": str(waiter)}
         row = self._scripts.run("await", payload, repeatable=True)
         return decode_settled(row) if row else None
-
-
-def _called(uses: Iterable[bytes]) -> Called:
-    names = set()
-    number = 0
-    for use in uses:
-        number += 1
-        with contextlib.suppress(*UNREADABLE):  # a newer version's, or by hand
-            names.add(_named.decode(use).reference)
-    return Called(users=number, references=tuple(sorted(names - {""})))
-
-
-def _findings(stored: bytes, name: bytes, vulnerability: str) -> list[Finding]:
-    content = _part(lambda: inflate(stored), stored)
-    if content is None or name not in content:
-        return []
-    match = _part(lambda: _match.decode(content), content)
-    found = match.findings if match is not None else ()
-    return [finding for finding in found if finding.vulnerability_id == vulnerability]
 
 
 def _state(key: ImageKey, parts: Sequence[Any]) -> ImageState:

@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urljoin
 
+import msgspec
 import pytest
 from redis import Redis
 
+from common.model.image import Secret
 from common.model.redis_address import parse_redis_url
 from common.overview.tables import Tables, tables_on
 from common.overview.vulnerable import Pace
+from common.state import image_briefs
 from common.state.connect import connect
+from common.state.images import pack
 from common.state.names import Names
 from sandbox.valkey import Valkey
 from tests.browsing import Browse, browsing
 from tests.crowded import CVE, MISSING, Crowd, fill, image_key
+from tests.evidence import inventory, packages
 from tests.overviews import EVIL
 from tests.statussite import Elements
 from tests.waiting import eventually
@@ -221,3 +226,43 @@ def test_the_catalogue_is_read_again_when_it_is_old(tables: Tables, crowd: Crowd
     assert len(shelf.images().images) == len(crowd.images)
     shelf.forget()
     assert eventually(lambda: len(shelf.images().images) == IMAGES)
+
+
+def test_a_record_that_is_too_large_is_told_and_not_unpacked(
+    tables: Tables, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's image of 100,000 packages must not fill the watcher's memory through a page."""
+    monkeypatch.setattr(image_briefs, "_MOST_BYTES", 2_000)
+    key = image_key(10)
+    with browsing(tables, crowd) as browse:
+        path = f"/image/{key.digest}/{key.platform}/{key.options}"
+        document = browse.json(f"{path}.json")
+        assert (document["unread"], document["inventory"], document["counts"]) == (True, None, None)
+        assert "too large for this page" in browse.page(path).text
+        document = browse.json(f"/vulnerability/{CVE}.json")
+        assert (document["images"], document["unread"]) == ([], IMAGES - 1)  # one failed
+        assert "cannot be read here" in browse.page(f"/vulnerability/{CVE}").text
+
+
+def test_secrets_of_an_image_are_counted_and_not_told(tables: Tables, crowd: Crowd) -> None:
+    """The page asks for no password; whoever may read the report finds them there."""
+    key, each = image_key(10), crowd.rows[10]
+    secret = Secret(
+        target="/root/.aws/credentials",
+        rule_id="aws-access-key-id",
+        title="AWS Access Key",
+        category="AWS",
+        severity="CRITICAL",
+        match="AWS_ACCESS_KEY_ID=***",
+    )
+    known = inventory(packages(3))
+    stored = pack(msgspec.structs.replace(known, secrets=(secret,)))
+    tables.client.hset(tables.names.own(f"image:{key}"), "inv", stored)
+    with browsing(tables, crowd) as browse:
+        path = f"/image/{key.digest}/{key.platform}/{key.options}"
+        assert "1 exposed secret" in browse.page(path).text
+        for end in ("", ".json"):
+            body = browse.ask(path + end)[1].lower()
+            assert not [word for word in (b"aws", b"credentials") if word in body]
+        story = browse.ask(f"/workload/{each.kind}/{each.namespace}/{each.name}.json")[1].lower()
+        assert b"credentials" not in story

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from common.model.image import Finding
+from common.model.brief import BriefFinding
 from common.model.key import ImageKey
 from common.overview.vulnerable import LOOK_S, Look, Pace, look_through, name_of, packages
 from tests.crowded import image_key
@@ -34,7 +34,7 @@ def test_names_of_vulnerabilities_are_told_from_others(text: str, name: str) -> 
     assert name_of(text) == name
 
 
-FINDING = Finding(vulnerability_id="CVE-1-1", resource="musl", installed_version="1")
+FINDING = BriefFinding(vulnerability_id="CVE-1-1", resource="musl", installed_version="1")
 KEYS = [image_key(number) for number in range(1_000)]
 HAVE = frozenset(KEYS[::10])
 
@@ -48,7 +48,9 @@ class Images:
         self.asked: list[int] = []
         self.rests: list[float] = []
 
-    def findings(self, keys: Sequence[ImageKey], vulnerability: str) -> list[list[Finding]]:
+    def findings(
+        self, keys: Sequence[ImageKey], vulnerability: str
+    ) -> list[Sequence[BriefFinding] | None]:
         """Return what is known."""
         assert vulnerability == "CVE-1-1"
         self.asked.append(len(keys))
@@ -110,7 +112,7 @@ def test_packages_are_told_once_and_not_without_end() -> None:
     many = [FINDING, FINDING]
     assert len(packages(many)) == 1
     places = [
-        Finding(vulnerability_id="CVE-1-1", resource=f"r{number}", installed_version="1")
+        BriefFinding(vulnerability_id="CVE-1-1", resource=f"r{number}", installed_version="1")
         for number in range(500)
     ]
     assert len(packages(places)) == 50

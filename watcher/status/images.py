@@ -130,8 +130,11 @@ def _failure(failure: Document) -> Html:
 
 def _findings(document: Document, asked: Query) -> Iterator[Html]:
     counts, found = document["counts"], document["findings"]
+    if document["unread"]:
+        yield tag("p", "Some of what is on record is too large for this page, or of another "
+                       "version.", kind="note warn")  # fmt: skip
     if counts is None:
-        yield tag("p", "Not matched yet.", kind="quiet")
+        yield tag("p", "" if document["unread"] else "Not matched yet.", kind="quiet")
         return
     ways = (tag("li", badge(name, f"{number:,} {name.lower()}")) for name, number in counts.items())
     yield tag("ul", *ways, kind="legend")

@@ -76,6 +76,8 @@ def _how_far(document: Document) -> Iterator[object]:
               else f"None of {counted(looked, 'image')} has it")  # fmt: skip
     if left:
         yield f"; {left:,} are not looked through yet"
+    if document["unread"]:
+        yield f"; what is on record of {document['unread']:,} cannot be read here"
     yield ". By the matches on record, before ignore rules and severity filters of reports."
 
 

@@ -103,7 +103,7 @@ class Shelf:
     def _catalogue(self) -> _Read:
         began_s = self._pace.monotonic()
         with self._turn():
-            found = catalogue(self._tables.images)
+            found = catalogue(self._tables.images, self._tables.briefs)
         now_s = self._pace.monotonic()
         return _Read(catalogue=found, at_s=now_s, took_s=now_s - began_s)
 
@@ -136,15 +136,16 @@ class Shelf:
 
     def vulnerability(self, name: str, asked: Query) -> Document:
         """Return which images have a vulnerability."""
-        empty = {"id": name, "images": [], "looked": 0, "left": 0, "after": ""}
+        empty = {"id": name, "images": [], "looked": 0, "unread": 0, "left": 0, "after": ""}
         if not self._findings:
             return {**empty, "enabled": False}
         with _within(self._searching), self._turn():
-            images = self._tables.images
+            images, briefs = self._tables.images, self._tables.briefs
             look = look_through(
-                images, images.keys(), name, after=asked.get("after"), pace=self._pace
+                briefs, images.keys(), name, after=asked.get("after"), pace=self._pace
             )
-            known = {one.key: one for one in catalogue_of(images, [key for key, _ in look.found])}
+            having = [key for key, _ in look.found]
+            known = {one.key: one for one in catalogue_of(images, briefs, having)}
             now_s = self.now_s()
             listed = [
                 {
@@ -154,8 +155,15 @@ class Shelf:
                 }
                 for key, findings in look.found
             ]
-        return {"id": name, "images": listed, "looked": look.looked, "left": look.left,
-                "after": look.after, "enabled": True}  # fmt: skip
+        return {
+            "id": name,
+            "images": listed,
+            "looked": look.looked,
+            "unread": look.unread,
+            "left": look.left,
+            "after": look.after,
+            "enabled": True,
+        }
 
     def _workloads(self, key: ImageKey) -> list[str]:
         return [use.workload for use in self._tables.images.uses(key)[:_WORKLOADS]]

@@ -136,7 +136,8 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--quiet);font-size:.86rem;padding:0 0 .25rem}
 th,td{text-align:left;vertical-align:top;padding:.28rem .9rem .28rem 0;font-weight:400;
 border-bottom:1px solid var(--line);unicode-bidi:isolate;overflow-wrap:anywhere}
-th[scope=row]{min-width:13rem}
+th[scope=row]:not(:has(time)){min-width:13rem}td:not(.num):has(>a){min-width:16rem}
+th:has(time){white-space:nowrap;width:1%}
 th[scope=col]{color:var(--quiet);font-size:.86rem;white-space:nowrap;overflow-wrap:normal}
 .num{text-align:right}
 tbody tr:hover{background:var(--card)}
@@ -153,8 +154,8 @@ nav ul{flex-wrap:nowrap;gap:0}nav a{padding:.5rem .42rem}
 .stack table,.stack tbody,.stack tr,.stack th,.stack caption{display:block}
 .stack tr{border-bottom:1px solid var(--line);padding:.4rem 0}
 .stack th,.stack td{border:0;padding:.08rem 0;text-align:left}
-.stack th{min-width:0}
-.stack td{display:inline-block;margin-right:.9rem;max-width:100%}
+.stack th[scope=row]:not(:has(time)),.stack td:not(.num):has(>a){min-width:0}
+.stack th:has(time){width:auto}.stack td{display:inline-block;margin-right:.9rem;max-width:100%}
 .stack td[data-label]:not([data-label=""])::before{content:attr(data-label) ": ";
 color:var(--quiet)}
 .stack td:empty{display:none}
