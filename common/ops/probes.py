@@ -14,9 +14,9 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -55,7 +55,17 @@ class Asked:
 
 
 Route: TypeAlias = Callable[[], Page]
-Site: TypeAlias = Callable[[Asked], Page]  # every path below one address
+
+
+class Site(Protocol):
+    """Every path below one address."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where one begins, for the log."""
+
+    def __call__(self, asked: Asked, /) -> Page:
+        """Return a page, on any thread."""
 
 
 def metrics_route(registry: CollectorRegistry) -> Route:
@@ -126,9 +136,9 @@ def _listen(host: str, port: int, routes: Mapping[str, Route] | Site) -> _Server
         ) from exc
 
 
-def _found(routes: Mapping[str, Route] | Site) -> Site:
-    """Return the routes as a site."""
-    if callable(routes):
+def _found(routes: Mapping[str, Route] | Site) -> Callable[[Asked], Page]:
+    """Return what finds a page."""
+    if not isinstance(routes, Mapping):
         return routes
 
     def page(asked: Asked) -> Page:
@@ -146,7 +156,9 @@ class _Server(http.server.ThreadingHTTPServer):
     # A closing process does not wait for a scraper that hangs; the connection's deadline ends it.
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], site: Site, family: socket.AddressFamily) -> None:
+    def __init__(
+        self, address: tuple[str, int], site: Callable[[Asked], Page], family: socket.AddressFamily
+    ) -> None:
         self.address_family = family
         self.site = site
         self.crowd = Crowd(_CONNECTIONS)

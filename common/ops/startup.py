@@ -139,7 +139,7 @@ def serving(*servers: tuple[Address, Mapping[str, Route] | Site]) -> Iterator[li
         ports = []
         for address, routes in servers:
             server = stack.enter_context(ProbeServer(address.host, address.port, routes))
-            known = ["/"] if callable(routes) else sorted(routes)
+            known = sorted(routes if isinstance(routes, Mapping) else routes.paths)
             _log.info("serving", routes=known, port=server.port)
             ports.append(server.port)
         yield ports

@@ -248,11 +248,14 @@ def test_a_site_is_asked_with_path_query_and_host() -> None:
     """What a page needs of a request, and nothing else."""
     asked: list[Asked] = []
 
-    def site(each: Asked) -> Page:
-        asked.append(each)
-        return Page(body=b"x", headers=(("X-One", "1"),))
+    class Noting:
+        paths = ("/",)
 
-    with ProbeServer("127.0.0.1", 0, site) as server:
+        def __call__(self, each: Asked) -> Page:
+            asked.append(each)
+            return Page(body=b"x", headers=(("X-One", "1"),))
+
+    with ProbeServer("127.0.0.1", 0, Noting()) as server:
         host = f"127.0.0.1:{server.port}"
         with urllib.request.urlopen(f"http://{host}/a%2Fb?q=1&r", timeout=5) as answer:
             assert answer.headers["X-One"] == "1"

@@ -255,7 +255,7 @@ def test_secrets_of_an_image_are_counted_and_not_told(tables: Tables, crowd: Cro
         severity="CRITICAL",
         match="AWS_ACCESS_KEY_ID=***",
     )
-    known = inventory(packages(3))
+    known = inventory(packages(40))
     stored = pack(msgspec.structs.replace(known, secrets=(secret,)))
     tables.client.hset(tables.names.own(f"image:{key}"), "inv", stored)
     with browsing(tables, crowd) as browse:

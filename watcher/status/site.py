@@ -62,6 +62,8 @@ class Wish:
 class StatusSite:
     """Answers requests on any thread."""
 
+    paths = ("/", "/status.json")
+
     def __init__(
         self, looks: Looks, shelf: Shelf, *, reports: Reports, hosts: Collection[str] = ()
     ) -> None:
