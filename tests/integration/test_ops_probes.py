@@ -190,25 +190,20 @@ def silent(server: ProbeServer) -> socket.socket:
     return client
 
 
-def test_silent_connections_hold_up_nobody(server: ProbeServer) -> None:
+def test_silent_connections_hold_up_nobody(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Anybody in the cluster can open thousands; each would cost a thread of the watcher's."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 3_600.0)  # not the deadline ends them
     before = threading.active_count()
     with contextlib.ExitStack() as stack:
-        for _ in range(150):
-            stack.enter_context(silent(server))
+        clients = [stack.enter_context(silent(server)) for _ in range(150)]
         assert get(server, "/healthz")[0] == 200
         assert eventually(lambda: threading.active_count() <= before + 64)
-        assert get(server, "/healthz")[0] == 200
-    assert eventually(lambda: threading.active_count() <= before)
-
-
-def test_the_oldest_silent_connection_is_the_one_that_goes(server: ProbeServer) -> None:
-    """Who came just now is about to say something."""
-    with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(silent(server)) for _ in range(70)]
-        assert clients[0].recv(1) == b""
+        assert clients[0].recv(1) == b""  # who came first had the longest time
         clients[-1].sendall(b"\r\n")
         assert clients[-1].recv(12) == b"HTTP/1.1 200"
+    assert eventually(lambda: threading.active_count() <= before)
 
 
 def test_a_request_that_comes_byte_by_byte_ends(
@@ -231,17 +226,39 @@ def test_a_request_that_comes_byte_by_byte_ends(
     assert ended
 
 
-def test_who_is_being_answered_keeps_the_place(server: ProbeServer) -> None:
+def test_a_connection_on_which_nothing_comes_ends(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are no others that need its place."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
+    with silent(server) as client:
+        assert client.recv(1) == b""
+
+
+def test_who_is_being_answered_keeps_the_place() -> None:
     """Metrics of a big cluster take seconds; a crowd at the door must not cut them."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as reader:
-        reader.sendall(b"GET /long HTTP/1.0\r\n\r\n")
-        found = reader.recv(100)
-        with contextlib.ExitStack() as stack:
-            for _ in range(120):
-                stack.enter_context(silent(server))
-            while piece := reader.recv(65_536):
-                found += piece
-    assert found.endswith(b"0049999\n")
+    began, crowded = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        began.set()
+        assert crowded.wait(60)
+        yield b"the end"
+
+    routes = {"/slow": lambda: Page(body=b"begin ", rest=slow()), "/healthz": health_route({})}
+    with (
+        ProbeServer("127.0.0.1", 0, routes) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as reader,
+        contextlib.ExitStack() as stack,
+    ):
+        reader.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        assert began.wait(30)
+        clients = [stack.enter_context(silent(server)) for _ in range(100)]
+        assert clients[0].recv(1) == b""
+        crowded.set()
+        found = b""
+        while piece := reader.recv(65_536):
+            found += piece
+    assert found.endswith(b"begin the end")
 
 
 def test_a_site_is_asked_with_path_query_and_host() -> None:

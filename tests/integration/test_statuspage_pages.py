@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -124,6 +125,22 @@ def test_a_workload_in_trouble_says_which_and_what_comes_next(
     assert (document["state"], document["reason"]) == (state, said)
     listed = browse.json(f"/workloads.json?q={key.name}")["workloads"]
     assert [(one["state"], one["reason"]) for one in listed] == [(state, said)]
+
+
+def test_a_workload_that_changed_since_its_last_run_says_so(
+    browse: Browse, crowd: Crowd, tables: Tables
+) -> None:
+    """Its reports are those of what it was."""
+    changed = msgspec.structs.replace(crowd.rows[41], service_account="other")
+    fence = FenceTable(tables.client, tables.names).take()
+    tables.queue.add([Add(key=changed.key, row=changed, cause="RowChanged")], fence=fence)
+    path = f"/workload/{changed.kind}/{changed.namespace}/{changed.name}"
+    document = browse.json(f"{path}.json")
+    assert (document["state"], document["settled"]["as_it_is_now"]) == ("queued", False)
+    assert document["queue"]["lane"] == "fresh"
+    text = browse.page(path).text
+    assert "it has changed since" in text
+    assert "Queued, to run at once: the workload changed." in text
 
 
 def test_a_workload_that_nobody_knows_is_a_404_with_words(browse: Browse) -> None:
