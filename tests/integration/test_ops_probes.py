@@ -7,6 +7,7 @@ import http.client
 import itertools
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -213,8 +214,9 @@ def test_a_request_that_comes_byte_by_byte_ends(
     monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.settimeout(0.02)
-        ended = False
+        ended, until_s = False, time.monotonic() + 60
         for byte in itertools.cycle(b"GET /healthz HTTP/1.1 and so on "):
+            assert time.monotonic() < until_s
             with contextlib.suppress(TimeoutError):
                 try:
                     client.sendall(bytes([byte]))
