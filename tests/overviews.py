@@ -91,6 +91,25 @@ def circuit(**changes: Any) -> dict[str, Any]:
     return {**given, **changes}
 
 
+def running(name: str = "web", **changes: Any) -> dict[str, Any]:
+    """Return a key that is worked on, as pages show it, but for the changes."""
+    given: dict[str, Any] = {
+        "key": f"workload/Pod/shop/{name}",
+        "state": "running",
+        "lane": "fresh",
+        "attempts": 0,
+        "crashes": 0,
+        "worker": "w1",
+        "reason": "",
+        "message": "",
+        "class": "",
+        "source": "",
+        "age_s": 3.0,
+        "due_in_s": None,
+    }
+    return {**given, **changes}
+
+
 def parked_image(reference: str) -> dict[str, Any]:
     """Return an image that cannot be scanned, as its workloads name it."""
     key = f"image/sha256:{'ab' * 32}/linux-amd64/0f0f"

@@ -27,7 +27,8 @@ from common.ops.life import Life, lived
 from common.ops.startup import begin_logs, patiently, serving
 from common.ops.version import VERSION
 from common.overview.gather import measured_in
-from common.overview.tables import tables_on
+from common.overview.tables import Tables, tables_on
+from common.overview.vulnerable import Pace
 from common.settings.load import with_files
 from common.settings.parse import parse
 from common.settings.value import Settings
@@ -40,10 +41,12 @@ from watcher.compose import Running, compose, overview_of, rows_of
 from watcher.configmaps import ConfigMapSettings
 from watcher.coverage_metrics import CoverageMetrics
 from watcher.electing import place_of
-from watcher.lookout import Lookout, routes
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
 from watcher.shown import OfTheLeader
+from watcher.status.lookout import Lookout
+from watcher.status.shelf import Shelf
+from watcher.status.site import StatusSite
 
 _log = structlog.get_logger()
 
@@ -89,12 +92,22 @@ def _watch(life: Life) -> int:
         tables = tables_on(client, address, cluster)
         covered = CoverageMetrics(lambda: measured_in(tables))
         registry.register(OfTheLeader(covered, running.watcher))
-        with (
-            Lookout(overview_of(settings, tables), monotonic=time.monotonic) as lookout,
-            _followed(source, life),
-        ):
-            _serve(settings, running, lookout, life.stopping)
+        with _status(settings, running, tables, life.stopping) as site, _followed(source, life):
+            _serve(settings, running, site, life.stopping)
     return DONE
+
+
+@contextlib.contextmanager
+def _status(
+    settings: Settings, running: Running, tables: Tables, stopping: threading.Event
+) -> Iterator[StatusSite]:
+    """Keep the status page's numbers during the block; give what answers."""
+    pace = Pace(monotonic=time.monotonic, rest=stopping.wait)
+    shelf = Shelf(tables, pace, findings=settings.ops.status_findings)
+    gathered = overview_of(settings, tables)
+    with Lookout(gathered, monotonic=time.monotonic, quiet=shelf.forget) as lookout:
+        hosts = settings.ops.status_hosts
+        yield StatusSite(lookout, shelf, reports=running.reports, hosts=hosts)
 
 
 def _configmaps(
@@ -151,13 +164,13 @@ def _arranged(session: Session, settings: Settings) -> tuple[str, str]:
 
 
 def _serve(
-    settings: Settings, running: Running, lookout: Lookout, stopping: threading.Event
+    settings: Settings, running: Running, site: StatusSite, stopping: threading.Event
 ) -> None:
     """Serve pages and watch until the end; raises what the watcher raises."""
     probes = {"/healthz": running.healthz, "/readyz": running.readyz}
     pages = (settings.ops.metrics_address, {"/metrics": running.metrics})
     health = (settings.ops.health_address, probes)
-    status = (settings.ops.status_address, routes(lookout))
+    status = (settings.ops.status_address, site)
     with serving(pages, health, status), contextlib.ExitStack() as stack:
         stack.callback(running.fleet.stop)
         running.fleet.start(running.streams)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from prometheus_client import CollectorRegistry
 
 from common.kube.session import Session
+from common.model.key import WorkloadKey
 from common.model.overlay import EMPTY, Overlay
 from common.ops.probes import Route, health_route
+from common.overview.documents import Document
 from common.overview.gather import gather
 from common.overview.tables import Tables
 from common.overview.trouble import Promises
@@ -46,8 +48,16 @@ from watcher.publishing import Published
 from watcher.pulse import Pulse
 from watcher.queue_metrics import QueueMetrics
 from watcher.rounds import RoundPorts, Rounds
-from watcher.shown import OfTheLeader, loading, loop_fault, metrics_page, show_streams, show_watcher
-from watcher.statuspage import PARKED_ROWS
+from watcher.shown import (
+    OfTheLeader,
+    loading,
+    loop_fault,
+    metrics_page,
+    reports_told,
+    show_streams,
+    show_watcher,
+)
+from watcher.status.front import PARKED_ROWS
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import CLUSTER_ROWS, ROWS, Row
 from watcher.stream.change import Change
@@ -72,6 +82,7 @@ class Running:
     metrics: Route
     healthz: Route
     readyz: Route
+    reports: Callable[[WorkloadKey], Sequence[Document]]  # what the status page tells of them
 
 
 def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watched comes beside
@@ -123,23 +134,13 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
     show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
     registry.register(OfTheLeader(watch_metrics.images, watcher))
-    page = metrics_page(registry, watcher, cluster, settings)
-    return _running(watcher, seat, fleet, streams, page)
-
-
-def _running(
-    watcher: Watcher,
-    seat: Seat,
-    fleet: Fleet,
-    streams: Sequence[tuple[Row, Scope]],
-    metrics: Route,
-) -> Running:
     return Running(
         watcher=watcher,
         seat=seat,
         fleet=fleet,
         streams=streams,
-        metrics=metrics,
+        metrics=metrics_page(registry, watcher, cluster, settings),
+        reports=lambda key: reports_told(cluster.reports.of(key)),
         healthz=health_route({"loop": lambda: loop_fault(watcher)}),
         readyz=health_route(
             {"loaded": lambda: loading(watcher), "election": lambda: seat.fault or watcher.fault}
@@ -221,7 +222,7 @@ def _lead_ports(
 
 def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
     """Return what reads the status page's numbers."""
-    return lambda: gather(tables, Promises.of(settings), parked=PARKED_ROWS)
+    return lambda: gather(tables, Promises.of(settings), parked=PARKED_ROWS, whole=True)
 
 
 def fold_options(settings: Settings, server_version: str = "") -> Options:

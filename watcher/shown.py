@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -11,15 +12,18 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from common.ops.probes import Page, Route, metrics_route
+from common.overview.documents import Document
 from common.settings.value import Settings
 from watcher import exporter
 from watcher.fold.cluster import Cluster
+from watcher.fold.reportfacts import SEVERITIES, ReportFact
 from watcher.metrics import WatchMetrics
 from watcher.pulse import Pulse
 from watcher.stream.change import Change
 from watcher.stream.fleet import Fleet
 from watcher.watch import Watcher
 
+_REPORTS = 200  # told of one workload; a Pod may have a thousand containers
 # A loop that is silent for longer hangs: Redis' own time-outs end after 15 s.
 _SILENT_S = 60.0
 
@@ -51,6 +55,23 @@ class OfTheLeader(Collector):
     def describe(self) -> Iterable[Metric]:
         """Return every metric without samples."""
         return self._shown.describe()
+
+
+def reports_told(reports: Iterable[ReportFact]) -> list[Document]:
+    """Return what the status page tells of a workload's reports, by what their metadata says."""
+    return [
+        {
+            "kind": one.kind,
+            "namespace": one.namespace,
+            "name": one.name,
+            "container": one.gist.container,
+            "counts": dict(zip(SEVERITIES, one.gist.counts, strict=False)) or None,
+            "ours": one.stamped,
+            "edited": one.edited,
+            "epoch": one.gist.epoch,
+        }
+        for one in islice(reports, _REPORTS)
+    ]
 
 
 def metrics_page(

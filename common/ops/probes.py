@@ -1,31 +1,37 @@
 """A small HTTP server for `/metrics`, `/healthz`, `/readyz` and read-only pages.
 
-GET and HEAD only, no request body, a deadline per connection. It serves what other threads made;
-a page must not wait for Redis or the API server.
+GET and HEAD only, no request body, a deadline for each request and each answer, and no more than 64
+connections: of more, the one that is longest in telling what it wants is dropped. It serves what
+other threads made; a probe must not wait for Redis or the API server.
 """
 
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import select
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from common.model.errors import PreconditionError
+from common.ops.crowd import Crowd, Head
 
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
 _TEXT = "text/plain; charset=utf-8"
 _PIECE_BYTES = 64 * 1024
+_PATH_LOGGED = 200
+_CONNECTIONS = 64  # a thread each; a browser opens 6, and every scraper and probe one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +42,30 @@ class Page:
     rest: Iterable[bytes] = ()  # what follows it, made while it is sent; may be hundreds of MB
     status: int = 200
     content_type: str = _TEXT
+    headers: tuple[tuple[str, str], ...] = ()  # besides those that every answer has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a client wants, as it wrote it."""
+
+    path: str
+    query: str  # what follows the question mark
+    host: str  # the header; empty: it sent none
 
 
 Route: TypeAlias = Callable[[], Page]
+
+
+class Site(Protocol):
+    """Every path below one address."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Where one begins, for the log."""
+
+    def __call__(self, asked: Asked, /) -> Page:
+        """Return a page, on any thread."""
 
 
 def metrics_route(registry: CollectorRegistry) -> Route:
@@ -62,9 +89,9 @@ def health_route(checks: Mapping[str, Callable[[], str]]) -> Route:
 
 
 class ProbeServer:
-    """Serves `routes` (path to page) on a thread of its own, until it is closed."""
+    """Serves `routes` (path to page), or a site, on a thread of its own, until it is closed."""
 
-    def __init__(self, host: str, port: int, routes: Mapping[str, Route]) -> None:
+    def __init__(self, host: str, port: int, routes: Mapping[str, Route] | Site) -> None:
         """Listen at once; an empty host: on every interface; port 0: a free one.
 
         Raises PreconditionError if the address is taken or not ours.
@@ -98,10 +125,10 @@ class ProbeServer:
         self.close()
 
 
-def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
+def _listen(host: str, port: int, routes: Mapping[str, Route] | Site) -> _Server:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return _Server((host, port), routes, family)
+        return _Server((host, port), _found(routes), family)
     except OSError as exc:
         raise PreconditionError(
             f"cannot listen on {host or '*'}:{port}: {exc.strerror}; "
@@ -109,22 +136,51 @@ def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
         ) from exc
 
 
+def _found(routes: Mapping[str, Route] | Site) -> Callable[[Asked], Page]:
+    """Return what finds a page."""
+    if not isinstance(routes, Mapping):
+        return routes
+
+    def page(asked: Asked) -> Page:
+        # Kubernetes' probes of trivy-operator's chart ask for `/healthz/`.
+        route = routes.get(asked.path) or routes.get(asked.path.rstrip("/"))
+        return route() if route is not None else Page(body=b"no such page\n", status=404)
+
+    return page
+
+
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = _CONNECTIONS  # whoever finds it full tries again a second later
     timeout = 0.0  # a client that is gone again must not hold up the end
     # A closing process does not wait for a scraper that hangs; the connection's deadline ends it.
     block_on_close = False
 
     def __init__(
-        self, address: tuple[str, int], routes: Mapping[str, Route], family: socket.AddressFamily
+        self, address: tuple[str, int], site: Callable[[Asked], Page], family: socket.AddressFamily
     ) -> None:
         self.address_family = family
-        self.routes = routes
+        self.site = site
+        self.crowd = Crowd(_CONNECTIONS)
         super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 # its types
+        """Serve a connection on a thread of its own, if there is room for one more."""
+        if self.crowd.enter(request):
+            super().process_request(request, client_address)
+        else:
+            super().shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 # its type
+        """End a connection."""
+        self.crowd.leave(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 # its signature
         """Say quietly that a client went away; http.server would print a traceback."""
-        _log.debug("connection failed", client=str(client_address), exc_info=True)
+        error = sys.exc_info()[1]
+        told = {"error": str(error)} if isinstance(error, OSError) else {"exc_info": True}
+        _log.debug("connection failed", client=str(client_address), **told)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -133,6 +189,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server_version = "sluice"
     sys_version = ""  # our Python's version is nobody's business
     timeout = _CONNECTION_S
+
+    def setup(self) -> None:
+        """Read with a deadline for the whole request: one byte every nine seconds is no request."""
+        super().setup()
+        self.rfile.close()
+        self._head = Head(self.connection, _CONNECTION_S)
+        self.rfile = io.BufferedReader(self._head)
 
     def do_GET(self) -> None:  # http.server's name
         self._answer(with_body=True)
@@ -144,6 +207,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Write nothing: a line per scrape and probe says nothing."""
 
     def _answer(self, *, with_body: bool) -> None:
+        if self._head.ended:  # http.server takes half a request for a whole one
+            return
+        self.server.crowd.heard(self.connection)
+        self.connection.settimeout(_CONNECTION_S)  # for each piece of the answer
         page = self._page()
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
@@ -152,6 +219,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif self.request_version != "HTTP/1.0":
             self.send_header("Transfer-Encoding", "chunked")
         self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in page.headers:
+            self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
         if with_body:
@@ -169,15 +238,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def _page(self) -> Page:
-        path = self.path.partition("?")[0]
-        # Kubernetes' probes of trivy-operator's chart ask for `/healthz/`.
-        route = self.server.routes.get(path) or self.server.routes.get(path.rstrip("/"))
-        if route is None:
-            return Page(body=b"no such page\n", status=404)
+        path, _, query = self.path.partition("?")
+        asked = Asked(
+            path=path,
+            query=query,
+            host=self.headers.get("Host", ""),
+        )
         try:
-            return route()
+            return self.server.site(asked)
         except Exception:  # noqa: BLE001 # one broken page must not break the probes beside it
-            _log.exception("page failed", path=path)
+            _log.exception("page failed", path=path[:_PATH_LOGGED])
             return Page(body=b"this page failed; the log says why\n", status=500)
 
 

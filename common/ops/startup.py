@@ -16,7 +16,7 @@ from common.model.errors import PreconditionError, SluiceError, TransientError
 from common.ops import logs
 from common.ops.deferred import Deferred
 from common.ops.exit_status import FAILED, PRECONDITION
-from common.ops.probes import ProbeServer, Route
+from common.ops.probes import ProbeServer, Route, Site
 from common.ops.refusals import arranged_first, is_refusal
 from common.ops.signals import heeded
 
@@ -130,8 +130,8 @@ def patiently(ask: Callable[[], T], stopping: threading.Event) -> T | None:
 
 
 @contextlib.contextmanager
-def serving(*servers: tuple[Address, Mapping[str, Route]]) -> Iterator[list[int]]:
-    """Serve each address' routes during the block; yield the ports that were taken.
+def serving(*servers: tuple[Address, Mapping[str, Route] | Site]) -> Iterator[list[int]]:
+    """Serve each address' routes, or site, during the block; yield the ports that were taken.
 
     Raises PreconditionError if an address is not free.
     """
@@ -139,6 +139,7 @@ def serving(*servers: tuple[Address, Mapping[str, Route]]) -> Iterator[list[int]
         ports = []
         for address, routes in servers:
             server = stack.enter_context(ProbeServer(address.host, address.port, routes))
-            _log.info("serving", routes=sorted(routes), port=server.port)
+            known = sorted(routes if isinstance(routes, Mapping) else routes.paths)
+            _log.info("serving", routes=known, port=server.port)
             ports.append(server.port)
         yield ports

@@ -1,4 +1,4 @@
-"""How old a vulnerability database is, from the version that it carries. Pure."""
+"""How old things are, in seconds; a database by the version that it carries. Pure."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def database_age_s(version: str, now_s: float) -> float | None:
     if made.tzinfo is None:
         made = made.replace(tzinfo=UTC)
     return round(max(0.0, now_s - made.timestamp()), 3)
+
+
+def since(at: float | None, *, now_s: float) -> float | None:
+    """Return the seconds since then; None: it never was."""
+    return None if at is None else round(max(0.0, now_s - at), 3)

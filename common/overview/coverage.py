@@ -23,6 +23,7 @@ class Coverage:
     workloads: int
     true: int
     lacking: Mapping[WorkloadKey, Lack]  # all that are not true
+    resting: frozenset[WorkloadKey] = frozenset()  # that need none, and are not counted
 
     @property
     def share(self) -> float:
@@ -56,6 +57,7 @@ class Coverage:
             workloads=self.workloads - len(keys) + later.workloads,
             true=self.true + later.true,
             lacking={**others, **later.lacking},
+            resting=self.resting | later.resting,
         )
 
 
@@ -74,22 +76,24 @@ def coverage(
     cluster is first scanned.
     """
     open_, partial = dict(wanted), {}
-    resting = true = 0
+    resting: set[WorkloadKey] = set()
+    true = 0
     for key, row in settled:
         if not isinstance(key, WorkloadKey) or open_.get(key) != row.fingerprint:
             continue
         if row.outcome.startswith("Rest"):
             del open_[key]
-            resting += 1
+            resting.add(key)
         elif row.outcome == "Converged" and row.epoch == epoch and not _fails(stands.get(key)):
             del open_[key]
             true += 1
         elif row.outcome.startswith("Partial"):
             partial[key] = row.outcome.partition(":")[2] or "Unknown"
     return Coverage(
-        workloads=len(wanted) - resting,
+        workloads=len(wanted) - len(resting),
         true=true,
         lacking={key: _lack(stands.get(key), partial.get(key)) for key in open_},
+        resting=frozenset(resting),
     )
 
 

@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.model.facts import Fact
-from common.model.key import ClusterKey, WorkKey
+from common.model.key import ClusterKey, WorkKey, WorkloadKey
 from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
 from common.overview.database import described
+from common.overview.entries import queued
 from common.overview.failures import LOOKED_AT, failures
 from common.overview.generation import described as described_generation
-from common.overview.lacking import grouped, named
+from common.overview.lacking import Lack, grouped, named
 from common.overview.overlay import described as described_settings
+from common.overview.roster import RESTING, TRUE, Roster
 from common.overview.tables import Tables, is_empty
 from common.overview.trouble import Promises, problems
 from common.overview.verified import described as described_verified
-from common.overview.view import Overview
+from common.overview.view import Document, Overview
 from common.overview.watcher import described as described_watcher
 from common.queue.contract import Lane, Totals
 from common.queue.standing import Stand
@@ -27,12 +29,19 @@ from common.queue.standing import Stand
 _WATCHER_FACTS = frozenset({"enqueued", "deduplicated", "relisted", "undecodable", "swept"})
 # What changes between two reads of one look is a handful of keys.
 _LOOKED_AGAIN = 1000
+_RUNNING = 20  # told one by one
 _TAIL_FACTS = 1000  # looked through for the last of them; older than these is "long ago"
 
 
-def gather(tables: Tables, promises: Promises, *, parked: int = LOOKED_AT) -> Overview:
-    """Return the overview with at most `parked` parked keys. Raises SluiceError."""
-    measured, facts, now_s = measured_in(tables), _newest(tables), tables.clock.now_s()
+def gather(
+    tables: Tables, promises: Promises, *, parked: int = LOOKED_AT, whole: bool = False
+) -> Overview:
+    """Return the overview with at most `parked` parked keys. Raises SluiceError.
+
+    `whole`: with every workload, and the keys that are worked on.
+    """
+    wanted = list(tables.rows.keys())
+    measured, facts, now_s = _measure(tables, wanted), _newest(tables), tables.clock.now_s()
     queue, images = tables.queue, tables.images
     dead = failures(queue, images, state="parked", limit=max(parked, LOOKED_AT), now_s=now_s)
     delayed = failures(queue, images, state="delayed", limit=LOOKED_AT, now_s=now_s)
@@ -48,6 +57,8 @@ def gather(tables: Tables, promises: Promises, *, parked: int = LOOKED_AT) -> Ov
         parked=dead[:parked],
         lacking=named(measured.lacking),
         facts=facts,
+        running=_running(tables, now_s=now_s) if whole else (),
+        roster=_roster(wanted, measured) if whole else None,
     )
 
 
@@ -89,13 +100,31 @@ def _numbers(
     }
 
 
+def _roster(wanted: Sequence[WorkloadKey], measured: Coverage) -> Roster:
+    def standing(key: WorkloadKey) -> Lack | str:
+        if lack := measured.lacking.get(key):
+            return lack
+        return RESTING if key in measured.resting else TRUE
+
+    return Roster((key, standing(key)) for key in wanted)
+
+
+def _running(tables: Tables, *, now_s: float) -> list[Document]:
+    entries = tables.queue.ls("running", _RUNNING)
+    return [queued(entry, now_s=now_s) for entry in entries]
+
+
 def measured_in(tables: Tables) -> Coverage:
+    """Return the coverage. Raises SluiceError."""
+    return _measure(tables, list(tables.rows.keys()))
+
+
+def _measure(tables: Tables, keys: Sequence[WorkloadKey]) -> Coverage:
     """Return the coverage: what is wanted first, then the queue, then what settled.
 
-    Raises SluiceError.
     So what ends meanwhile is found as settled; only a change between two reads seems lost.
     """
-    keys, epoch = list(tables.rows.keys()), tables.epoch.current()
+    epoch = tables.epoch.current()
     wanted, stands = tables.rows.fingerprints(keys), tables.standings.all()
     found = coverage(wanted, tables.settled.all(), stands, epoch=epoch)
     if found.unqueued:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from common.model.key import WorkloadKey
-from common.overview.view import Document
+from common.overview.documents import Document
 
 # Why a workload lacks reports, what needs somebody's eyes first.
 Why: TypeAlias = Literal[

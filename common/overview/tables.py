@@ -14,6 +14,7 @@ from common.state.connect import Client
 from common.state.control import Control
 from common.state.database import DatabaseTable
 from common.state.epoch import EpochTable
+from common.state.image_briefs import BriefTable
 from common.state.images import ImageTable
 from common.state.leader import LeaderTable
 from common.state.ledger import Ledger
@@ -37,6 +38,7 @@ class Tables:
     rows: RowTable
     settled: SettledTable
     images: ImageTable
+    briefs: BriefTable
     ledger: Ledger
     database: DatabaseTable
     epoch: EpochTable
@@ -77,6 +79,7 @@ def tables_on(client: Client, address: RedisAddress, cluster: str) -> Tables:
         rows=RowTable(client, names),
         settled=SettledTable(client, names),
         images=ImageTable(client, names),
+        briefs=BriefTable(client, names),
         ledger=Ledger(client, names),
         database=DatabaseTable(client, names),
         epoch=EpochTable(client, names),

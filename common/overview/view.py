@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from common.model.facts import Fact
+from common.overview.documents import Document
+from common.overview.roster import Roster
 
-# JSON's terms: this is what `sluice status --json` prints and scripts hold on to.
-Document: TypeAlias = Mapping[str, Any]
+__all__ = ["Document", "Overview"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +20,5 @@ class Overview:
     parked: Sequence[Document]  # failures, as in the document but more of them
     lacking: Mapping[str, str]  # the first workloads that lack reports, as people write them -> why
     facts: Sequence[Fact]  # the ledger's newest, newest last
+    running: Sequence[Document] = ()  # keys that are worked on, as `queue` pages show them
+    roster: Roster | None = None  # None: not kept, or not asked for

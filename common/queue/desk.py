@@ -9,7 +9,7 @@ from redis import Redis
 from common.model.key import WorkKey
 from common.queue.census import Census, census, depths, totals
 from common.queue.contract import Depth, Entry, Lane, Totals
-from common.queue.listing import dead_by_reason, entries
+from common.queue.listing import dead_by_reason, entries, entry_of, part_of
 from common.state.names import POOLS, RQ, Names
 from common.state.scripts import Scripts
 
@@ -36,6 +36,22 @@ class Desk:
     def ls(self, state: str = "queued", limit: int = 100) -> list[Entry]:
         """Return keys that are queued, running, delayed or parked, the next ones first."""
         return entries(self.scripts, state, limit)
+
+    def part(
+        self, state: str, *, pool: str = "", lane: Lane | None = None, start: int, limit: int
+    ) -> tuple[list[Entry], int]:
+        """Return a page of the keys of a state, and how many there are, whatever pool and lane."""
+        places = [
+            (name, each)
+            for name in POOLS
+            for each in Lane
+            if pool in ("", name) and lane in (None, each)
+        ]
+        return part_of(self.scripts, state, places, start=start, limit=limit)
+
+    def entry(self, key: WorkKey) -> Entry | None:
+        """Return where one key stands; None: it rests, or is gone."""
+        return entry_of(self.scripts, key)
 
     def dead(self, limit: int = 100) -> list[Entry]:
         """Return parked keys with their reasons."""

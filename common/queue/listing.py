@@ -7,11 +7,11 @@ Reads only. `s_why` of a job says what a delayed or parked key waits for: `retry
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
-from common.model.key import WorkKey
+from common.model.key import WorkKey, pool_of
 from common.queue.contract import Entry, Lane
 from common.queue.encode import decode_tallies
 from common.state.names import POOLS, RQ
@@ -53,6 +53,58 @@ def entries(scripts: Scripts, state: str, limit: int) -> list[Entry]:
     places = _ids(scripts, _KINDS[state], limit)
     found = (entry for entry in described(scripts, places) if entry.state == state)
     return list(islice(found, limit))
+
+
+def part_of(
+    scripts: Scripts, state: str, places: Sequence[Place], *, start: int, limit: int
+) -> tuple[list[Entry], int]:
+    """Return up to `limit` keys of a state behind the first `start`, and how many there are.
+
+    However many there are, no more are read. A key that was promoted leaves its entry in the other
+    lane behind until that comes to the front: it is counted twice, and told once.
+    """
+    sizes = _sizes(scripts, _KINDS[state], places)
+    wanted: dict[str, Place] = {}
+    at = 0
+    for place, size in zip(places, sizes, strict=True):
+        low, high = max(start - at, 0), min(start + limit - at, size)
+        if low < high:
+            for job in _members(scripts, _KINDS[state], place, low, high):
+                wanted.setdefault(job, place)
+        at += size
+    found = (entry for entry in described(scripts, wanted) if entry.state == state)
+    return list(found), sum(sizes)
+
+
+def _sizes(scripts: Scripts, kind: str, places: Sequence[Place]) -> list[int]:
+    with scripts.pipeline() as pipe:
+        for place in places:
+            key = scripts.names.rq(kind, *place)
+            if kind == "queue":
+                pipe.llen(key)
+            else:
+                pipe.zcard(key)
+        return [int(size) for size in pipe.execute()]
+
+
+def _members(scripts: Scripts, kind: str, place: Place, low: int, high: int) -> list[str]:
+    key = scripts.names.rq(kind, *place)
+    with scripts.reading() as redis:
+        if kind == "queue":
+            found = redis.lrange(key, low, high - 1)
+        else:
+            found = redis.zrange(key, low, high - 1)
+    return [text_of(member).partition(":")[0] for member in found]
+
+
+def entry_of(scripts: Scripts, key: WorkKey) -> Entry | None:
+    """Return where one key stands; None: nowhere."""
+    job, found = scripts.names.job_id(key), None
+    for lane in Lane:  # the one where it stands knows when it is due
+        for found in described(scripts, {job: (pool_of(key), lane)}):
+            if found.lane == lane:
+                return found
+    return found
 
 
 def dead_by_reason(scripts: Scripts) -> dict[str, int]:

@@ -281,6 +281,22 @@ STATUS_ADDRESS = Setting(
     meaning="Where `sluice run` and the watcher serve the read-only status page.",
 )
 
+STATUS_FINDINGS = Setting(
+    name="SLUICE_STATUS_FINDINGS",
+    format=formats.FLAG,
+    default="true",
+    group="Operations",
+    meaning="Whether the status page tells vulnerabilities by name: an image's findings, and which "
+    "images have a CVE. `false`: numbers alone.",
+)
+STATUS_HOSTS = Setting(
+    name="SLUICE_STATUS_HOSTS",
+    format=formats.NAMES,
+    group="Operations",
+    meaning="Names with a dot under which the status page is reached, such as that of an Ingress; "
+    "`*`: any. Addresses, `localhost` and the cluster's own names need none.",
+)
+
 # Collected, not listed: no row can be forgotten.
 ROWS: tuple[Setting[object], ...] = tuple(
     row for row in list(globals().values()) if isinstance(row, Setting)

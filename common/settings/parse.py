@@ -275,6 +275,8 @@ def _ops(reading: _Reading, data_dir: str) -> OpsSettings:
         metrics_address=reading.get(upstream.METRICS_BIND_ADDRESS),
         health_address=reading.get(upstream.HEALTH_BIND_ADDRESS),
         status_address=reading.get(ours.STATUS_ADDRESS),
+        status_findings=reading.get(ours.STATUS_FINDINGS),
+        status_hosts=reading.get(ours.STATUS_HOSTS),
         resource_labels_prefix=reading.get(ours.RESOURCE_LABELS_PREFIX),
         data_dir=data_dir,
     )

@@ -190,6 +190,8 @@ class OpsSettings:
     metrics_address: BindAddress
     health_address: BindAddress
     status_address: BindAddress
+    status_findings: bool  # whether the status page tells vulnerabilities by name
+    status_hosts: tuple[str, ...]  # names of ours with a dot; `*`: any
     resource_labels_prefix: str
     data_dir: str  # no slash at the end
 

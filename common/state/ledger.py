@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import orjson
 from redis import Redis
@@ -64,15 +65,15 @@ class Ledger:
         """Return the newest facts of a key, newest last. Reads back through the whole stream."""
         return [fact for fact in self.story(key, limit) if fact.kind != "circuit"]
 
-    def story(self, key: str, limit: int) -> list[Fact]:
+    def story(self, key: str, limit: int, *, reach: int | None = None) -> list[Fact]:
         """Return the newest `limit` facts of a key, and what all circuits did since the first.
 
         In their order, newest last; what an image's matches did is part of its story. Reads back
-        through the whole stream.
+        through the newest `reach` facts of all keys, or (None) through the whole stream.
         """
         found: list[Fact] = []
         wanted, missing = _tellers(key), limit
-        for entry, fields in self._backwards():
+        for entry, fields in islice(self._backwards(), reach):
             ours = fields.get(b"key") in wanted
             if (ours or fields.get(b"kind") == b"circuit") and (fact := _readable(entry, fields)):
                 found.append(fact)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +16,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from common.model.errors import PreconditionError
-from common.ops.probes import Page, ProbeServer, health_route, metrics_route
+from common.ops import probes
+from common.ops.probes import Asked, Page, ProbeServer, health_route, metrics_route
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +179,103 @@ def test_a_client_that_goes_away_does_no_harm(server: ProbeServer) -> None:
         with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
             client.sendall(b"GET /metr")
     assert get(server, "/healthz")[0] == 200
+
+
+# --- clients that take their time
+
+
+def silent(server: ProbeServer) -> socket.socket:
+    """Open a connection, and say half of what one wants."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+    return client
+
+
+def test_silent_connections_hold_up_nobody(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody in the cluster can open thousands; each would cost a thread of the watcher's."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 3_600.0)  # not the deadline ends them
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(silent(server)) for _ in range(150)]
+        assert get(server, "/healthz")[0] == 200
+        assert eventually(lambda: threading.active_count() <= before + 64)
+        assert clients[0].recv(1) == b""  # who came first had the longest time
+        clients[-1].sendall(b"\r\n")
+        assert clients[-1].recv(12) == b"HTTP/1.1 200"
+    assert eventually(lambda: threading.active_count() <= before)
+
+
+def test_a_request_that_comes_byte_by_byte_ends(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte would begin the deadline anew if it were one of single reads."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.settimeout(0.02)
+        ended, until_s = False, time.monotonic() + 60
+        for byte in itertools.cycle(b"GET /healthz HTTP/1.1 and so on "):
+            assert time.monotonic() < until_s
+            with contextlib.suppress(TimeoutError):
+                try:
+                    client.sendall(bytes([byte]))
+                    ended = client.recv(100) == b""
+                except ConnectionError:
+                    ended = True
+            if ended:
+                break
+    assert ended
+
+
+def test_a_connection_on_which_nothing_comes_ends(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there are no others that need its place."""
+    monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
+    with silent(server) as client:
+        assert client.recv(1) == b""
+
+
+def test_who_is_being_answered_keeps_the_place() -> None:
+    """Metrics of a big cluster take seconds; a crowd at the door must not cut them."""
+    began, crowded = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        began.set()
+        assert crowded.wait(60)
+        yield b"the end"
+
+    routes = {"/slow": lambda: Page(body=b"begin ", rest=slow()), "/healthz": health_route({})}
+    with (
+        ProbeServer("127.0.0.1", 0, routes) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as reader,
+        contextlib.ExitStack() as stack,
+    ):
+        reader.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        assert began.wait(30)
+        clients = [stack.enter_context(silent(server)) for _ in range(100)]
+        assert clients[0].recv(1) == b""
+        crowded.set()
+        found = b""
+        while piece := reader.recv(65_536):
+            found += piece
+    assert found.endswith(b"begin the end")
+
+
+def test_a_site_is_asked_with_path_query_and_host() -> None:
+    """What a page needs of a request, and nothing else."""
+    asked: list[Asked] = []
+
+    class Noting:
+        paths = ("/",)
+
+        def __call__(self, each: Asked) -> Page:
+            asked.append(each)
+            return Page(body=b"x", headers=(("X-One", "1"),))
+
+    with ProbeServer("127.0.0.1", 0, Noting()) as server:
+        host = f"127.0.0.1:{server.port}"
+        with urllib.request.urlopen(f"http://{host}/a%2Fb?q=1&r", timeout=5) as answer:
+            assert answer.headers["X-One"] == "1"
+    assert asked == [Asked(path="/a%2Fb", query="q=1&r", host=host)]

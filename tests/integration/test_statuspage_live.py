@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,7 @@ from common.model.redis_address import parse_redis_url
 from common.model.workload import WorkloadRow, fingerprint
 from common.ops.probes import ProbeServer
 from common.overview.tables import Tables, tables_on
+from common.overview.vulnerable import Pace
 from common.queue.contract import Add, Outcome, Park, Settled
 from common.settings.parse import parse
 from common.state.connect import connect
@@ -30,8 +32,11 @@ from common.state.names import Names
 from sandbox.valkey import Valkey
 from tests.cli_values import row
 from tests.overviews import EVIL
+from tests.statussite import Elements
 from watcher.compose import overview_of
-from watcher.lookout import Lookout, routes
+from watcher.status.lookout import Lookout
+from watcher.status.shelf import Shelf
+from watcher.status.site import StatusSite
 
 pytestmark = pytest.mark.integration
 
@@ -51,9 +56,11 @@ def tables(redis_client: Redis, valkey: Valkey, names: Names) -> Tables:
 @contextlib.contextmanager
 def serving(tables: Tables) -> Iterator[Get]:
     """Serve the page as the watcher does; give what asks for it."""
+    pace = Pace(monotonic=time.monotonic, rest=threading.Event().wait)
+    shelf = Shelf(tables, pace, findings=True)
     with (
         Lookout(overview_of(parse({}), tables), monotonic=time.monotonic) as lookout,
-        ProbeServer("127.0.0.1", 0, routes(lookout)) as server,
+        ProbeServer("127.0.0.1", 0, StatusSite(lookout, shelf, reports=lambda _: ())) as server,
     ):
         yield lambda path: ask(f"http://127.0.0.1:{server.port}{path}")
 
@@ -140,11 +147,12 @@ def test_the_page_tells_what_is_wrong_and_what_happened(tables: Tables) -> None:
     with serving(tables) as get:
         status, body = get("/")
     assert status == 200
-    assert "1 of 3 workloads" in body
-    assert "ReplicaSet/shop/db-1</th><td>ImageNotFound" in body
-    assert "in 2h</td>" in body
-    assert "Everything about it is true now." in body
-    assert "Parked after 1 attempt (ImageNotFound)" in body
+    text = Elements(body.encode()).text
+    assert "33.3% of workloads have true reports 1 of 3 workloads" in text
+    assert "ReplicaSet/shop/db-1 ImageNotFound" in text
+    assert "1 in 2h" in text
+    assert "Everything about it is true now." in text
+    assert "Parked after 1 attempt (ImageNotFound)" in text
     assert "app:&lt;script&gt;" in body
     assert "<script" not in body
     assert "<img" not in body
@@ -164,8 +172,9 @@ def test_the_page_lists_more_parked_keys_than_the_command_explains(tables: Table
     assert len(found.parked) == found.document["dead"] == 25 + 3
     assert len(tables.queue.dead(limit=1)) == 1  # one of both pools' first ones
     with serving(tables) as get:
-        _, body = get("/")
-    assert all(f'<th scope="row">{each.key.shown}</th><td>TooLarge' in body for each in many)
+        assert "15 of 28" in Elements(get("/")[1].encode()).text
+        text = Elements(get("/queue?state=parked")[1].encode()).text
+    assert all(f"{each.key.shown} parked fresh TooLarge" in text for each in many)
 
 
 def test_a_cluster_without_anything_has_a_page(tables: Tables) -> None:
@@ -173,7 +182,7 @@ def test_a_cluster_without_anything_has_a_page(tables: Tables) -> None:
     with serving(tables) as get:
         status, body = get("/")
     assert status == 200
-    assert "no workloads" in body
+    assert "No workloads yet" in body
     assert "Nothing on record." in body
 
 

@@ -310,7 +310,11 @@ def test_the_process_serves_its_pages_and_ends_when_told(
             'image_repository="app",image_tag="1",image_digest="",severity="Critical"} 2' in text
         )
         status, shown = page_of(port_of(lines, "/status.json"), "/")
-        assert (status, f"kube-sluice {live.names.cluster}" in shown) == (200, True)
+        assert (status, f" · {live.names.cluster} · kube-sluice" in shown) == (200, True)
+        status, shown = page_of(
+            port_of(lines, "/status.json"), "/workload/Pod/" + live.namespace + "/tool"
+        )
+        assert (status, "VulnerabilityReport/pod-tool-app" in shown) == (200, True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert live.ledger.counts()["started"] == 1

@@ -7,16 +7,16 @@ a quiet time waits, at most a second, so that it is not an old one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 import structlog
 
 from common.model.errors import SluiceError, TransientError
-from common.ops.probes import Page, Route
 from common.ops.refusals import REDIS_REFUSED
 from common.overview.view import Overview
-from watcher.statuspage import Seen, Unread, document, page
+from watcher.status.answer import Seen, Unread
 
 _log = structlog.get_logger()
 
@@ -32,9 +32,17 @@ _CLOSE_S = 1.0  # a read that Redis does not answer ends later, with the process
 class Lookout:
     """Looks while pages are asked for. `look` on any thread."""
 
-    def __init__(self, gather: Callable[[], Overview], *, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        gather: Callable[[], Overview],
+        *,
+        monotonic: Callable[[], float],
+        quiet: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`quiet` is called when nobody looks any more, on the thread that reads."""
         self._gather = gather
         self._monotonic = monotonic
+        self._quiet = quiet
         self._changed = threading.Condition()
         self._asked_at_s = float("-inf")
         self._turns = 0
@@ -81,6 +89,15 @@ class Lookout:
                 self._keep(found)
                 rest_s = min(max(_EVERY_S, _REST_FACTOR * took_s), _SLOWEST_S)
                 self._changed.wait_for(lambda: self._closed, timeout=rest_s)
+            if not self._watched():
+                self._rest()
+
+    def _rest(self) -> None:
+        """Let go of what is big: the list of workloads of a big cluster has some megabytes."""
+        with self._changed:
+            if self._overview is not None:
+                self._overview = replace(self._overview, roster=None)
+        self._quiet()
 
     def _wait_for_somebody(self) -> bool:
         """Return once somebody looks; False: closed."""
@@ -107,17 +124,3 @@ class Lookout:
             if self._unread is None:
                 _log.exception("status page: the tables cannot be read")
             return Unread(away=False, message="unexpected content; the watcher's log says more")
-
-
-def routes(lookout: Lookout) -> Mapping[str, Route]:
-    """Return the page and its numbers as JSON; 503 while nothing is known yet."""
-
-    def shown(render: Callable[[Seen], bytes], content_type: str) -> Page:
-        seen = lookout.look()
-        status = 200 if seen.overview else 503
-        return Page(body=render(seen), status=status, content_type=content_type)
-
-    return {
-        "/": lambda: shown(page, "text/html; charset=utf-8"),
-        "/status.json": lambda: shown(document, "application/json"),
-    }
