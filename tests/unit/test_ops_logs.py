@@ -115,9 +115,9 @@ def test_a_second_set_up_replaces_the_first(capsys: pytest.CaptureFixture[str]) 
 
 _ENDS = """
 import sys, threading, warnings
-from common.ops import logs
-assert logs.configure(log_format="json", level="info", component="worker")
-logs.adopt_python()
+from common.ops.startup import begin_logs
+from common.settings.parse import parse
+begin_logs(parse({"SLUICE_LOG_FORMAT": "json"}).ops, component="worker", warnings=())
 warnings.warn("an old call", stacklevel=1)
 def fail():
     raise ValueError("of the thread\\nwith two lines, redis://:q9hunter2z7@cache")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from common.model.finding import Finding, Good, Notice
 from common.overview.words import counted
 
-_SHOWN = 4  # reasons; `sluice queue dead` tells all
+_SHOWN = 4  # reasons; `sluice queue parked` tells all
 
 
 def judge_parked(reasons: Mapping[str, int]) -> Iterator[Finding]:
@@ -22,5 +22,6 @@ def judge_parked(reasons: Mapping[str, int]) -> Iterator[Finding]:
     verb = "is" if total == 1 else "are"
     yield Notice(
         topic="queue",
-        said=f"{counted(total, 'key')} {verb} parked ({told}{more}): `sluice queue dead` tells why",
+        said=f"{counted(total, 'key')} {verb} parked ({told}{more}): "
+        "`sluice queue parked` tells why",
     )
