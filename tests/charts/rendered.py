@@ -90,8 +90,8 @@ class Rendered:
         }
 
     def containers(self) -> dict[str, Manifest]:
-        """Return every container of every Pod, sidecars too, by its name."""
-        return {one["name"]: one for pod in self.pods().values() for one in all_containers(pod)}
+        """Return every container of every Pod, sidecars and hooks' too, by its name."""
+        return {one["name"]: one for pod in self.templates() for one in all_containers(pod)}
 
 
 def all_containers(pod: Manifest) -> Iterator[Manifest]:

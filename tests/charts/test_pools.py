@@ -274,6 +274,12 @@ def test_keda_may_reach_the_charts_redis() -> None:
     peers = render(scaled("keda")).one("NetworkPolicy", "redis")["spec"]["ingress"][0]["from"]
     label = {"kubernetes.io/metadata.name": "keda"}
     assert {"namespaceSelector": {"matchLabels": label}} in peers
+    own = {"serves": ["scan"], "autoscaling": {"by": "keda", "keda": {"namespace": "mine"}}}
+    pools = {"reconcile": APART["reconcile"], "scan": own}
+    chart = render({"cluster": "production", "worker": {"pools": pools}})
+    peers = chart.one("NetworkPolicy", "redis")["spec"]["ingress"][0]["from"]
+    selectors = [each["namespaceSelector"] for each in peers if "namespaceSelector" in each]
+    assert selectors == [{"matchLabels": {"kubernetes.io/metadata.name": "mine"}}]
     for values_ in ({}, scaled("hpa"), scaled("keda", keda={"triggers": [{"type": "cron"}]})):
         peers = render(values_).one("NetworkPolicy", "redis")["spec"]["ingress"][0]["from"]
         assert all("namespaceSelector" not in each for each in peers)

@@ -32,7 +32,7 @@ from sandbox.processes import Process, Stack
 from sandbox.registry import Registry
 from tests.charts.process import Machine
 from tests.charts.release import Release, apply, install_definitions, remove_global
-from tests.charts.rendered import render
+from tests.charts.rendered import Rendered, render
 from tests.fixtures_trivy import UPDATED
 from tests.waiting import eventually
 
@@ -118,6 +118,7 @@ class Pipeline:
     target: str
     registry: str
     pushed: Mapping[str, Pushed]
+    machine: Machine
     parts: Mapping[str, Process]
 
     def create(self, name: str, image: str, *, pull_secrets: tuple[str, ...] = ()) -> None:
@@ -200,12 +201,14 @@ class Ground:
                 controlplane=self.controlplane,
                 folder=place.sub("tokens"),
             )
+            machine = machine_for(release, place)
             yield Pipeline(
                 release=release,
                 target=target,
                 registry=self.registry.address,
                 pushed=self.pushed,
-                parts=run(release, place, stack),
+                machine=machine,
+                parts=run(release, machine, stack),
             )
         finally:
             stack.stop()
@@ -238,15 +241,19 @@ def pipeline(ground: Ground, place: Place, stack: Stack) -> Iterator[Pipeline]:
         yield one
 
 
-def run(release: Release, place: Place, stack: Stack) -> dict[str, Process]:
-    """Start everything, with the password of the chart's own Secret."""
+def machine_for(release: Release, place: Place) -> Machine:
+    """Return where its containers run, with the password of the chart's own Secret."""
     password = base64.b64decode(release.chart.one("Secret", "redis")["data"]["password"])
-    machine = Machine(
+    return Machine(
         chart=release.chart,
         folder=place.sub("pod"),
         redis_port=place.port(),
         password=password.decode(),
     )
+
+
+def run(release: Release, machine: Machine, stack: Stack) -> dict[str, Process]:
+    """Start everything that stays."""
     parts = {"redis": started(stack, machine.redis())}
     for name in ("scanner", "matcher", "worker", "watcher"):
         token = None if name == "scanner" else release.kubeconfig(name)
@@ -263,6 +270,29 @@ def test_the_three_reports_of_a_new_deployment_arrive(pipeline: Pipeline) -> Non
     found = {one["kind"]: one for one in pipeline.reports("web").values()}
     assert found["VulnerabilityReport"]["report"]["vulnerabilities"]
     assert found["SbomReport"]["report"]["components"]["components"]
+
+
+def test_helm_test_passes_with_the_rights_of_its_own_account(
+    pipeline: Pipeline, programs: dict[str, Path], stack: Stack
+) -> None:
+    """Its Pod's command and environment: it finds the key space, and everything that must run."""
+    release = pipeline.release
+    mine = [
+        each
+        for each in release.chart.hooks
+        if each["metadata"]["name"].endswith("-test") and each["kind"] != "Pod"
+    ]
+    assert {each["kind"] for each in mine} == {"ServiceAccount", "ClusterRoleBinding"}
+    hook = Rendered(files={}, manifests=mine, namespace=release.namespace)
+    apply(programs["kubectl"], release.controlplane, hook)
+    try:
+        token = release.kubeconfig("test")
+        process = started(stack, pipeline.machine.component("test", kubeconfig=token))
+        assert eventually(lambda: process.exit_status is not None, within_s=PATIENCE_S)
+        assert process.exit_status == 0, process.tail()
+        assert "no worker is alive" not in process.tail()
+    finally:
+        remove_global(release.controlplane, hook)
 
 
 def test_roles_in_one_namespace_are_enough(ground: Ground) -> None:

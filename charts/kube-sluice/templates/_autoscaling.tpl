@@ -1,10 +1,12 @@
-{{/* Whether any ScaledObject asks Redis: empty or not. */}}
-{{- define "kube-sluice.asksRedis" -}}
+{{/* The namespaces from which KEDA asks Redis, as a JSON list; empty where no ScaledObject does. */}}
+{{- define "kube-sluice.askingRedis" -}}
+{{- $namespaces := list }}
 {{- range fromYaml (include "kube-sluice.workers" .) }}
-{{- if and (eq .autoscaling.by "keda") (empty .autoscaling.keda.triggers) -}}
-yes
+{{- if and (eq .autoscaling.by "keda") (empty .autoscaling.keda.triggers) }}
+{{- $namespaces = append $namespaces .autoscaling.keda.namespace }}
 {{- end }}
 {{- end }}
+{{- uniq $namespaces | toJson }}
 {{- end -}}
 
 {{/*
