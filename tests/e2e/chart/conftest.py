@@ -1,0 +1,54 @@
+"""One node for this folder, with the images that a real engine built, and one release on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from common.model.errors import PreconditionError
+from sandbox.demo.world import build
+from sandbox.docker import Docker
+from sandbox.docker_images import Images, ship
+from sandbox.place import Place
+from sandbox.processes import Stack
+from sandbox.programs import find
+from tests.e2e.chart.ground import Ground
+from tests.e2e.chart.installation import Installation
+from tests.e2e.chart.samples import Samples
+from tests.fixtures_sandbox import lacking
+
+
+@pytest.fixture(scope="package")
+def ground(docker: Docker, images: Images, product_image: str) -> Iterator[Ground]:
+    """Give a node of this folder's own: everything on it is scanned by the release."""
+    with Place() as place, Stack() as stack:
+        try:
+            programs = find(["helm", "kubectl", "crane"], say=print)
+            world = build(place, stack, node=True, say=print)
+        except PreconditionError as error:
+            lacking(error)
+        made = Ground(place=place, world=world, programs=programs)
+        for image, name in ((product_image, "kube-sluice"), (images.redis(), "valkey")):
+            ship(docker, programs["crane"], image, f"{world.registry.address}/{name}:test")
+        made.publish_databases()
+        yield made
+
+
+@pytest.fixture(scope="package")
+def samples(ground: Ground) -> Samples:
+    """Give the sample workloads, created and at work on the node."""
+    made = Samples(ground)
+    made.create()
+    return made
+
+
+@pytest.fixture(scope="package")
+def installation(ground: Ground, samples: Samples) -> Installation:
+    """Give a release with the chart's defaults, installed by Helm beside workloads that run."""
+    assert samples.workloads
+    made = Installation(ground=ground, name="kube-sluice", namespace="security")
+    ground.namespace(made.namespace)
+    ground.volume("redis")
+    made.install(ground.values())
+    return made

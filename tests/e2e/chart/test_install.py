@@ -1,0 +1,89 @@
+"""Installed by Helm with its defaults: every Pod is ready, and every workload is told the truth."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.chart.ground import eventually
+from tests.e2e.chart.installation import Installation, restarts
+from tests.e2e.chart.samples import Samples
+
+pytestmark = pytest.mark.e2e
+
+DONE_S = 180.0  # 30 s on two idle cores
+COMPONENTS = {"watcher": 1, "worker": 2, "matcher": 1, "redis": 1}
+CONTAINERS = (
+    ("watcher", "watcher"),
+    ("worker", "worker"),
+    ("worker", "scanner"),
+    ("matcher", "matcher"),
+)
+
+
+def test_every_pod_is_ready_and_none_was_started_again(installation: Installation) -> None:
+    """In a namespace that admits restricted Pods only."""
+    installation.await_ready(COMPONENTS)
+    assert [restarts(pod) for pod in installation.pods()] == [0] * sum(COMPONENTS.values())
+
+
+def test_every_workload_that_runs_has_true_reports(
+    installation: Installation, samples: Samples
+) -> None:
+    """The main job, by the image that users build and the chart that they install."""
+    assert len(samples.workloads) >= 30
+    eventually(lambda: not samples.faults(), within_s=DONE_S, explain=installation.explain)
+
+
+def test_status_says_that_nothing_is_wrong(installation: Installation, samples: Samples) -> None:
+    """Its own Pods and the cluster's are workloads too."""
+
+    def done() -> bool:
+        told = installation.status()
+        covered = told["coverage"]
+        return (
+            not told["problems"]
+            and len(samples.workloads) < covered["workloads"] == covered["true"]
+        )
+
+    eventually(done, within_s=DONE_S, explain=lambda: json.dumps(installation.status(), indent=1))
+
+
+@pytest.mark.parametrize("component", ["watcher", "worker", "matcher"])
+def test_the_doctor_finds_no_fault_in_a_pod(installation: Installation, component: str) -> None:
+    """With the Pod's own token, Redis' password from its file, and the network as it is."""
+    told = installation.execute(component, "sluice", "doctor")
+    assert [line for line in told.splitlines() if line.startswith("fault")] == []
+
+
+@pytest.mark.parametrize(("component", "container"), CONTAINERS)
+def test_no_service_is_told_by_the_environment(
+    installation: Installation, component: str, container: str
+) -> None:
+    """Links of a Service called sluice would be settings that nobody meant."""
+    read = "print(*sorted(open('/proc/1/environ').read().split(chr(0))), sep=chr(10))"
+    names = {
+        line.partition("=")[0]
+        for line in installation.execute(
+            component, "python", "-c", read, container=container
+        ).splitlines()
+    }
+    links = {name for name in names if "_SERVICE_" in name or "_PORT" in name}
+    assert links <= {
+        *("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_SERVICE_PORT_HTTPS"),
+        *(f"KUBERNETES_PORT{rest}" for rest in ("", *(f"_443_TCP{one}" for one in _LINKED))),
+    }
+
+
+_LINKED = ("", "_PROTO", "_PORT", "_ADDR")
+
+
+@pytest.mark.parametrize(("component", "container"), CONTAINERS)
+def test_the_token_is_where_the_chart_says_alone(
+    installation: Installation, component: str, container: str
+) -> None:
+    """The scanner unpacks what strangers made: it holds no token."""
+    ask = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'))"
+    told = installation.execute(component, "python", "-c", ask, container=container)
+    assert told.strip() == str(container != "scanner")
