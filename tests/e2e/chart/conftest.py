@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,16 @@ from sandbox.docker_images import Images, ship
 from sandbox.place import Place
 from sandbox.processes import Stack
 from sandbox.programs import find
-from tests.e2e.chart.ground import Ground
+from tests.charts.rendered import CHART
+from tests.e2e.chart.ground import DONE_S, Ground, eventually
 from tests.e2e.chart.installation import Installation
 from tests.e2e.chart.samples import Samples
 from tests.fixtures_sandbox import lacking
+
+# The chart as it was before: what `git archive` made of it then. A release that changes templates
+# leaves its chart here for the next one's tests.
+PREVIOUS = Path(__file__).parent / "previous" / "kube-sluice-0.1.0.tgz"
+SMALL = CHART / "presets" / "small.yaml"
 
 
 @pytest.fixture(scope="package")
@@ -47,8 +55,31 @@ def samples(ground: Ground) -> Samples:
 def installation(ground: Ground, samples: Samples) -> Installation:
     """Give a release with the chart's defaults, installed by Helm beside workloads that run."""
     assert samples.workloads
+    ground.clear()
     made = Installation(ground=ground, name="kube-sluice", namespace="security")
     ground.namespace(made.namespace)
     ground.volume("redis")
     made.install(ground.values())
     return made
+
+
+@pytest.fixture(scope="package")
+def small(ground: Ground, samples: Samples) -> Installation:
+    """Give a release of the previous chart with the small preset, at rest.
+
+    It leaves its own Pods out: an upgrade makes new ones, and what is counted shall be the samples.
+    """
+    ground.clear()
+    made = Installation(ground=ground, name="sluice", namespace="small")
+    ground.namespace(made.namespace)
+    ground.volume("redis-small")
+    made.install(small_values(ground), SMALL, chart=PREVIOUS)
+    eventually(lambda: not samples.faults(), within_s=DONE_S, explain=made.explain)
+    return made
+
+
+def small_values(ground: Ground) -> dict[str, Any]:
+    """Return the values of that release, its preset's left out."""
+    values = ground.values()
+    values["settings"]["OPERATOR_EXCLUDE_NAMESPACES"] = "small,security,kube-system"
+    return values

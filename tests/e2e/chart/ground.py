@@ -24,6 +24,7 @@ _COMMAND_S = 300.0  # a rollout of every Pod: 30 s on two idle cores
 _PV_GI = 4
 _CHART_USER = 65532
 _LOOK_S = 0.2
+DONE_S = 180.0  # all reports of everything: 30 s there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,11 @@ class Ground:
         self.node.api.create(
             "/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec}
         )
+
+    def clear(self) -> None:
+        """Uninstall whatever release there is: two of them would write the same reports."""
+        for one in json.loads(self.helm("list", "--all-namespaces", "--output=json")):
+            self.helm("uninstall", one["name"], f"--namespace={one['namespace']}", "--wait")
 
     def helm(self, *arguments: str) -> str:
         """Return what `helm ARGUMENTS…` prints. Raises PreconditionError when it fails."""

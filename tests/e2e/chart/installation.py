@@ -19,7 +19,7 @@ from tests.e2e.chart.ground import Ground, eventually, write
 
 READY_S = 180.0  # 30 s on two idle cores
 _LABEL = "app.kubernetes.io"
-_TIMEOUT = "--timeout=4m"
+_WAIT = ("--wait", "--timeout=4m")
 
 Pod = Mapping[str, Any]
 
@@ -32,18 +32,21 @@ class Installation:
     name: str
     namespace: str
 
-    def install(self, values: Mapping[str, Any], *, chart: Path = CHART) -> None:
+    def install(self, values: Mapping[str, Any], *presets: Path, chart: Path = CHART) -> None:
         """Install it and wait until everything is ready."""
-        self._helm("install", chart, values, "--wait", _TIMEOUT)
+        self._helm("install", chart, values, presets)
 
-    def upgrade(self, values: Mapping[str, Any], *more: str, chart: Path = CHART) -> None:
-        """Upgrade it to a chart or to other values."""
-        self._helm("upgrade", chart, values, *more, _TIMEOUT)
+    def upgrade(self, values: Mapping[str, Any], *presets: Path, chart: Path = CHART) -> None:
+        """Upgrade it to a chart or to other values, and wait until everything is ready."""
+        self._helm("upgrade", chart, values, presets)
 
-    def _helm(self, verb: str, chart: Path, values: Mapping[str, Any], *more: str) -> None:
+    def _helm(
+        self, verb: str, chart: Path, values: Mapping[str, Any], presets: Sequence[Path]
+    ) -> None:
+        """Later values win: ours say where images are, which no preset knows."""
         file = write(values, self.ground.place.folder / f"{self.name}-values.json")
-        words = (verb, self.name, str(chart), f"--namespace={self.namespace}", f"--values={file}")
-        self.ground.helm(*words, *more)
+        words = (verb, self.name, str(chart), f"--namespace={self.namespace}", *_WAIT)
+        self.ground.helm(*words, *(f"--values={each}" for each in (*presets, file)))
 
     def fullname(self, component: str) -> str:
         """Return the name of a component's objects."""
@@ -78,6 +81,22 @@ class Installation:
         """Return what a command prints in one of a component's Pods."""
         where = ("exec", f"--namespace={self.namespace}", self.pod(component))
         return self.ground.kubectl(*where, f"--container={container or component}", "--", *words)
+
+    def processes(self, pod: Pod, container: str) -> list[int]:
+        """Return the processes of a Pod's container, by their ids on this machine."""
+        (number,) = (
+            one["containerID"].rpartition("/")[2]
+            for name in ("initContainerStatuses", "containerStatuses")
+            for one in pod["status"].get(name, ())
+            if one["name"] == container
+        )
+        found = {
+            int(pid)
+            for group in self.ground.node.cgroups
+            for procs in group.rglob(f"{number}/cgroup.procs")
+            for pid in procs.read_text().split()
+        }
+        return sorted(found)
 
     def status(self) -> Mapping[str, Any]:
         """Return what `sluice status` says in a watcher."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import cycle, islice
 from typing import Any
 
 from common.model.errors import PreconditionError
 from sandbox.demo.coverage import missing
 from sandbox.demo.running import ran, unlike
 from sandbox.demo.world import create_all
+from sandbox.images import push, touch
+from sandbox.manifests import Part, workload
 from sandbox.truth import FOUND
 from sandbox.workloads import PREFIX, namespaces, sample_workloads
 from tests.e2e.chart.ground import Ground
 
+LOAD = f"{PREFIX}-load"
+_BASES = ("alpine-app", "debian-node", "go-app", "secrets", "clean", "alpine-python")
 _RUN_S = 120.0
 _LOOK_S = 0.5
 
@@ -30,17 +36,31 @@ class Samples:
             name: one.seen_at(ground.registry) for name, one in ground.world.images.items()
         }
         self.workloads = sample_workloads(ground.registry, ground.world.images)
+        self._loaded = 0
 
     def create(self) -> None:
         """Create them and wait until all run, or have run."""
-        for each in namespaces():
-            self._ground.node.create_namespace(each["metadata"]["name"])
+        for name in (LOAD, *(each["metadata"]["name"] for each in namespaces())):
+            self._ground.node.create_namespace(name)
         create_all(self._ground.node.api, self.workloads)
         deadline = time.monotonic() + _RUN_S
         while waiting := self.waiting():
             if time.monotonic() > deadline:
                 raise PreconditionError(f"after {_RUN_S:g} s do not run: {waiting}")
             time.sleep(_LOOK_S)
+
+    def load(self, count: int) -> None:
+        """Create so many further workloads, each with an image that nobody has seen."""
+        made = []
+        for base in islice(cycle(_BASES), count):
+            self._loaded += 1
+            tag = f"load-{self._loaded}"
+            image = replace(touch(base, tag), tags=(tag,))
+            pushed = push(self._ground.world.registry.address, [image])[base]
+            part = Part(name="app", image=pushed.seen_at(self._ground.registry).reference)
+            made.append(workload("Deployment", tag, [part], namespace=LOAD))
+        create_all(self._ground.node.api, made)
+        self.workloads += made
 
     def waiting(self) -> list[str]:
         """Return the Pods that neither run nor are done."""

@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from tests.e2e.chart.ground import eventually
+from tests.e2e.chart.ground import DONE_S, eventually
 from tests.e2e.chart.installation import Installation, restarts
 from tests.e2e.chart.samples import Samples
 
 pytestmark = pytest.mark.e2e
 
-DONE_S = 180.0  # 30 s on two idle cores
 COMPONENTS = {"watcher": 1, "worker": 2, "matcher": 1, "redis": 1}
 CONTAINERS = (
     ("watcher", "watcher"),
