@@ -23,7 +23,7 @@ from tests.charts.release import RESTRICTED
 _COMMAND_S = 300.0  # a rollout of every Pod: 30 s on two idle cores
 _PV_GI = 4
 _CHART_USER = 65532
-_LOOK_S = 0.2
+_LOOK_S = 0.5
 DONE_S = 180.0  # all reports of everything: 30 s there
 
 
@@ -119,6 +119,20 @@ class Ground:
             text=True,
             timeout=_COMMAND_S,
         )
+
+    def groups(self, name: str) -> list[Path]:
+        """Return a container's or Pod's groups, one of each hierarchy."""
+        return [found for group in self.node.cgroups for found in group.rglob(name)]
+
+    def processes(self, name: str) -> list[int]:
+        """Return the processes of a container or Pod, by their ids on this machine."""
+        found = {
+            int(pid)
+            for group in self.groups(name)
+            for procs in group.rglob("cgroup.procs")
+            for pid in procs.read_text().split()
+        }
+        return sorted(found)
 
     def _run(self, program: str, *arguments: str) -> str:
         done = self.attempt(program, *arguments)

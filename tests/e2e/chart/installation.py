@@ -90,18 +90,18 @@ class Installation:
             for one in pod["status"].get(name, ())
             if one["name"] == container
         )
-        found = {
-            int(pid)
-            for group in self.ground.node.cgroups
-            for procs in group.rglob(f"{number}/cgroup.procs")
-            for pid in procs.read_text().split()
-        }
-        return sorted(found)
+        return self.ground.processes(number)
 
     def status(self) -> Mapping[str, Any]:
         """Return what `sluice status` says in a watcher."""
         told: Mapping[str, Any] = json.loads(self.execute("watcher", "sluice", "status", "--json"))
         return told
+
+    def is_done(self, workloads: int) -> bool:
+        """Say whether it knows so many workloads, or more, all true, and nothing is wrong."""
+        told = self.status()
+        covered = told["coverage"]
+        return not told["problems"] and workloads <= covered["workloads"] == covered["true"]
 
     def logs(self, component: str, *, container: str = "", previous: bool = False) -> str:
         """Return the log of each of a component's Pods."""

@@ -31,7 +31,7 @@ class Samples:
 
     def __init__(self, ground: Ground) -> None:
         """Nothing happens before `create`."""
-        self._ground = ground
+        self.ground = ground
         self.images = {
             name: one.seen_at(ground.registry) for name, one in ground.world.images.items()
         }
@@ -41,8 +41,8 @@ class Samples:
     def create(self) -> None:
         """Create them and wait until all run, or have run."""
         for name in (LOAD, *(each["metadata"]["name"] for each in namespaces())):
-            self._ground.node.create_namespace(name)
-        create_all(self._ground.node.api, self.workloads)
+            self.ground.node.create_namespace(name)
+        create_all(self.ground.node.api, self.workloads)
         deadline = time.monotonic() + _RUN_S
         while waiting := self.waiting():
             if time.monotonic() > deadline:
@@ -56,17 +56,17 @@ class Samples:
             self._loaded += 1
             tag = f"load-{self._loaded}"
             image = replace(touch(base, tag), tags=(tag,))
-            pushed = push(self._ground.world.registry.address, [image])[base]
-            part = Part(name="app", image=pushed.seen_at(self._ground.registry).reference)
+            pushed = push(self.ground.world.registry.address, [image])[base]
+            part = Part(name="app", image=pushed.seen_at(self.ground.registry).reference)
             made.append(workload("Deployment", tag, [part], namespace=LOAD))
-        create_all(self._ground.node.api, made)
+        create_all(self.ground.node.api, made)
         self.workloads += made
 
     def waiting(self) -> list[str]:
         """Return the Pods that neither run nor are done."""
         return [
             pod["metadata"]["name"]
-            for pod in self._ground.world.items("/api/v1/pods")
+            for pod in self.ground.world.items("/api/v1/pods")
             if pod["metadata"]["namespace"].startswith(PREFIX)
             and pod["status"].get("phase") not in ("Running", "Succeeded")
         ]
@@ -75,7 +75,7 @@ class Samples:
         """Return the reports about them."""
         return [
             one
-            for one in self._ground.world.reports()
+            for one in self.ground.world.reports()
             if one["metadata"]["namespace"].startswith(PREFIX)
         ]
 
@@ -90,7 +90,7 @@ class Samples:
 
     def faults(self) -> list[str]:
         """Return, as sentences, what lacks and what is not true."""
-        world, reports = self._ground.world, self.reports()
+        world, reports = self.ground.world, self.reports()
         lacking = missing(
             self.workloads,
             reports,

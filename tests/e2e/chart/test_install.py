@@ -37,16 +37,12 @@ def test_every_workload_that_runs_has_true_reports(
 
 def test_status_says_that_nothing_is_wrong(installation: Installation, samples: Samples) -> None:
     """Its own Pods and the cluster's are workloads too."""
-
-    def done() -> bool:
-        told = installation.status()
-        covered = told["coverage"]
-        return (
-            not told["problems"]
-            and len(samples.workloads) < covered["workloads"] == covered["true"]
-        )
-
-    eventually(done, within_s=DONE_S, explain=lambda: json.dumps(installation.status(), indent=1))
+    more = len(samples.workloads) + 1
+    eventually(
+        lambda: installation.is_done(more),
+        within_s=DONE_S,
+        explain=lambda: json.dumps(installation.status(), indent=1),
+    )
 
 
 @pytest.mark.parametrize("component", ["watcher", "worker", "matcher"])

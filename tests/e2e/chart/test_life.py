@@ -13,7 +13,8 @@ import pytest
 from tests.e2e.chart.books import await_rest, await_work, done_since
 from tests.e2e.chart.conftest import SMALL, small_values
 from tests.e2e.chart.ground import DONE_S, Ground, eventually
-from tests.e2e.chart.installation import Installation
+from tests.e2e.chart.installation import Installation, Pod
+from tests.e2e.chart.memory import Memory, memory_of, total
 from tests.e2e.chart.samples import Samples
 
 pytestmark = pytest.mark.e2e
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.e2e
 COMPONENTS = {"watcher": 1, "worker": 1, "matcher": 1, "redis": 1}
 PULSE_S = 1.0
 UPGRADE, EACH = 9, 6  # new workloads
+FIFTY = 50  # the samples and those of the upgrade
 KINDS = 3  # reports of each: every image has packages
 
 
@@ -109,6 +111,37 @@ def test_an_upgrade_from_the_previous_chart_under_load(
 
     assert_nothing_lost_or_rewritten(small, samples, upgrade, created=UPGRADE)
     assert not before & {pod["metadata"]["uid"] for pod in small.pods()}
+
+
+def test_the_small_preset_needs_little_memory_for_fifty_workloads(
+    small: Installation, samples: Samples
+) -> None:
+    """Every Pod stays within half of its limit; docs/operations.md tells the numbers."""
+    samples.load(FIFTY - len(samples.workloads))
+    eventually(lambda: not samples.faults(), within_s=DONE_S, explain=small.explain)
+    await_rest(small)
+    at_rest, most = memory_of(small), Memory()
+    samples.load(EACH)
+    while samples.faults():
+        most = max(most, total(memory_of(small)), key=lambda one: one.working_set)
+    await_rest(small)
+    said = [f"{component}: {used.shown}" for component, used in at_rest.items()]
+    said.append(f"all at rest: {total(at_rest).shown}; while images are unpacked: {most.shown}")
+    print("\n" + "\n".join(said))  # noqa: T201 # `pytest -s` shows it: it is the measurement
+    for pod in small.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert at_rest[component].working_set < limit_of(pod) / 2
+
+
+def limit_of(pod: Pod) -> float:
+    """Return a Pod's memory limit in bytes: its containers', sidecars too."""
+    units = {"Mi": 2**20, "Gi": 2**30}
+    limits = [
+        one["resources"]["limits"]["memory"]
+        for name in ("initContainers", "containers")
+        for one in pod["spec"].get(name, ())
+    ]
+    return sum(float(one[:-2]) * units[one[-2:]] for one in limits)
 
 
 @pytest.mark.parametrize(
