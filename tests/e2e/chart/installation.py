@@ -54,13 +54,18 @@ class Installation:
         return f"{base}-{component}"
 
     def pods(self, component: str = "") -> list[Pod]:
-        """Return its Pods, or those of a component, that are not on their way out."""
+        """Return its Pods, or those of a component, that shall run: no hook's, none that goes."""
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         selector = f"{_LABEL}/instance={self.name}"
         if component:
             selector += f",{_LABEL}/component={component}"
         found = self.ground.node.api.get(path, labelSelector=selector)["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return [
+            pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+            and pod["spec"]["restartPolicy"] == "Always"
+        ]
 
     def pod(self, component: str) -> str:
         """Return the name of one ready Pod of a component."""

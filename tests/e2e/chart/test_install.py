@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from http import HTTPStatus
 
 import pytest
 
+from sandbox.api import Api, ApiError
 from tests.e2e.chart.ground import DONE_S, eventually
 from tests.e2e.chart.installation import Installation, restarts
 from tests.e2e.chart.samples import Samples
@@ -45,6 +48,14 @@ def test_status_says_that_nothing_is_wrong(installation: Installation, samples: 
     )
 
 
+def test_helm_test_says_that_it_works(installation: Installation) -> None:
+    """What an administrator types after an installation."""
+    told = installation.ground.helm(
+        "test", installation.name, f"--namespace={installation.namespace}"
+    )
+    assert "Phase:          Succeeded" in told
+
+
 @pytest.mark.parametrize("component", ["watcher", "worker", "matcher"])
 def test_the_doctor_finds_no_fault_in_a_pod(installation: Installation, component: str) -> None:
     """With the Pod's own token, Redis' password from its file, and the network as it is."""
@@ -82,3 +93,80 @@ def test_the_token_is_where_the_chart_says_alone(
     ask = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'))"
     told = installation.execute(component, "python", "-c", ask, container=container)
     assert told.strip() == str(container != "scanner")
+
+
+def test_no_account_but_the_workers_may_read_secrets(installation: Installation) -> None:
+    """By the tokens that are in the running Pods; workers by name alone, as a kubelet pulls."""
+    ground, account = installation.ground, "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    secret = {"metadata": {"name": "login"}, "stringData": {"password": "hunter2"}}
+    ground.node.api.create("/api/v1/namespaces/sample-load/secrets", secret)
+    for component in ("watcher", "matcher", "worker"):
+        read = f"print(open({account!r}).read())"
+        token = installation.execute(component, "python", "-c", read).strip()
+        with contextlib.closing(Api(ground.node.server, token, ground.node.ca)) as own:
+            by_name = allowed(own, "/api/v1/namespaces/sample-load/secrets/login")
+            assert by_name == (component == "worker"), component
+            assert not allowed(own, "/api/v1/namespaces/sample-load/secrets")
+            assert not allowed(own, "/api/v1/secrets")
+
+
+def test_no_other_account_of_its_namespace_may_read_secrets(installation: Installation) -> None:
+    """Accounts of hooks, and what Pods have that name none."""
+    path = f"/api/v1/namespaces/{installation.namespace}/serviceaccounts"
+    api = installation.ground.node.api
+    names = {one["metadata"]["name"] for one in api.get(path)["items"]}
+    assert installation.fullname("worker") in names
+    may = {
+        name
+        for name in names
+        for verb in ("get", "list", "watch")
+        if may_read_secrets(installation, name, verb)
+    }
+    assert may == {installation.fullname("worker")}
+
+
+def may_read_secrets(installation: Installation, account: str, verb: str) -> bool:
+    """Ask the API server what an account may, in any namespace."""
+    review = {
+        "spec": {
+            "user": f"system:serviceaccount:{installation.namespace}:{account}",
+            "groups": [
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{installation.namespace}",
+                "system:authenticated",
+            ],
+            "resourceAttributes": {"verb": verb, "resource": "secrets"},
+        }
+    }
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return bool(installation.ground.node.api.create(path, review)["status"]["allowed"])
+
+
+def allowed(own: Api, path: str) -> bool:
+    """Say whether a request is allowed."""
+    try:
+        own.get(path)
+    except ApiError as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            return False
+        raise
+    return True
+
+
+def test_uninstalling_leaves_the_reports_and_no_right(
+    installation: Installation, samples: Samples
+) -> None:
+    """Reports belong to their workloads; what Helm leaves behind is data, and the empty Lease."""
+    ground, versions = installation.ground, samples.versions()
+    where = f"--namespace={installation.namespace}"
+    ground.helm("uninstall", installation.name, where, "--wait")
+    assert samples.versions() == versions
+    kinds = "clusterroles,clusterrolebindings,roles,rolebindings,services,deployments,statefulsets"
+    told = ground.kubectl("get", f"{kinds},networkpolicies", "--all-namespaces", "--output=name")
+    assert [line for line in told.splitlines() if installation.name in line] == []
+    kept = ground.kubectl("get", "pvc,secrets,serviceaccounts,leases", where, "--output=name")
+    assert sorted(kept.split()) == [
+        "lease.coordination.k8s.io/kube-sluice",
+        "persistentvolumeclaim/data-kube-sluice-redis-0",
+        "serviceaccount/default",
+    ]
