@@ -102,17 +102,24 @@ class Ground:
         """Return what `kubectl ARGUMENTS…` prints. Raises PreconditionError when it fails."""
         return self._run("kubectl", *arguments)
 
+    def environ(self) -> dict[str, str]:
+        """Return the environment of a program of this cluster's administrator.
+
+        With a home of their own, where they keep what they learnt: not in this folder.
+        """
+        home = str(self.place.sub("home"))
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": home,
+            "KUBECONFIG": str(self.node.kubeconfig),
+            **{f"HELM_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA")},
+        }
+
     def attempt(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program as this cluster's administrator, and return how it ended."""
-        home = self.place.sub("helm")
         return subprocess.run(
             [str(self.programs[program]), *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "KUBECONFIG": str(self.node.kubeconfig),
-                **{f"HELM_{name}_HOME": str(home) for name in ("CACHE", "CONFIG", "DATA")},
-            },
+            env=self.environ(),
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,

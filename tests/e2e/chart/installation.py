@@ -148,13 +148,12 @@ class Installation:
         local = self.ground.place.port()
         log = self.ground.place.log(f"forward-{local}")
         words = ("port-forward", f"--namespace={self.namespace}", pod, f"{local}:{port}")
-        environ = {"KUBECONFIG": str(self.ground.node.kubeconfig)}
         process = Process(
             Command(
                 name="port-forward",
                 argv=(str(self.ground.programs["kubectl"]), *words),
                 log=log,
-                environ=environ,
+                environ=self.ground.environ(),
             )
         ).start()
         try:
