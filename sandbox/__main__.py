@@ -16,9 +16,9 @@ from pathlib import Path
 
 from common.model.errors import PreconditionError
 from sandbox import controlplane, registry
+from sandbox import node as real_node
 from sandbox.controlplane import ControlPlane
 from sandbox.docker_programs import docker_programs
-from sandbox.families import CNI, COMPONENTS, CONTAINERD
 from sandbox.kubelet import Kubelet
 from sandbox.place import Place
 from sandbox.processes import Stack
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def _build(*, node: bool) -> None:
     names = [*controlplane.PROGRAMS, *registry.PROGRAMS, "kubectl"]
     if node:
-        names += [*COMPONENTS, *CONTAINERD, *CNI, "pause"]
+        names += [*real_node.PROGRAMS, "helm"]
     for name, path in find(names, say=_say).items():
         print(f"{name}\t{path}")
     if node:

@@ -104,3 +104,16 @@ def import_root(docker: Docker, folder: Path, tag: str, *, without: Iterable[str
     finally:
         archive.unlink()
     return tag
+
+
+def ship(docker: Docker, crane: Path, image: str, reference: str) -> None:
+    """Push an image of the engine to a registry that speaks plain HTTP, as `reference`."""
+    archive = docker.folder / "image.tar"
+    try:
+        docker.run("save", "--output", str(archive), image)
+        command = [str(crane), "push", "--insecure", str(archive), reference]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+    finally:
+        archive.unlink(missing_ok=True)
+    if done.returncode:
+        raise PreconditionError(f"crane cannot push {image}: {shorten(done.stderr)}")

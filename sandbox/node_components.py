@@ -12,7 +12,7 @@ from sandbox.node_plan import ADDRESS, ETCD_PEER_PORT, ETCD_PORT, NAME, SERVER_P
 
 # In the order in which they start; the API server waits for etcd by itself.
 FIRST = ("etcd", "containerd", "kube-apiserver")
-SECOND = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+SECOND = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns")
 _QPS = ("--kube-api-qps=500", "--kube-api-burst=1000")  # 20 would make 500 Deployments a minute
 
 
@@ -49,6 +49,7 @@ def commands(layout: Layout) -> dict[str, tuple[str, ...]]:
         "kube-scheduler": _scheduler(layout),
         "kubelet": _kubelet(layout),
         "kube-proxy": (f"--config={layout.config('proxy.json')}",),
+        "coredns": ("-conf", str(layout.config("Corefile"))),
     }
     return {name: (str(layout.programs[name]), *line) for name, line in lines.items()}
 

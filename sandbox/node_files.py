@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 
 from sandbox.node_components import Layout
-from sandbox.node_plan import ADDRESS, CONTAINERD, NAME, PAUSE, PODS
+from sandbox.node_plan import ADDRESS, CONTAINERD, DOMAIN, NAME, PAUSE, PODS
 
 PRODUCT = "kube-sluice"
 # File → user and groups. The groups are what the built-in roles are bound to.
@@ -23,6 +23,7 @@ USERS = {
     "controllers.conf": ("system:kube-controller-manager", ""),
     "scheduler.conf": ("system:kube-scheduler", ""),
     "proxy.conf": ("system:kube-proxy", ""),
+    "names.conf": ("names", "system:masters"),  # a real one is a Pod with an account of its own
     # Who is watched: whatever this administrator asks for stands in the audit log.
     "product.conf": (PRODUCT, "system:masters"),
 }
@@ -69,6 +70,8 @@ def kubelet(layout: Layout) -> bytes:
         failSwapOn=False,
         containerRuntimeEndpoint=f"unix://{CONTAINERD}",
         resolvConf="",
+        clusterDNS=[ADDRESS],
+        clusterDomain=DOMAIN,
         serializeImagePulls=False,
         registryPullQPS=0,
         # A full disk of the host must not evict Pods.
@@ -84,6 +87,14 @@ def kubelet(layout: Layout) -> bytes:
         kubeAPIBurst=400,
         maxPods=250,
     )
+
+
+def names(layout: Layout) -> bytes:
+    """Return CoreDNS' configuration: the cluster's names; no other exists here."""
+    kubernetes = (
+        f"kubernetes {DOMAIN} in-addr.arpa {{\nkubeconfig {layout.config('names.conf')}\n}}"
+    )
+    return f".:53 {{\nbind {ADDRESS}\nerrors\n{kubernetes}\n}}\n".encode()
 
 
 def proxy(layout: Layout) -> bytes:

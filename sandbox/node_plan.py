@@ -14,6 +14,7 @@ NAME = "node-1"
 # set aside for tests of networks (RFC 2544), so it is nobody's real address.
 ADDRESS = "198.18.0.1"
 PODS = "10.244.0.0/24"
+DOMAIN = "cluster.local"
 SERVER_PORT = 6443
 ETCD_PORT, ETCD_PEER_PORT = 2379, 2380
 CONTAINERD = "/run/containerd/containerd.sock"

@@ -35,12 +35,15 @@ class Store:
             kubelet_client=_kubelet_client(pki),
         )
 
+    def clear(self) -> None:
+        """Remove what an earlier node left: data and state of its parts."""
+        shutil.rmtree(self.layout.folder, ignore_errors=True)
+
     def write(self, server: str, outside: Mapping[Path, str], *, registry_port: int) -> None:
-        """Write everything anew; `outside` says where and whose files go that reach `server`."""
+        """Write every file anew; `outside` says where and whose files go that reach `server`."""
         layout = self.layout
-        shutil.rmtree(layout.folder, ignore_errors=True)
         for name in _MADE:
-            (layout.folder / name).mkdir(parents=True, mode=0o700)
+            (layout.folder / name).mkdir(parents=True, mode=0o700, exist_ok=True)
         for name, content in self._files(registry_port).items():
             _write(layout.config(name), content)
         _write(layout.folder / "pause.tar", archive(self._pause(), PAUSE))
@@ -86,6 +89,7 @@ class Store:
             "tokens.csv": node_files.token_table(self.tokens),
             "kubelet.json": node_files.kubelet(layout),
             "proxy.json": node_files.proxy(layout),
+            "Corefile": node_files.names(layout),
             "cni/10-pods.conflist": node_files.network(),
             "containerd.toml": node_files.containerd(layout, runc=node_host.program("runc")),
             **dict(map(node_files.registry_hosts, node_files.registry_names(registry_port))),

@@ -9,7 +9,7 @@ rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -169,7 +169,7 @@ class Sweep:
         self._store(verdict.store)
         waiting = self._waiting([one.key for one in verdict.add])
         found = sweep.not_waiting(verdict, ports.known, stored=stored, waiting=waiting)
-        self._add(self._confirmed(found[: self._allowed], stored))
+        self._add(self._confirmed(found[: self._allowed], stored), waiting=waiting)
         held = [one.key for one in found[self._allowed :]]
         self.tally.workloads += len(keys) - len(held)
         self.tally.young += sum(one.at >= instant.settled_before_s for one in settled.values())
@@ -193,12 +193,22 @@ class Sweep:
         self._store(verdict.store)
         return verdict.add
 
-    def _add(self, found: Sequence[Disagreement]) -> None:
+    def _add(self, found: Sequence[Disagreement], *, waiting: Collection[RowKey]) -> None:
+        """Queue keys with their rows, behind what is fresh.
+
+        One that waits has a new row: what it waits for may be in it, such as what its kubelet
+        pulled. A live change would end the wait; so does this one, which nobody watched.
+        """
         if not found:
             return
         known = self._ports.known
         adds = [
-            Add(key=one.key, lane=Lane.BULK, row=known.row(one.key), cause=one.cause)
+            Add(
+                key=one.key,
+                lane=Lane.FRESH if one.key in waiting else Lane.BULK,
+                row=known.row(one.key),
+                cause=one.cause,
+            )
             for one in found
         ]
         self.tally.asked += len(adds)

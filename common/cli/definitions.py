@@ -32,8 +32,8 @@ class Definitions:
 def look_for_definitions(session: Session, targets: Sequence[str]) -> Definitions:
     """Find out which definitions exist, with the chart's rights: those of namespaces suffice.
 
-    `targets` are the namespaces to scan; none: all, and then definitions must be readable. Raises
-    what the session raises.
+    `targets` are the namespaces whose lists are asked where definitions may not be read, an empty
+    one meaning all; none: definitions must be readable. Raises what the session raises.
     """
     try:
         found = definitions_found(session)

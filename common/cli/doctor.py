@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import orjson
 
 from common.cli.checks.access import check_access, check_configmaps
+from common.cli.checks.account import component_of, concerning, judge_account
 from common.cli.checks.circuits import judge_circuits
 from common.cli.checks.cluster import judge_definitions, judge_lists, judge_peers
 from common.cli.checks.evidence import (
@@ -108,33 +109,48 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             cluster = Cluster(session)
             version = cluster.server_version()
             yield Good(topic="cluster", said=f"{session.context} ({session.host}), {version}")
-            targets = settings.scope.target_namespaces
-            yield from _allowed(lambda: _definitions(session, targets))
-            yield from _allowed(
-                lambda: judge_peers(cluster.trivy_operators(targets), targets=targets)
-            )
-            yield from check_access(
-                cluster.can_i,
-                targets=targets,
-                lease=_lease(settings),
-                nodes=not settings.scope.platform,
-                cluster=settings.cluster_reports.any,
-            )
-            if settings.kube.operator_configmaps:
-                home = own_namespace(settings.scope.operator_namespace)
-                yield from check_configmaps(cluster.can_i, home)
+            user = cluster.user()
+            home = own_namespace(settings.scope.operator_namespace)
+            component = component_of(user, home=home)
+            yield from judge_account(user, component)
+            if component in ("", "watcher"):  # no other may look
+                yield from _surroundings(session, settings, component)
+            yield from concerning(_access(cluster, settings), component)
             if settings.cluster_reports.lacking:
                 yield Notice(topic="cluster reports", said=settings.cluster_reports.lacking)
     except SluiceError as exc:
         yield _unreachable("cluster", exc)
 
 
-def _definitions(session: Session, targets: Sequence[str]) -> Iterator[Finding]:
-    found = look_for_definitions(session, targets)
+def _surroundings(session: Session, settings: Settings, component: str) -> Iterator[Finding]:
+    """Yield what is to say about definitions and other operators."""
+    targets = settings.scope.target_namespaces
+    yield from _allowed(lambda: _definitions(session, targets, listed=component == "watcher"))
+    operators = Cluster(session).trivy_operators
+    yield from _allowed(lambda: judge_peers(operators(targets), targets=targets))
+
+
+def _definitions(session: Session, targets: Sequence[str], *, listed: bool) -> Iterator[Finding]:
+    """Look at definitions; `listed`: this account may list all reports, and no definition."""
+    found = look_for_definitions(session, targets or ("",) * listed)
     if found.labels is None:
         yield judge_lists(found.missing, namespace=found.looked_in)
     else:
         yield from judge_definitions(found.labels)
+
+
+def _access(cluster: Cluster, settings: Settings) -> Iterator[Finding]:
+    """Yield what is to say about the rights of this account."""
+    yield from check_access(
+        cluster.can_i,
+        targets=settings.scope.target_namespaces,
+        lease=_lease(settings),
+        nodes=not settings.scope.platform,
+        cluster=settings.cluster_reports.any,
+    )
+    if settings.kube.operator_configmaps:
+        home = own_namespace(settings.scope.operator_namespace)
+        yield from check_configmaps(cluster.can_i, home)
 
 
 def _lease(settings: Settings) -> LeasePlace | None:

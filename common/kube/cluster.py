@@ -10,7 +10,12 @@ from typing import Any
 import msgspec
 
 from common.kube.envelopes import ObjectList
-from common.kube.errors import AlreadyExistsError
+from common.kube.errors import (
+    AlreadyExistsError,
+    DeniedError,
+    KindMissingError,
+    NotFoundError,
+)
 from common.kube.negotiate import METADATA
 from common.kube.paths import CORE, object_path
 from common.kube.resources import OWNED
@@ -20,6 +25,7 @@ from common.model.errors import SourceUnavailableError
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_SUBJECT = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _PEER = "app.kubernetes.io/name=trivy-operator"
 _POLL_S = 0.1
 
@@ -34,6 +40,18 @@ class _Verdict(Wire, frozen=True):
 
 class _Review(Wire, frozen=True):
     status: _Verdict = _Verdict()
+
+
+class _User(Wire, frozen=True):
+    username: str = ""
+
+
+class _Subject(Wire, frozen=True):
+    user_info: _User = _User()
+
+
+class _SubjectReview(Wire, frozen=True):
+    status: _Subject = _Subject()
 
 
 class _Condition(Wire, frozen=True):
@@ -82,6 +100,15 @@ class Cluster:
         """Return the API server's version, such as `v1.36.3`."""
         body = self._session.request("GET", "/version").body
         return msgspec.json.decode(body, type=_Version).git_version
+
+    def user(self) -> str:
+        """Return the name by which the API server knows us; empty: it is older than 1.28."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            body = self._session.request("POST", _SUBJECT, body=msgspec.json.encode(review)).body
+        except (NotFoundError, KindMissingError, DeniedError):
+            return ""
+        return msgspec.json.decode(body, type=_SubjectReview).status.user_info.username
 
     def can_i(
         self, verb: str, group: str, resource: str, namespace: str = "", *, name: str = ""

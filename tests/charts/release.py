@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from common.kube.cluster import Cluster
 from common.kube.session import Session
 from sandbox.api import ApiError
 from sandbox.controlplane import ControlPlane, kubeconfig
-from tests.charts.rendered import CHART, Manifest, Rendered
+from tests.charts.rendered import CHART, Manifest, Rendered, render
 from tests.waiting import eventually
 
 # The strictest of Kubernetes' Pod security standards; admission refuses Pods that break it.
@@ -71,6 +72,24 @@ class Release:
             yield
         finally:
             self.controlplane.api.patch(path, {"rules": rules})
+
+
+@contextlib.contextmanager
+def installed(kubectl: Path, controlplane: ControlPlane, folder: Path) -> Iterator[Release]:
+    """Give the chart with its defaults, applied to a namespace that admits restricted Pods only."""
+    name = f"t{secrets.token_hex(3)}"
+    namespace = f"test-{name}"
+    chart = render(name=name, namespace=namespace)
+    install_definitions(controlplane)
+    controlplane.create_namespace(namespace, RESTRICTED)
+    try:
+        apply(kubectl, controlplane, chart)
+        yield Release(
+            chart=chart, name=name, namespace=namespace, controlplane=controlplane, folder=folder
+        )
+    finally:
+        remove_global(controlplane, chart)
+        controlplane.api.delete(f"/api/v1/namespaces/{namespace}")
 
 
 def lacking(

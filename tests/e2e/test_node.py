@@ -122,6 +122,26 @@ def test_a_node_starts_fresh_where_another_was(another: Callable[[], Node]) -> N
     assert second.admin_token != first.admin_token
 
 
+def test_a_node_that_is_switched_off_and_on_runs_its_pods_again(
+    another: Callable[[], Node], world: World
+) -> None:
+    """A machine that is restarted keeps its disk: etcd's objects, images, the kubelet's Pods."""
+    node = another().start()
+    node.create_namespace("mine")
+    image = world.images["clean"].reference
+    node.api.create("/api/v1/namespaces/mine/pods", pod("web", image))
+    before = await_phase(node, "mine", "web", "Running")
+    node.restart()
+
+    def again() -> bool:
+        seen = node.api.get("/api/v1/namespaces/mine/pods/web")
+        assert seen["metadata"]["uid"] == before["metadata"]["uid"]
+        (status,) = seen["status"]["containerStatuses"]
+        return bool(status["restartCount"] == 1 and "running" in status["state"])
+
+    assert eventually(again, within_s=60)
+
+
 def test_killing_the_starter_ends_the_node_and_sweeps_its_cgroups(
     world: World, registry_port: int, tmp_path: Path
 ) -> None:
@@ -201,6 +221,16 @@ def test_a_pod_reaches_the_api_server_with_its_own_account(own: Node, kubectl_im
     own.create_namespace("inside")
     said = run_to_end(own, "inside", "who", kubectl_image, "auth", "whoami", "-o", "json")
     assert "system:serviceaccount:inside:default" in said
+
+
+def test_a_pod_finds_a_service_by_its_name(own: Node, kubectl_image: str) -> None:
+    """The chart's Pods know each other by names alone."""
+    own.create_namespace("names")
+    server = ("--server=https://kubernetes.default.svc", "--insecure-skip-tls-verify")
+    nobody = ("--username=nobody", "--password=none")  # else it asks for them
+    ask = (*server, *nobody, "get", "--raw", "/version")
+    said = run_to_end(own, "names", "name", kubectl_image, *ask)
+    assert "gitVersion" in said
 
 
 def test_a_pod_reaches_the_hosts_registry_by_the_nodes_address(

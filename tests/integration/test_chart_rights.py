@@ -23,9 +23,8 @@ from tests.charts.release import (
     Release,
     apply,
     bare_pods,
-    install_definitions,
+    installed,
     lacking,
-    remove_global,
 )
 from tests.charts.rendered import SCENARIOS, Rendered, render, values
 from tests.waiting import eventually
@@ -46,24 +45,10 @@ NEEDED = [
 def release(
     controlplane: ControlPlane, programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Release]:
-    """Give the chart with its defaults, applied to a namespace that admits restricted Pods only."""
-    name = f"t{secrets.token_hex(3)}"
-    namespace = f"test-{name}"
-    chart = render(name=name, namespace=namespace)
-    install_definitions(controlplane)
-    controlplane.create_namespace(namespace, RESTRICTED)
-    try:
-        apply(programs["kubectl"], controlplane, chart)
-        yield Release(
-            chart=chart,
-            name=name,
-            namespace=namespace,
-            controlplane=controlplane,
-            folder=tmp_path_factory.mktemp("tokens"),
-        )
-    finally:
-        remove_global(controlplane, chart)
-        controlplane.api.delete(f"/api/v1/namespaces/{namespace}")
+    """Give the chart with its defaults, applied."""
+    folder = tmp_path_factory.mktemp("tokens")
+    with installed(programs["kubectl"], controlplane, folder) as one:
+        yield one
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)

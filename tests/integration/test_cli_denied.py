@@ -65,7 +65,8 @@ def test_the_doctor_goes_on_after_a_look_that_is_not_allowed(
     api: FakeKubeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Every message sends its reader here to see all that is missing."""
-    monkeypatch.setattr(Cluster, "server_version", lambda _: "v1")  # the fake has no such page
+    monkeypatch.setattr(Cluster, "server_version", lambda _: "v1")  # the fake has no such page,
+    monkeypatch.setattr(Cluster, "user", lambda _: "somebody")  # nor this one
     api.fail("get", refuse(403, "Forbidden"))  # the first definition
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out

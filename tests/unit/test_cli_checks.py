@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from common.cli.checks.access import RULES, check_access, check_configmaps
-from common.cli.checks.cluster import judge_definitions, judge_peers
+from common.cli.checks.account import component_of, concerning, judge_account
+from common.cli.checks.cluster import judge_definitions, judge_lists, judge_peers
 from common.cli.checks.evidence import judge_database, judge_trivy, registry_of
 from common.cli.checks.generation import judge_generation
 from common.cli.checks.parked import judge_parked
@@ -27,6 +28,45 @@ def faults(findings: list[Finding]) -> list[Fault]:
 
 
 # --- access
+
+
+@pytest.mark.parametrize(
+    ("user", "component"),
+    [
+        ("system:serviceaccount:ours:sluice-kube-sluice-worker", "worker"),
+        ("system:serviceaccount:ours:kube-sluice-matcher", "matcher"),
+        ("system:serviceaccount:ci:deploy-worker", ""),
+        ("system:serviceaccount:ours:default", ""),
+        ("system:serviceaccount:ours:watcher", ""),
+        ("system:node:a-worker", ""),
+        ("alice", ""),
+        ("", ""),
+    ],
+)
+def test_a_components_own_account_is_known_by_its_name(user: str, component: str) -> None:
+    """A user who looks is told of all; a Pod of what concerns it."""
+    assert component_of(user, home="ours") == component
+
+
+def test_in_a_pod_the_rights_of_others_are_no_fault() -> None:
+    """The migration's guide sends its reader into a worker's Pod."""
+    found = list(check_access(lambda *_, **_names: False, targets=(), lease=LEASE))
+    assert {one.topic for one in concerning(found, "worker")} == {"access of the worker"}
+    assert list(concerning(found, "matcher")) == []
+    assert list(concerning(found, "")) == found
+
+
+def test_a_pod_says_what_it_did_not_look_at() -> None:
+    """Else a short list of good lines would pass for a whole one."""
+    assert list(judge_account("alice", "")) == []
+    (good,) = judge_account("…-watcher", "watcher")
+    assert "watcher" in good.said
+    assert [type(one) for one in judge_account("…-worker", "worker")] == [Good, Notice]
+
+
+def test_lists_of_all_namespaces_are_told_as_such() -> None:
+    """The watcher may list every report and read no definition."""
+    assert "in all namespaces" in judge_lists([], namespace="").said
 
 
 def test_full_access_gives_one_good_line_a_rule() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import node_files
 from sandbox.certificates import Certificates
-from sandbox.families import CNI, COMPONENTS, CONTAINERD
+from sandbox.node import PROGRAMS
 from sandbox.node_components import FIRST, SECOND, Layout, commands
 from sandbox.node_plan import CONTAINERD as CONTAINERD_SOCKET
 from sandbox.node_plan import PAUSE
@@ -21,7 +21,7 @@ def layout() -> Layout:
     pki = Path("/place/node-pki")
     return Layout(
         folder=Path("/place/node"),
-        programs={name: Path("/bin-of-ours") / name for name in (*COMPONENTS, *CONTAINERD, *CNI)},
+        programs={name: Path("/bin-of-ours") / name for name in PROGRAMS},
         certificates=Certificates(
             ca=pki / "ca.crt",
             server_certificate=pki / "server.crt",

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from sandbox.families import CNI, COMPONENTS, CONTAINERD
+from sandbox.node import PROGRAMS
 from sandbox.node_plan import Mount
 from sandbox.node_store import Store
 from sandbox.place import Place
@@ -26,7 +26,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture
 def store(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr("sandbox.node_host.program", lambda name: f"/usr/sbin/{name}")
-    programs = {name: tmp_path / "bin" / name for name in (*COMPONENTS, *CONTAINERD, *CNI)}
+    programs = {name: tmp_path / "bin" / name for name in PROGRAMS}
     pause = tmp_path / "pause"
     pause.write_bytes(b"\x7fELF")
     return Store(place, {**programs, "pause": pause})
@@ -44,7 +44,7 @@ def test_no_secret_is_readable_for_others(store: Store, place: Place) -> None:
     folder = written(store, place)
     secret = [*(folder / "config").glob("*.conf"), folder / "config" / "tokens.csv"]
     secret += [place.folder / "kubeconfig", place.folder / "other"]
-    assert len(secret) == 9
+    assert len(secret) == 10
     for path in secret:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
@@ -71,7 +71,17 @@ def test_what_an_earlier_node_left_is_removed(store: Store, place: Place) -> Non
     """Its etcd knows Pods that no longer run."""
     folder = written(store, place)
     (folder / "etcd").mkdir()
+    store.clear()
     assert not (written(store, place) / "etcd").exists()
+
+
+def test_a_node_that_starts_again_finds_its_data(store: Store, place: Place) -> None:
+    """Its etcd knows the Pods that shall run again; its files are written as they were."""
+    folder = written(store, place)
+    (folder / "etcd").mkdir()
+    files = {path: path.read_bytes() for path in (folder / "config").rglob("*.conf")}
+    assert (written(store, place) / "etcd").exists()
+    assert {path: path.read_bytes() for path in files} == files
 
 
 def test_keys_are_made_once_for_a_place(store: Store, place: Place) -> None:

@@ -75,6 +75,16 @@ def test_a_sweep_while_everything_waits_adds_nothing() -> None:
     assert _sweep(tables, cluster).tally.enqueued == 0
 
 
+def test_what_waits_and_changed_while_nobody_watched_waits_no_longer() -> None:
+    """Its kubelet pulled the image in the seconds without a watcher: not a minute's wait more."""
+    cluster, tables = folded(*_workloads(2)), FakeTables()
+    _sweep(tables, cluster)
+    changed = b.upsert(b.replica_set("web-1", b.container("app", "web:2")), kind="ReplicaSet")
+    _sweep(tables, folded(_workloads(1)[0], changed))
+    assert [add.lane for add in tables.adds] == [Lane.BULK, Lane.BULK, Lane.FRESH]
+    assert tables.adds[-1].key == b.key("ReplicaSet", "web-1")
+
+
 def test_a_restarted_watcher_stores_and_adds_nothing() -> None:
     """Law 1, after a restart: another fold of the same cluster gives the same fingerprints."""
     tables = FakeTables()

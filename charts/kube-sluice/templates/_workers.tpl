@@ -65,7 +65,7 @@ group (the Pod's fsGroup, which both users have) on to the socket. Takes (list $
   # It has no port. A scanner that ended is started again; one that listens has its socket.
   startupProbe:
     exec:
-      command: [python, -c, "import os; os.stat('/run/sluice/scanner.sock')"]
+      command: [python, -m, common.ops.healthcheck, scanner]
     periodSeconds: 2
     timeoutSeconds: 5
     failureThreshold: 60

@@ -43,9 +43,10 @@ def judge_lists(missing: Sequence[str], *, namespace: str) -> Finding:
             said=f"missing: {', '.join(missing)}",
             remedy=INSTALL_BY_ANOTHER,
         )
+    where = namespace or "all namespaces"
     return Good(
         topic="definitions",
-        said=f"reports are served in {namespace}; this account may not read who installed them",
+        said=f"reports are served in {where}; this account may not read who installed them",
     )
 
 
