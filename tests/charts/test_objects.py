@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,38 @@ def test_no_argument_and_no_variable_holds_the_password() -> None:
     assert start == "exec valkey-server /etc/valkey/valkey.conf"
     place = mounts(render().pods()["redis"], "redis")["/tmp"]  # noqa: S108 # a mount
     assert place["emptyDir"]["medium"] == "Memory"
+
+
+@pytest.mark.parametrize("made_by", ["chart", "compose"])
+@pytest.mark.parametrize(
+    ("password", "starts"),
+    [
+        ("correct\n", True),
+        ('q"\\ $x', True),
+        ("", False),
+        ("\n", False),
+        ("a\nb", False),
+        ("a\r\n", False),
+    ],
+)
+def test_redis_starts_with_one_line_as_its_password(
+    tmp_path: Path, made_by: str, password: str, *, starts: bool
+) -> None:
+    """An empty one would open it to everybody; of two lines it would log the first one."""
+    if made_by == "chart":
+        *shell, script = render().containers()["redis"]["command"]
+    else:
+        compose = yaml.safe_load((CHART.parents[1] / "docker-compose.yml").read_text("utf-8"))
+        redis = compose["services"]["redis"]
+        shell, script = redis["entrypoint"], redis["command"][0].replace("$$", "$")
+    secret = tmp_path / "password"
+    secret.write_bytes(password.encode())
+    script = re.sub(r"(?<=> )/tmp\b", str(tmp_path), script).replace("exec valkey-server", "echo")
+    script = re.sub(r"/run/secrets/redis[-/]password", str(secret), script)
+    done = subprocess.run([*shell, script], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is starts
+    assert starts or "password" in done.stderr
+    assert not password.strip() or password.strip().splitlines()[0] not in done.stderr.split()
 
 
 def test_the_components_use_the_charts_own_redis() -> None:
