@@ -164,6 +164,16 @@ def test_thresholds_labels_and_runbooks_are_values() -> None:
     assert coverage["annotations"]["runbook_url"] == url
 
 
+@pytest.mark.parametrize("selector", ['job="a # b"', 'job="a: b"', "job='a'", 'job=~"a\\\\d"'])
+def test_a_selector_reaches_prometheus_as_it_was_written(selector: str) -> None:
+    """In YAML's text " #" would begin a comment, and ": " would leave a rule without any alert."""
+    told = {"enabled": True, "selector": selector}
+    rule = render({"monitoring": {"prometheusRule": told}}).one("PrometheusRule", "alerts")
+    (group,) = rule["spec"]["groups"]
+    assert len(group["rules"]) > 10
+    assert all(selector in each["expr"] for each in group["rules"])
+
+
 def test_an_alert_that_is_left_out_must_exist() -> None:
     """A misspelt name would leave it on without a word."""
     with pytest.raises(helm_python.HelmError, match="KubeSluicePause"):

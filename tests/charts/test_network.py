@@ -150,6 +150,15 @@ def test_a_redis_of_yours_is_reached_at_the_ports_of_its_url(url: str, ports: se
     assert {each["port"] for each in outside["ports"]} == {443, 6443, *ports}
 
 
+def test_no_ports_are_none_and_not_all() -> None:
+    """A rule without ports opens every one of them."""
+    egress = {"enabled": True, "ports": []}
+    chart = render({"networkPolicy": {"egress": egress}})
+    for component in ("watcher", "worker", "matcher"):
+        rules = chart.one("NetworkPolicy", component)["spec"]["egress"]
+        assert all(rule["ports"] for rule in rules)
+
+
 def test_rules_of_ones_own_are_added_to_all_three() -> None:
     """What the chart cannot say: one namespace, one address."""
     rule = {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}

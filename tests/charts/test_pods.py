@@ -203,6 +203,9 @@ def test_large_numbers_arrive_as_they_were_written() -> None:
     scanner = parse(environment(chart.containers()["scanner"]))
     assert scanner.trivy.scanner_memory_mb == 1_048_576
     assert "maxmemory 2000000mb" in chart.one("ConfigMap", "redis")["data"]["valkey.conf"]
+    settings = {"OPERATOR_SCAN_JOB_TIMEOUT": 1_000_000, "SLUICE_IMAGE_WAIT_S": 2.5}
+    told = environment(render({"settings": settings}).containers()["worker"])
+    assert [told[name] for name in settings] == ["1000000", "2.5"]
 
 
 @pytest.mark.parametrize(("jobs", "scratch_gi"), [(2, 10), (1, 1), (8, 1), (256, 20)])

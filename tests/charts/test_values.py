@@ -238,6 +238,63 @@ def test_the_blocks_are_alike(block: str) -> None:
     assert alike <= set(DEFAULTS[block])
 
 
+# Valid names to Kubernetes, and keys of ConfigMaps; to YAML a number, a flag, nothing, a comment.
+@pytest.mark.parametrize("text", ["123", "1e3", "true", "null", "a #b", "a\nkind: Pod"])
+def test_a_text_stays_a_text(text: str) -> None:
+    """What a user names is quoted: neither of another type nor a part of the manifest."""
+    program = {"configMap": text, "configKey": text, "folder": f"/{text}"}
+    filters = {name: text for name in yaml.safe_load(TEXT)["filters"] if name != "vexKeys"}
+    placed = {"priorityClassName": text}
+    volume = {"persistence": {"enabled": True, "storageClass": text}}
+    secret = {"existingSecret": text, "existingSecretKey": text}
+    changes = {
+        "registries": {
+            "caConfigMap": text,
+            "databaseSecret": text,
+            "databaseUsernameKey": text,
+            "databasePasswordKey": text,
+            "credentialProvider": program,
+        },
+        "filters": {**filters, "vexKeys": [text]},
+        "watcher": placed,
+        "worker": {
+            **placed,
+            "pools": {"1": {"serves": ["scan", "reconcile"]}},
+            "autoscaling": {"by": "keda", "keda": {"namespace": text}},
+        },
+        "matcher": {**placed, **volume, **secret},
+        "redis": {**placed, **volume, **secret, "caConfigMap": text},
+        "cluster": "1",
+    }
+    chart = render(changes, name="123", namespace="456")
+    expected = render(_replaced(changes, text, "plain"), name="name", namespace="space")
+    assert _types(chart.manifests) == _types(expected.manifests)
+    assert _types(chart.hooks) == _types(expected.hooks)
+
+
+def _replaced(node: Any, text: str, by: str) -> Any:
+    match node:
+        case dict():
+            return {name: _replaced(one, text, by) for name, one in node.items()}
+        case list():
+            return [_replaced(one, text, by) for one in node]
+        case str():
+            return node.replace(text, by)
+        case _:
+            return node
+
+
+def _types(node: Any) -> Any:
+    """Return a document with the type of each scalar in its place."""
+    match node:
+        case dict():
+            return {name: _types(one) for name, one in node.items()}
+        case list():
+            return [_types(one) for one in node]
+        case _:
+            return type(node).__name__
+
+
 def test_numbers_carry_their_unit_in_the_name() -> None:
     """A drain of 25 is read as minutes by somebody."""
     counts = {

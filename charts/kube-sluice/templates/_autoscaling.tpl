@@ -30,7 +30,7 @@ makes the same names). What is delayed or parked stands elsewhere and needs no P
 {{- range $lane := list "" "-bulk" }}
 - type: redis
   metadata:
-    address: {{ regexMatch ":[0-9]+$" $url.host | ternary $url.host (printf "%s:6379" $url.host) }}
+    address: {{ regexMatch ":[0-9]+$" $url.host | ternary $url.host (printf "%s:6379" $url.host) | quote }}
     {{- with $user }}
     username: {{ . | quote }}
     {{- end }}
@@ -38,7 +38,7 @@ makes the same names). What is delayed or parked stands elsewhere and needs no P
     {{- if eq $url.scheme "rediss" }}
     enableTLS: "true"
     {{- end }}
-    listName: rq:queue:{{ $cluster }}-{{ $pool }}{{ $lane }}
+    listName: {{ printf "rq:queue:%s-%s%s" $cluster $pool $lane | quote }}
     listLength: {{ int64 $values.autoscaling.keysPerReplica | quote }}
   {{- if or (include "kube-sluice.redisSecret" $root) $root.Values.redis.caConfigMap }}
   authenticationRef:

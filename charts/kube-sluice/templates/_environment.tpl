@@ -8,7 +8,8 @@
 {{- fail (printf "settings.%s is said by the chart itself; set %s" $name .) }}
 {{- end }}
 - name: {{ $name }}
-  value: {{ toString $value | quote }}
+  {{- /* A values file's numbers are floats to Helm, and a million is 1e+06. */}}
+  value: {{ and (kindIs "float64" $value) (eq (floor $value) $value) | ternary (int64 $value) $value | toString | quote }}
 {{- end }}
 {{- end -}}
 
@@ -43,10 +44,10 @@
 {{- define "kube-sluice.matchTokenVolume" -}}
 - name: match-token
   secret:
-    secretName: {{ .Values.matcher.existingSecret | default (printf "%s-matcher" (include "kube-sluice.fullname" .)) }}
+    secretName: {{ .Values.matcher.existingSecret | default (printf "%s-matcher" (include "kube-sluice.fullname" .)) | quote }}
     defaultMode: 0440
     items:
-      - key: {{ empty .Values.matcher.existingSecret | ternary "token" .Values.matcher.existingSecretKey }}
+      - key: {{ empty .Values.matcher.existingSecret | ternary "token" .Values.matcher.existingSecretKey | quote }}
         path: token
 {{- end -}}
 
@@ -79,16 +80,16 @@
 {{- with include "kube-sluice.redisSecret" . }}
 - name: redis-password
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
     items:
-      - key: {{ empty $.Values.redis.existingSecret | ternary "password" $.Values.redis.existingSecretKey }}
+      - key: {{ empty $.Values.redis.existingSecret | ternary "password" $.Values.redis.existingSecretKey | quote }}
         path: password
 {{- end }}
 {{- with .Values.redis.caConfigMap }}
 - name: redis-ca
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt

@@ -70,7 +70,7 @@ name has one entry.
 {{- with .Values.registries.caConfigMap }}
 - name: registry-ca
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt
@@ -103,12 +103,12 @@ name has one entry.
 {{- if .Values.registries.databaseSecret }}
 - name: databases
   secret:
-    secretName: {{ .Values.registries.databaseSecret }}
+    secretName: {{ .Values.registries.databaseSecret | quote }}
     defaultMode: 0440
     items:
-      - key: {{ .Values.registries.databaseUsernameKey }}
+      - key: {{ .Values.registries.databaseUsernameKey | quote }}
         path: username
-      - key: {{ .Values.registries.databasePasswordKey }}
+      - key: {{ .Values.registries.databasePasswordKey | quote }}
         path: password
 {{- else if .Values.trivyOperator.secret }}
 - name: databases
@@ -131,9 +131,9 @@ name has one entry.
 {{- if .configMap }}
 {{- include "kube-sluice.once" (list $ "registries.credentialProvider.configMap" "SLUICE_CREDENTIAL_PROVIDER_CONFIG" "SLUICE_CREDENTIAL_PROVIDER_BIN_DIR") }}
 - name: SLUICE_CREDENTIAL_PROVIDER_CONFIG
-  value: /etc/sluice/credential-provider/{{ .configKey }}
+  value: {{ printf "/etc/sluice/credential-provider/%s" .configKey | quote }}
 - name: SLUICE_CREDENTIAL_PROVIDER_BIN_DIR
-  value: {{ printf "/opt/credential-providers%s" (empty .image | ternary "" .folder) | trimSuffix "/" }}
+  value: {{ printf "/opt/credential-providers%s" (empty .image | ternary "" .folder) | trimSuffix "/" | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -160,10 +160,10 @@ name has one entry.
 {{- end }}
 - name: credential-provider
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
     items:
-      - key: {{ .configKey }}
-        path: {{ .configKey }}
+      - key: {{ .configKey | quote }}
+        path: {{ .configKey | quote }}
 - name: credential-providers
   {{- if .image }}
   image:
@@ -171,7 +171,7 @@ name has one entry.
     pullPolicy: IfNotPresent
   {{- else }}
   hostPath:
-    path: {{ .folder }}
+    path: {{ .folder | quote }}
     type: Directory
   {{- end }}
 {{- end }}
@@ -184,17 +184,17 @@ name has one entry.
 {{- if .ignoreFileConfigMap }}
 {{- include "kube-sluice.once" (list $ "filters.ignoreFileConfigMap" "TRIVY_IGNOREFILE" "SLUICE_IGNORE_RULES") }}
 - name: TRIVY_IGNOREFILE
-  value: /etc/sluice/ignore-file/{{ .ignoreFileKey }}
+  value: {{ printf "/etc/sluice/ignore-file/%s" .ignoreFileKey | quote }}
 {{- end }}
 {{- if .ignorePolicyConfigMap }}
 {{- include "kube-sluice.once" (list $ "filters.ignorePolicyConfigMap" "TRIVY_IGNORE_POLICY" "SLUICE_IGNORE_POLICIES") }}
 - name: TRIVY_IGNORE_POLICY
-  value: /etc/sluice/ignore-policy/{{ .ignorePolicyKey }}
+  value: {{ printf "/etc/sluice/ignore-policy/%s" .ignorePolicyKey | quote }}
 {{- end }}
 {{- if .vexConfigMap }}
 {{- include "kube-sluice.once" (list $ "filters.vexConfigMap" "TRIVY_VEX" "SLUICE_VEX_DOCUMENTS") }}
 - name: TRIVY_VEX
-  value: /etc/sluice/vex/{{ join ",/etc/sluice/vex/" .vexKeys }}
+  value: {{ printf "/etc/sluice/vex/%s" (join ",/etc/sluice/vex/" .vexKeys) | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -214,27 +214,27 @@ name has one entry.
 {{- if .ignoreFileConfigMap }}
 - name: ignore-file
   configMap:
-    name: {{ .ignoreFileConfigMap }}
+    name: {{ .ignoreFileConfigMap | quote }}
     items:
-      - key: {{ .ignoreFileKey }}
-        path: {{ .ignoreFileKey }}
+      - key: {{ .ignoreFileKey | quote }}
+        path: {{ .ignoreFileKey | quote }}
 {{- end }}
 {{- if .ignorePolicyConfigMap }}
 - name: ignore-policy
   configMap:
-    name: {{ .ignorePolicyConfigMap }}
+    name: {{ .ignorePolicyConfigMap | quote }}
     items:
-      - key: {{ .ignorePolicyKey }}
-        path: {{ .ignorePolicyKey }}
+      - key: {{ .ignorePolicyKey | quote }}
+        path: {{ .ignorePolicyKey | quote }}
 {{- end }}
 {{- if .vexConfigMap }}
 - name: vex
   configMap:
-    name: {{ .vexConfigMap }}
+    name: {{ .vexConfigMap | quote }}
     items:
       {{- range .vexKeys }}
-      - key: {{ . }}
-        path: {{ . }}
+      - key: {{ . | quote }}
+        path: {{ . | quote }}
       {{- end }}
 {{- end }}
 {{- end }}

@@ -8,12 +8,12 @@
 {{/* Labels that select: they never change. Takes (list $ component values), the last one if any. */}}
 {{- define "kube-sluice.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ $root.Chart.Name }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ $root.Chart.Name | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- if gt (len .) 2 }}
 {{- with (index . 2).pool }}
-kube-sluice/pool: {{ . }}
+kube-sluice/pool: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -46,7 +46,7 @@ annotations:
 {{- define "kube-sluice.metadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+namespace: {{ $root.Release.Namespace | quote }}
 {{ include "kube-sluice.marks" . }}
 {{- end -}}
 

@@ -17,10 +17,13 @@
       protocol: UDP
     - port: 53
       protocol: TCP
+{{- /* A rule without ports would open all of them. */}}
+{{- with concat $root.Values.networkPolicy.egress.ports (fromJsonArray (include "kube-sluice.redisPorts" $root)) }}
 - ports:
-    {{- range concat $root.Values.networkPolicy.egress.ports (fromJsonArray (include "kube-sluice.redisPorts" $root)) | uniq }}
+    {{- range uniq . }}
     - port: {{ int64 . }}
     {{- end }}
+{{- end }}
 {{- if not $root.Values.redis.url }}
 - ports:
     - port: redis

@@ -22,7 +22,7 @@ annotations:
 {{- $of := . }}
 {{- with index . 2 }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .nodeSelector }}
 nodeSelector:

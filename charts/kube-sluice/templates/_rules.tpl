@@ -3,7 +3,7 @@
 {{- $root := index . 0 -}}
 name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
 {{- with index . 2 }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 {{ include "kube-sluice.marks" (list $root (index . 1)) }}
 {{- end -}}

@@ -28,7 +28,7 @@ returns text.
 {{- define "kube-sluice.workerMetadata" -}}
 {{- $root := index . 0 -}}
 name: {{ include "kube-sluice.fullname" $root }}-{{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+namespace: {{ $root.Release.Namespace | quote }}
 {{ include "kube-sluice.marks" (list $root "worker") }}
 {{- end -}}
 
