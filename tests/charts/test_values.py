@@ -322,6 +322,7 @@ def test_numbers_carry_their_unit_in_the_name() -> None:
         ({"settings": {"SLUICE_REDIS_URL": "redis://x"}}, "SLUICE_REDIS_URL"),
         ({"settings": {"TRIVY_SEVERITY": ["HIGH"]}}, "/settings/TRIVY_SEVERITY"),
         ({"redis": {"url": "redis://:hunter2@cache:6379"}}, "/redis/url"),
+        ({"redis": {"url": "redis://cache:6379/0?password=hunter2"}}, "/redis/url"),
         ({"redis": {"url": "http://cache"}}, "/redis/url"),
         ({"redis": {"persistence": {"size": "8Gi"}}}, "size"),
         ({"cluster": "Prod_1"}, "/cluster"),
