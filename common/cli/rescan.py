@@ -81,9 +81,7 @@ def _run(context: Context, arguments: argparse.Namespace) -> int:
         for start in range(0, len(adds), _BATCH):
             tables.queue.add(adds[start : start + _BATCH])
         when = f", spread over {age(arguments.over)}" if arguments.over else ""
-        context.terminal.note(
-            f"{counted(len(keys), 'key')} queued{when}; `sluice status` shows them go"
-        )
+        context.terminal.note(f"{counted(len(keys), 'key')} queued{when}; see `sluice status`")
         tell_pause(context, tables)
     return DONE
 

@@ -9,7 +9,7 @@ A Deployment, or any other controller that owns workloads, means the workloads t
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -23,7 +23,7 @@ from common.model.key import (
     cluster_sbom_key,
     try_key,
 )
-from common.model.refs import parse_reference
+from common.model.refs import DEFAULT_REGISTRY, parse_reference
 from common.model.workload import Fingerprint, WorkloadRow
 from common.overview.tables import Tables
 from common.reports.catalog import CATALOG
@@ -125,8 +125,8 @@ class Exactly:
 
 # How to say OBJECT; a message about one that is not known ends with it.
 HINT = (
-    "write Kind/namespace/name of a workload or a report, an image as its pod names it, or the "
-    "beginning of its digest (sha256:…); `kubectl get pods -A -o custom-columns="
+    "write Kind/namespace/name of a workload or a report, an image as its pod or report names it, "
+    "or the beginning of its digest (sha256:…); `kubectl get pods -A -o custom-columns="
     "NAMESPACE:.metadata.namespace,NAME:.metadata.name,IMAGES:.spec.containers[*].image` shows "
     "names and images"
 )
@@ -212,33 +212,51 @@ def _images(text: str, rows: Rows, images: Images) -> list[WorkKey]:
     """Return the images of that digest or reference, and the workloads that name it in vain.
 
     A reference that no registry resolves leads to no image: what failed is told of the workload.
+    Who names no registry may have read the name in `kubectl get vulns`, which shows repository and
+    tag alone: where Docker Hub's image is not known, that name of any registry is meant.
     """
     digest = text.rpartition("@")[2]
     if digest.startswith("sha256:"):
         found: list[WorkKey] = [key for key in images.keys() if key.digest.startswith(digest)]  # noqa: SIM118 # no mapping
-        return found or (_naming(text, rows, ()) if "@" in text else [])
-    wanted, users = _canonical(text), set()
+        if found or "@" not in text:
+            return found
+        wanted = _canonical(text)
+        return [*_naming(lambda said: _canonical(said) == wanted, rows, ())]
+    wanted, shown = _canonical(text), _shown(text)
+    return _named(lambda said: _canonical(said) == wanted, rows, images) or _named(
+        lambda said: _canonical(said).partition("/")[2] in shown, rows, images
+    )
+
+
+def _shown(text: str) -> Collection[str]:
+    """Return what `text` can mean without its registry; empty: it names one."""
+    registry, _, rest = _canonical(text).partition("/")
+    if registry != DEFAULT_REGISTRY or text.startswith((f"{DEFAULT_REGISTRY}/", "docker.io/")):
+        return ()
+    return {rest, rest.removeprefix("library/")}
+
+
+def _named(is_meant: Callable[[str], bool], rows: Rows, images: Images) -> list[WorkKey]:
+    users: set[str] = set()
     named: list[WorkKey] = []
     for key in images.keys():  # noqa: SIM118 # no mapping
-        uses = [use.workload for use in images.uses(key) if _canonical(use.reference) == wanted]
+        uses = [use.workload for use in images.uses(key) if is_meant(use.reference)]
         named += [key] if uses else []
         users.update(uses)
-    return [*named, *_naming(text, rows, users)]
+    return [*named, *_naming(is_meant, rows, users)]
 
 
-def _naming(text: str, rows: Rows, users: Collection[str]) -> list[WorkKey]:
+def _naming(is_meant: Callable[[str], bool], rows: Rows, users: Collection[str]) -> list[WorkKey]:
     """Return the workloads that name the reference and use no image for it."""
-    wanted = _canonical(text)
     found = [
         row.key
         for row in rows.all()
-        if row.current and not row.skip and str(row.key) not in users and _names(row, wanted)
+        if row.current
+        and not row.skip
+        and str(row.key) not in users
+        and any(is_meant(container.image) for container in row.containers)
     ]
     return sorted(set(found))
-
-
-def _names(row: WorkloadRow, wanted: str) -> bool:
-    return any(_canonical(container.image) == wanted for container in row.containers)
 
 
 @functools.cache

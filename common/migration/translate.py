@@ -30,6 +30,8 @@ from common.model.errors import shorten
 from common.model.hiding import without_user_info
 from common.settings.setting import Setting
 
+# Branches of their chart's values that hardly another file has: a parent chart's, a HelmRelease.
+_TELLING = frozenset({"trivy", "trivyOperator"})
 # What `helm get values` writes above the values where nobody asked for YAML.
 _HEADINGS = frozenset({"USER-SUPPLIED VALUES", "COMPUTED VALUES"})
 _CLOSE = 0.75  # difflib's ratio; lower suggests names that share little
@@ -119,7 +121,17 @@ def _walk(level: Mapping[str, object], *, above: str) -> Iterator[_Found | Told]
             elif value is not None:
                 yield Told(key=key, what=What.WRONG, text="is no map")
         elif above or key not in ({"global"} | _HEADINGS):
-            yield Told(key=shorten(key), what=What.UNKNOWN)
+            yield Told(key=shorten(key), what=What.UNKNOWN, text=_inner(value, above=key))
+
+
+def _inner(value: object, *, above: str) -> str:
+    """Return the path of such values inside of another file, a parent chart's say; empty: none."""
+    if not isinstance(value, Mapping):
+        return ""
+    if not _TELLING.isdisjoint(value):
+        return above
+    found = (_inner(one, above=f"{above}.{name}") for name, one in value.items())
+    return next(filter(None, found), "")
 
 
 def _family(key: str) -> Row | None:
@@ -133,8 +145,11 @@ def _guessed(told: Sequence[Told]) -> Iterator[Told]:
         if one.what is not What.UNKNOWN:
             yield one
             continue
-        hint = _meant(one.key) if left > 0 else ""
-        left -= 1
+        if one.text:
+            hint = f"; such values stand below {shorten(one.text)}: give that part alone"
+        else:
+            hint = _meant(one.key) if left > 0 else ""
+            left -= 1
         text = f"is no value of trivy-operator's chart {CHART_VERSION}{hint}"
         yield dataclasses.replace(one, text=text)
 

@@ -17,6 +17,7 @@ from common.overview.documents import Document
 from common.overview.lacking import Lack, why
 
 TRUE, RESTING = "true", "resting"
+_DEPLOYMENTS = frozenset({"deployment", "deployments", "deploy"})
 
 
 class Listed(NamedTuple):
@@ -43,15 +44,28 @@ class Listed(NamedTuple):
 class Choice:
     """Which workloads are meant; what is empty, chooses nothing."""
 
-    text: str = ""  # a part of `Kind/namespace/name`, in any case
+    text: str = ""  # a part of `Kind/namespace/name`, in any case, or a report's name
     namespace: str = ""
     state: str = ""
 
     def takes(self, one: Listed) -> bool:
         """Whether a workload of any state is meant."""
         return (not self.namespace or one.namespace == self.namespace) and (
-            not self.text or self.text in one.shown.lower()
+            not self.text
+            or self.text in one.shown.lower()
+            or self.text.startswith(f"{one.kind}-{one.name}-".lower())
         )
+
+    @property
+    def lower(self) -> Choice:
+        """The same of any state, as `takes` compares it.
+
+        A Deployment is found by its ReplicaSets, which carry its name: they are the workloads.
+        """
+        text = self.text.lower()
+        kind, slash, rest = text.partition("/")
+        owned = f"replicaset/{rest}" if kind in _DEPLOYMENTS and slash else text
+        return Choice(text=owned, namespace=self.namespace)
 
 
 class Roster:
@@ -77,7 +91,7 @@ class Roster:
         self, choice: Choice, *, start: int, limit: int
     ) -> tuple[Sequence[Listed], Mapping[str, int]]:
         """Return a page of those that are meant; and how many would be, by state."""
-        whatever = Choice(text=choice.text.lower(), namespace=choice.namespace)  # lower case once
+        whatever = choice.lower
         near = [one for one in self._all if whatever.takes(one)]
         found = [one for one in near if not choice.state or one.state == choice.state]
         return found[start : start + limit], dict(Counter(one.state for one in near))

@@ -193,6 +193,41 @@ def test_an_image_that_is_no_reference_is_still_found_by_its_words() -> None:
     assert keys_meant(Image(text="other/Bad:tag"), known) == []
 
 
+class OneImage(OddImages):
+    """An image of a private registry, or of another one."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+
+    def uses(self, key: ImageKey) -> list[ImageUse]:
+        """Return its use."""
+        assert key in self.keys()
+        return [ImageUse(workload="workload/Pod/a/b", reference=self.reference, namespace="a")]
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "is_meant"),
+    [
+        ("registry.example.com/team/app:1", "team/app:1", True),
+        ("registry.example.com:5000/app:1", "app:1", True),
+        ("mirror.example.com/library/nginx:1", "nginx:1", True),
+        ("registry.example.com/app", "app", True),
+        ("registry.example.com/team/app:1", "team/app:2", False),
+        ("registry.example.com/team/app:1", "app:1", False),
+        ("registry.example.com/team/app:1", "docker.io/team/app:1", False),
+        ("registry.example.com/team/app:1", "other.example.com/team/app:1", False),
+        ("docker.io/library/nginx:1", "nginx:1", True),
+    ],
+)
+def test_an_image_is_found_by_what_kubectl_shows_of_it(
+    reference: str, text: str, *, is_meant: bool
+) -> None:
+    """`kubectl get vulns` has columns for repository and tag, and none for the registry."""
+    images = OneImage(reference)
+    known = Known(rows=NoRows(), images=images, settled=FakeSettled())  # type: ignore[arg-type] # rows are not asked
+    assert keys_meant(Image(text=text), known) == (images.keys() if is_meant else [])
+
+
 def test_what_is_not_installed_has_no_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -190,6 +190,24 @@ def test_a_value_at_the_wrong_place_is_told_with_the_right_one() -> None:
     assert "did you mean trivy.severity?" in line.text
 
 
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"trivy-operator": {"trivy": {"severity": "HIGH"}}}, "trivy-operator"),
+        ({"kind": "HelmRelease", "spec": {"values": {"trivyOperator": {}}}}, "spec.values"),
+        ({"spec": {"source": {"helm": {"valuesObject": {"trivy": {}}}}}}, None),
+    ],
+)
+def test_values_inside_of_another_file_are_told_with_their_place(
+    document: dict[str, Any], path: str | None
+) -> None:
+    """An umbrella chart, Flux or Argo CD keeps them one or more levels down."""
+    translation = translate(document)
+    told = " ".join(line.text for line in translation.told if line.what is What.UNKNOWN)
+    assert f"stand below {path or 'spec.source.helm.valuesObject'}: give that part alone" in told
+    assert not translation.is_clean
+
+
 def test_a_file_that_is_none_of_theirs_costs_no_guess_for_each_key() -> None:
     """A guess compares with two hundred names."""
     document = {"trivy": {f"severity{number}": "HIGH" for number in range(500)}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,28 @@ def test_choices_add_up_and_numbers_are_by_state() -> None:
     assert [one.name for one in found] == ["d"]
     assert states == {"parked": 1, "failed": 1}
     assert dict(ROSTER.namespaces) == {"pay": 2, "shop": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Deployment/shop/web", ["web-5d8f", "web-7c9b"]),
+        ("deploy/shop/we", ["web-5d8f", "web-7c9b"]),
+        ("Deployment/pay/web", []),
+        ("deployment", []),
+        ("replicaset-web-5d8f-app", ["web-5d8f"]),
+        ("replicaset-web-5d8f", []),
+        ("replicaset-web-5d", []),
+    ],
+)
+def test_a_deployment_and_a_report_lead_to_their_workload(text: str, expected: list[str]) -> None:
+    """Both are what people have at hand; the rows are ReplicaSets."""
+    roster = Roster(
+        (WorkloadKey(kind="ReplicaSet", namespace="shop", name=name), TRUE)
+        for name in ("web-5d8f", "web-7c9b", "api-1")
+    )
+    found, _ = roster.chosen(Choice(text=text), start=0, limit=10)
+    assert [one.name for one in found] == expected
 
 
 @given(st.integers(1, 7))

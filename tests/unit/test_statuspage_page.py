@@ -183,6 +183,7 @@ def test_the_last_look_stays_when_redis_goes_away() -> None:
     found = rendered(overview(), age_s=3_000.0, unread=unread).text
     assert "Redis is away. This is how it was 50m ago. Redis: ConnectionError: refused" in found
     assert "2,999 of 3,000 workloads" in found
+    assert "Nothing is wrong" not in found
 
 
 def test_a_first_page_without_redis_says_that_nothing_is_known() -> None:

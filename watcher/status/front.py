@@ -41,7 +41,7 @@ def front(seen: Seen, *, hold: bool) -> Answer:
             yield tag("h1", "kube-sluice")
         else:
             yield _truth(seen.overview, seen.age_s, hold=hold)
-            yield from _sections(seen.overview)
+            yield from _sections(seen.overview, calm=not warning(seen))
 
     return Answer(
         title="Overview",
@@ -124,9 +124,9 @@ def _lengths(states: Mapping[str, int], said: str) -> Html:
     )
 
 
-def _sections(overview: Overview) -> Iterator[Html]:
+def _sections(overview: Overview, *, calm: bool) -> Iterator[Html]:
     shown = overview.document
-    yield _problems(shown["problems"])
+    yield _problems(shown["problems"], calm=calm)
     yield tag("section", *_tiles(shown), kind="tiles", attributes={"aria-label": "Numbers"})
     yield section("Running now", *_running(overview))
     yield section("Queue", _queue(shown))
@@ -147,9 +147,10 @@ def _more(total: int, href: str) -> tuple[str, str] | None:
     return (href, f"all {total:,}") if total else None
 
 
-def _problems(problems: Sequence[Document]) -> Html:
+def _problems(problems: Sequence[Document], *, calm: bool) -> Html:
+    """Return what is wrong; that nothing is, only below a page that warns of nothing else."""
     if not problems:
-        return tag("p", "Nothing is wrong.", kind="calm")
+        return tag("p", "Nothing is wrong.", kind="calm") if calm else Html("")
     items = (
         tag("li", tag("strong", problem["said"]), *(tag("div", it) for it in problem["details"]),
             tag("div", "Next: ", tag("code", problem["remedy"])))
