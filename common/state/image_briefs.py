@@ -54,9 +54,9 @@ class BriefTable:
         """Return how many workloads use each image, and what they call it; one round trip."""
         with self._scripts.pipeline() as pipe:
             for key in keys:
-                pipe.hvals(self._own(f"users:{key}"))
+                pipe.hgetall(self._own(f"users:{key}"))
             found = pipe.execute(raise_on_error=False)
-        return [_called(uses if isinstance(uses, list) else []) for uses in found]
+        return [_called([*uses.values()] if isinstance(uses, dict) else []) for uses in found]
 
     def findings(
         self, keys: Sequence[ImageKey], vulnerability: str
