@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeAlias
@@ -28,6 +29,9 @@ from common.ops.crowd import Crowd, Head
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
+# For a whole answer: no scraper waits longer, and who reads a piece every nine seconds would keep a
+# place for hours.
+_ANSWER_S = 120.0
 _TEXT = "text/plain; charset=utf-8"
 _PIECE_BYTES = 64 * 1024
 _PATH_LOGGED = 200
@@ -242,7 +246,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not page.rest:
             self.wfile.write(page.body)
             return
+        until_s = time.monotonic() + _ANSWER_S
         for piece in _pieces(page):
+            if time.monotonic() > until_s:
+                raise TimeoutError("the answer took too long")
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._in_chunks else piece)
         if self._in_chunks:
             self.wfile.write(b"0\r\n\r\n")

@@ -241,6 +241,19 @@ def test_a_connection_on_which_nothing_comes_ends(
         assert client.recv(1) == b""
 
 
+def test_a_reader_that_takes_its_time_loses_its_place(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece every nine seconds is in time for each, and hours for a page of some hundred MB."""
+    monkeypatch.setattr(probes, "_ANSWER_S", -1.0)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET /long HTTP/1.1\r\n\r\n")
+        with client.makefile("rb") as file:
+            text = file.read()
+    assert b"chunked" in text
+    assert not text.endswith(b"\r\n0\r\n\r\n")  # it knows that it has not all
+
+
 def test_a_request_of_megabytes_is_not_kept(server: ProbeServer) -> None:
     """Sixty of them, a hundred long lines each, would end a watcher of 256 MB."""
     line = b"X: " + b"y" * 30_000 + b"\r\n"
