@@ -100,7 +100,7 @@ class StatusSite:
     def _answer(self, wish: Wish, seen: Seen) -> Answer:
         """Return the page; raises SluiceError."""
         of_the_look = self._looked_up.get(wish.parts)
-        if of_the_look is not None:
+        if of_the_look is not None and not _vulnerability(wish):
             return of_the_look(wish, seen)
         if seen.unread is not None and seen.unread.away:
             return away(seen.unread.message)
@@ -114,6 +114,10 @@ class StatusSite:
                 return queue_page(self._shelf.queue(wish.query), wish.query)
             case ("history",):
                 return history_page(self._shelf.history(wish.query))
+            case ("search",):
+                return vulnerability_page(
+                    self._shelf.vulnerability(_vulnerability(wish), wish.query)
+                )
             case ("vulnerability", text) if name := name_of(text):
                 return vulnerability_page(self._shelf.vulnerability(name, wish.query))
             case _:
@@ -145,8 +149,6 @@ class StatusSite:
 
     def _search(self, wish: Wish, seen: Seen) -> Answer:
         text = wish.query.get("q")
-        if name := name_of(text):
-            return vulnerability_page(self._shelf.vulnerability(name, wish.query))
         first = Query(values={"q": text, "limit": str(SHOWN)})
         workloads = self._listed(first, seen)
         images: Document = {"images": None, "total": None}
