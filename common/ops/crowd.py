@@ -1,7 +1,8 @@
-"""Who may keep a server busy: so many connections, and so long for a request.
+"""Who may keep a server busy: so many connections, so long for a request, and so many bytes of one.
 
 A client that sends a byte now and then, or opens connections and says nothing, costs a thread each.
-The oldest of those goes when others need its place; who was understood is answered.
+The oldest of those goes when others need its place; who was understood is answered. A request is
+kept whole until it is understood, several times over, so its length is memory of the process.
 """
 
 from __future__ import annotations
@@ -58,13 +59,18 @@ class Crowd:
 
 
 class Head(io.RawIOBase):
-    """Reads a request from its connection, for so long in all; then it raises TimeoutError."""
+    """Reads a request from its connection, for so long in all; then it raises TimeoutError.
 
-    def __init__(self, connection: socket.socket, limit_s: float) -> None:
+    Of one that has more than `limit_bytes` it reads no more than those.
+    """
+
+    def __init__(self, connection: socket.socket, *, limit_s: float, limit_bytes: int) -> None:
         """Begin now."""
         self._connection = connection
         self._until_s = time.monotonic() + limit_s
+        self._left_bytes = limit_bytes
         self.ended = False  # before it was whole: nobody waits for an answer
+        self.too_long = False
 
     def readable(self) -> bool:
         """Say that it can."""
@@ -75,7 +81,11 @@ class Head(io.RawIOBase):
         left_s = self._until_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError("the request took too long")
+        if self._left_bytes == 0:
+            self.too_long = True
+            return 0
         self._connection.settimeout(left_s)
-        count = self._connection.recv_into(buffer)
+        count = self._connection.recv_into(memoryview(buffer)[: self._left_bytes])
+        self._left_bytes -= count
         self.ended = count == 0
         return count

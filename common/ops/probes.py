@@ -1,8 +1,8 @@
 """A small HTTP server for `/metrics`, `/healthz`, `/readyz` and read-only pages.
 
-GET and HEAD only, no request body, a deadline for each request and each answer, and no more than 64
-connections: of more, the one that is longest in telling what it wants is dropped. It serves what
-other threads made; a probe must not wait for Redis or the API server.
+GET and HEAD only, no request body, a deadline for each request and each answer, 66 KB for a request
+and no more than 64 connections: of more, the one that is longest in telling what it wants is
+dropped. It serves what other threads made; a probe must not wait for Redis or the API server.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeAlias
@@ -28,9 +29,15 @@ from common.ops.crowd import Crowd, Head
 _log = structlog.get_logger()
 
 _CONNECTION_S = 10.0  # a scraper that needs longer is gone; Prometheus' own default timeout
+# For a whole answer: no scraper waits longer, and who reads a piece every nine seconds would keep a
+# place for hours.
+_ANSWER_S = 120.0
 _TEXT = "text/plain; charset=utf-8"
 _PIECE_BYTES = 64 * 1024
 _PATH_LOGGED = 200
+# A browser sends cookies of all that was on this name, of some KB. A little more than the longest
+# line that http.server takes, so that it says what is wrong with that.
+_REQUEST_BYTES = 66_000
 _CONNECTIONS = 64  # a thread each; a browser opens 6, and every scraper and probe one
 
 
@@ -194,7 +201,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Read with a deadline for the whole request: one byte every nine seconds is no request."""
         super().setup()
         self.rfile.close()
-        self._head = Head(self.connection, _CONNECTION_S)
+        self._head = Head(self.connection, limit_s=_CONNECTION_S, limit_bytes=_REQUEST_BYTES)
         self.rfile = io.BufferedReader(self._head)
 
     def do_GET(self) -> None:  # http.server's name
@@ -206,8 +213,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # http.server's name
         """Write nothing: a line per scrape and probe says nothing."""
 
+    @property
+    def _in_chunks(self) -> bool:
+        """Whether the client knows chunks; of HTTP/0.9 http.server knows as well."""
+        return self.request_version not in ("HTTP/0.9", "HTTP/1.0")
+
     def _answer(self, *, with_body: bool) -> None:
         if self._head.ended:  # http.server takes half a request for a whole one
+            return
+        if self._head.too_long:
+            self.send_error(431)
             return
         self.server.crowd.heard(self.connection)
         self.connection.settimeout(_CONNECTION_S)  # for each piece of the answer
@@ -216,7 +231,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", page.content_type)
         if not page.rest:
             self.send_header("Content-Length", str(len(page.body)))
-        elif self.request_version != "HTTP/1.0":
+        elif self._in_chunks:
             self.send_header("Transfer-Encoding", "chunked")
         self.send_header("X-Content-Type-Options", "nosniff")
         for name, value in page.headers:
@@ -231,10 +246,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not page.rest:
             self.wfile.write(page.body)
             return
-        chunked = self.request_version != "HTTP/1.0"
+        until_s = time.monotonic() + _ANSWER_S
         for piece in _pieces(page):
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-        if chunked:
+            if time.monotonic() > until_s:
+                raise TimeoutError("the answer took too long")
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._in_chunks else piece)
+        if self._in_chunks:
             self.wfile.write(b"0\r\n\r\n")
 
     def _page(self) -> Page:

@@ -5,13 +5,18 @@ from __future__ import annotations
 _MINUTE_S = 60
 _HOUR_S = 3_600
 _DAY_S = 86_400
+# What is longer is no time of ours: somebody wrote it, and it may be infinite.
+_LONGEST_S = 36_500 * _DAY_S
 
 
 def age(seconds: float | None) -> str:
-    """Return an age in at most two units: `5s`, `3m20s`, `2h5m`, `4d3h`; None: `-`."""
+    """Return an age in at most two units: `5s`, `3m20s`, `2h5m`, `4d3h`; None: `-`. Total.
+
+    Of more than a hundred years it returns a hundred.
+    """
     if seconds is None:
         return "-"
-    whole = max(0, round(seconds))
+    whole = round(min(max(0.0, seconds), _LONGEST_S))
     if whole < _MINUTE_S:
         return f"{whole}s"
     if whole < _HOUR_S:

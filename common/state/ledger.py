@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -16,6 +17,8 @@ from common.state.readable import count_of, text_of
 from common.state.scripts import Scripts
 
 _PAGE = 1000
+_ENTRY = re.compile("[0-9]{1,20}(-[0-9]{1,20})?")
+_LAST = 2**64 - 1  # of each half of an entry's id
 
 
 def packed(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
@@ -55,11 +58,19 @@ class Ledger:
 
     def tail(self, limit: int, before: str | None = None) -> list[tuple[str, Fact]]:
         """Return the newest facts, newest last, each with its id; `before` pages backwards."""
-        newest = f"({before}" if before else "+"
+        return self.part(limit, before)[0]
+
+    def part(self, limit: int, before: str | None = None) -> tuple[list[tuple[str, Fact]], str]:
+        """Return them with where those before begin; empty: there are none.
+
+        What cannot be read is left out, and ends nothing. A `before` that no entry has is none.
+        """
+        newest = f"({before}" if before and _is_entry(before) else "+"
         with self._scripts.reading() as redis:
             entries = redis.xrevrange(self._stream, max=newest, count=limit)
         found = ((entry, _readable(entry, fields)) for entry, fields in reversed(entries))
-        return [(entry.decode(), fact) for entry, fact in found if fact is not None]
+        facts = [(entry.decode(), fact) for entry, fact in found if fact is not None]
+        return facts, entries[-1][0].decode() if len(entries) >= limit else ""
 
     def history(self, key: str, limit: int) -> list[Fact]:
         """Return the newest facts of a key, newest last. Reads back through the whole stream."""
@@ -91,6 +102,14 @@ class Ledger:
             if len(page) < _PAGE:
                 return
             newest = f"({page[-1][0].decode()}"
+
+
+def _is_entry(text: str) -> bool:
+    """Whether a stream may have an entry of this id."""
+    if _ENTRY.fullmatch(text) is None:
+        return False
+    parts = [int(part) for part in text.split("-")]
+    return any(parts) and max(parts) <= _LAST
 
 
 def _tellers(text: str) -> frozenset[bytes]:

@@ -98,14 +98,18 @@ def test_a_long_page_is_sent_while_it_is_made(server: ProbeServer) -> None:
     assert (lines[0], lines[-1], len(lines)) == (b"first", b"0049999", 50_001)
 
 
-def test_a_long_page_goes_to_a_reader_that_knows_no_chunks(server: ProbeServer) -> None:
-    """HTTP 1.0: the end of the connection is the end of the page."""
+@pytest.mark.parametrize("version", [b" HTTP/1.0", b""])
+def test_a_long_page_goes_to_a_reader_that_knows_no_chunks(
+    server: ProbeServer, version: bytes
+) -> None:
+    """HTTP 1.0, and 0.9: the end of the connection is the end of the page."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
-        connection.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        connection.sendall(b"GET /long" + version + b"\r\n\r\n")
         with connection.makefile("rb") as file:
             text = file.read()
-    head, _, body = text.partition(b"\r\n\r\n")
+    head, _, body = text.partition(b"\r\n\r\n") if version else (b"", b"", text)
     assert b"chunked" not in head
+    assert body.startswith(b"first\n")
     assert body.endswith(b"\n0049999\n")
     assert body.count(b"\n") == 50_001
 
@@ -235,6 +239,35 @@ def test_a_connection_on_which_nothing_comes_ends(
     monkeypatch.setattr(probes, "_CONNECTION_S", 0.3)
     with silent(server) as client:
         assert client.recv(1) == b""
+
+
+def test_a_reader_that_takes_its_time_loses_its_place(
+    server: ProbeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece every nine seconds is in time for each, and hours for a page of some hundred MB."""
+    monkeypatch.setattr(probes, "_ANSWER_S", -1.0)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET /long HTTP/1.1\r\n\r\n")
+        with client.makefile("rb") as file:
+            text = file.read()
+    assert b"chunked" in text
+    assert not text.endswith(b"\r\n0\r\n\r\n")  # it knows that it has not all
+
+
+def test_a_request_of_megabytes_is_not_kept(server: ProbeServer) -> None:
+    """Sixty of them, a hundred long lines each, would end a watcher of 256 MB."""
+    line = b"X: " + b"y" * 30_000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\n" + line * 3)
+        assert client.recv(12) == b"HTTP/1.1 431"  # before the end of it came
+
+
+def test_a_request_with_many_cookies_is_answered(server: ProbeServer) -> None:
+    """A browser sends those of every program that ever stood on `localhost`."""
+    cookies = b"Cookie: " + b"y" * 50_000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\n" + cookies + b"\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
 
 
 def test_who_is_being_answered_keeps_the_place() -> None:

@@ -144,6 +144,19 @@ def test_garbage_in_the_tables_hides_nothing_else(tables: Tables, crowd: Crowd) 
         assert browse.ask(f"/workload/{one.kind}/{one.namespace}/{one.name}")[0] == 200
 
 
+def test_a_key_that_is_due_at_infinity_hides_nothing_else(tables: Tables, crowd: Crowd) -> None:
+    """A score may be infinite, and no age is."""
+    assert crowd.rows
+    redis: Any = tables.client
+    for part in redis.scan_iter(f"*{tables.names.cluster}*", _type="zset"):
+        redis.zadd(part, dict.fromkeys(redis.zrange(part, 0, -1), float("inf")))
+    with browsing(tables, crowd) as browse:
+        assert "of workloads have true reports" in browse.page("/").text
+        for state in ("parked", "delayed", "running", "queued"):
+            assert browse.ask(f"/queue?state={state}")[0] == 200
+            assert browse.json(f"/queue.json?state={state}")["state"] == state
+
+
 def test_while_redis_is_away_pages_say_so_at_once(names: Names, tmp_path: Any) -> None:
     """Not after as many seconds as a connection may take, for each of them."""
     address = parse_redis_url(f"unix://{tmp_path / 'nobody.sock'}")

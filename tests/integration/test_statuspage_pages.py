@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import msgspec
 import pytest
@@ -335,3 +336,29 @@ def test_history_goes_back_page_by_page(browse: Browse, tables: Tables) -> None:
     assert [key for _, key, _ in found] == [fact.key for _, fact in reversed(newest)]
     assert "Older" in browse.page("/history").text
     assert browse.json("/history.json?before=nonsense")["facts"]
+
+
+@pytest.mark.parametrize(
+    "before", ["0-0", "0", "99999999999999999999999", "1-18446744073709551616", "1-", "-", "1-2-3"]
+)
+def test_a_place_in_the_history_that_is_none_is_no_fault_of_redis(
+    browse: Browse, before: str
+) -> None:
+    """A link that somebody cut off, or wrote."""
+    assert browse.ask(f"/history?before={before}")[0] == 200
+
+
+def test_history_goes_on_behind_what_cannot_be_read(tables: Tables, crowd: Crowd) -> None:
+    """One fact of a newer version must not end the way back."""
+    tables.client.xadd(tables.names.own("ledger"), {"kind": "of-a-newer-version"})
+    with browsing(tables, crowd) as browse:
+        part = browse.json("/history.json?limit=1")
+        assert part["facts"] == []
+        assert browse.json(f"/history.json?limit=1&before={part['before']}")["facts"]
+
+
+@pytest.mark.parametrize("path", ["/workloads/", "/workload/Pod/shop/a%2Fb/"])
+def test_a_page_is_no_folder(browse: Browse, path: str) -> None:
+    """Its links begin where it stands: from within a folder all of them would lead nowhere."""
+    assert browse.ask(f"{path}?state=running")[0] == 303
+    assert urljoin(path, browse.headers["Location"]) == f"{path.rstrip('/')}?state=running"

@@ -35,12 +35,14 @@ class Redis:
     def __init__(self) -> None:
         self.reads = 0
         self.error: Exception | None = None
+        self.takes: Callable[[], None] = lambda: None
         self.answers = threading.Event()
         self.answers.set()
 
     def __call__(self) -> Overview:
         """Read; the number of the read stands in the epoch."""
         self.answers.wait()
+        self.takes()
         self.reads += 1
         if self.error is not None:
             raise self.error
@@ -164,6 +166,15 @@ def test_a_failure_keeps_the_last_look_and_is_forgotten_when_it_ends(
     assert (found.unread.away, found.unread.message) == (True, "refused")
     redis.error = None
     assert eventually(lambda: lookout.look().unread is None)
+
+
+def test_a_redis_that_is_back_is_seen_at_once(lookout: Lookout, redis: Redis, clock: Clock) -> None:
+    """A read that ran into its deadline took seconds; every page says `away` until the next one."""
+    redis.takes = lambda: setattr(clock, "now_s", clock.now_s + 15)
+    redis.error = SourceUnavailableError("timed out")
+    assert eventually(lambda: lookout.look().unread)
+    redis.takes, redis.error = lambda: None, None
+    assert eventually(lambda: lookout.look().unread is None, within_s=10.0)
 
 
 @pytest.mark.parametrize(

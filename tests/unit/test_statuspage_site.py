@@ -54,6 +54,12 @@ def test_what_redis_alone_knows_is_not_asked_for_while_it_is_away(path: str) -> 
     assert json.loads(ask(f"{path}.json", AWAY).body) == {"error": "refused"}
 
 
+def test_a_vulnerability_is_not_searched_for_while_redis_is_away() -> None:
+    """A script that asks has its answer at once, too."""
+    answer = ask("/search.json?q=CVE-1-1", AWAY)
+    assert (answer.status, json.loads(answer.body)["error"]) == (503, "refused")
+
+
 def test_the_last_look_is_shown_while_redis_is_away() -> None:
     """It is what one has."""
     assert ask("/", AWAY).status == 200

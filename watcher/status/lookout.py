@@ -87,7 +87,9 @@ class Lookout:
             took_s = self._monotonic() - began_s
             with self._changed:
                 self._keep(found)
-                rest_s = min(max(_EVERY_S, _REST_FACTOR * took_s), _SLOWEST_S)
+                # Time that passed without an answer cost nobody anything.
+                cost_s = 0.0 if isinstance(found, Unread) and found.away else took_s
+                rest_s = min(max(_EVERY_S, _REST_FACTOR * cost_s), _SLOWEST_S)
                 self._changed.wait_for(lambda: self._closed, timeout=rest_s)
             if not self._watched():
                 self._rest()

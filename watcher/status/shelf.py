@@ -125,14 +125,9 @@ class Shelf:
 
     def history(self, asked: Query) -> Document:
         """Return a page of the ledger, newest first; `before`: where the next one begins."""
-        before = asked.get("before")
-        valid = all(part.isascii() and part.isdigit() for part in before.split("-", 1))
         with self._turn():
-            found = self._tables.ledger.tail(asked.limit, before if before and valid else None)
-        return {
-            "facts": [told(fact) for _, fact in reversed(found)],
-            "before": found[0][0] if len(found) >= asked.limit else "",
-        }
+            found, before = self._tables.ledger.part(asked.limit, asked.get("before"))
+        return {"facts": [told(fact) for _, fact in reversed(found)], "before": before}
 
     def vulnerability(self, name: str, asked: Query) -> Document:
         """Return which images have a vulnerability."""

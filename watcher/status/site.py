@@ -86,10 +86,11 @@ class StatusSite:
             return _refusal(421, "this name is not known to be ours: SLUICE_STATUS_HOSTS allows it")
         if len(asked.path) + len(asked.query) > _LONGEST:
             return _refusal(414, f"an address has {_LONGEST} characters at most")
+        if way := _without_slash(asked):
+            return _elsewhere(way)
         wish, seen = _wish(asked), self._looks.look()
         if (name := _vulnerability(wish)) and not wish.json:
-            where = (("Location", path("vulnerability", name)),)
-            return Page(body=b"", status=303, headers=(*_HEADERS, *where))
+            return _elsewhere(path("vulnerability", name))
         try:
             answer = self._answer(wish, seen)
         except SluiceError as exc:
@@ -99,7 +100,7 @@ class StatusSite:
     def _answer(self, wish: Wish, seen: Seen) -> Answer:
         """Return the page; raises SluiceError."""
         of_the_look = self._looked_up.get(wish.parts)
-        if of_the_look is not None:
+        if of_the_look is not None and not _vulnerability(wish):
             return of_the_look(wish, seen)
         if seen.unread is not None and seen.unread.away:
             return away(seen.unread.message)
@@ -113,6 +114,10 @@ class StatusSite:
                 return queue_page(self._shelf.queue(wish.query), wish.query)
             case ("history",):
                 return history_page(self._shelf.history(wish.query))
+            case ("search",):
+                return vulnerability_page(
+                    self._shelf.vulnerability(_vulnerability(wish), wish.query)
+                )
             case ("vulnerability", text) if name := name_of(text):
                 return vulnerability_page(self._shelf.vulnerability(name, wish.query))
             case _:
@@ -144,8 +149,6 @@ class StatusSite:
 
     def _search(self, wish: Wish, seen: Seen) -> Answer:
         text = wish.query.get("q")
-        if name := name_of(text):
-            return vulnerability_page(self._shelf.vulnerability(name, wish.query))
         first = Query(values={"q": text, "limit": str(SHOWN)})
         workloads = self._listed(first, seen)
         images: Document = {"images": None, "total": None}
@@ -188,6 +191,18 @@ def _wish(asked: Asked) -> Wish:
     )
 
 
+def _without_slash(asked: Asked) -> str:
+    """Return the way to a page that is asked for as if it were a folder; empty: it is not.
+
+    Pages link from where they are: from within a folder all of their links would lead nowhere.
+    """
+    bare = asked.path.rstrip("/")
+    if not bare or bare == asked.path:
+        return ""
+    up = "../" * (len(asked.path) - len(bare))
+    return f"{up}{bare.rpartition('/')[2]}{'?' if asked.query else ''}{asked.query}"
+
+
 def _vulnerability(wish: Wish) -> str:
     """Return the vulnerability that is searched for; empty: none is."""
     return name_of(wish.query.get("q")) if wish.parts == ("search",) else ""
@@ -214,6 +229,10 @@ def _json(answer: Answer, wish: Wish, seen: Seen) -> bytes:
 def _json_link(wish: Wish) -> str:
     name = "status" if wish.parts == ("",) else path(wish.parts[-1])
     return f"{name}.json{'?' if wish.text else ''}{wish.text}"
+
+
+def _elsewhere(way: str) -> Page:
+    return Page(body=b"", status=303, headers=(*_HEADERS, ("Location", way)))
 
 
 def _refusal(status: int, words: str) -> Page:
