@@ -8,11 +8,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
+from common.model.errors import PreconditionError
 from worker.scanner import __main__ as scanner
+from worker.scanner.service import ScannerService
 
 
 class Signalled:
@@ -58,3 +60,17 @@ def test_who_sees_the_socket_may_end_the_scanner_in_that_moment(
         monkeypatch.setattr(scanner, part, lambda *_, one=fake, **__: one)
     assert scanner.main() == 0
     assert not unheard.is_set()
+
+
+@pytest.mark.parametrize("wanted", ["file/scanner.sock", "folder", "x" * 120, "held.sock"])
+def test_a_socket_where_nobody_can_listen_is_a_precondition_with_a_remedy(
+    tmp_path: Path, wanted: str
+) -> None:
+    """On a read-only root without a volume, or as another user, a trace says nothing of use."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "held.sock.lock").mkdir()
+    bench: Any = SimpleNamespace(jobs=1, workshop=SimpleNamespace(wipe=lambda: None))
+    with pytest.raises(PreconditionError, match="SLUICE_SCANNER_SOCKET") as raised:
+        ScannerService(bench, tmp_path / wanted)
+    assert "None" not in str(raised.value)

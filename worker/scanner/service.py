@@ -147,8 +147,11 @@ class ScannerService:
 
 def _hold(path: Path) -> int:
     """Lock the socket's name for the life of this process; the kernel lets go of it for us."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as exc:
+        raise _refused(path, exc) from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
@@ -165,10 +168,10 @@ def _listen(path: Path) -> socket.socket:
     In a folder that hands its group on (a pod's shared volume) that group may too: there worker
     and scanner run as different users.
     """
-    path.unlink(missing_ok=True)
-    shared = path.parent.stat().st_mode & stat.S_ISGID
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        path.unlink(missing_ok=True)
+        shared = path.parent.stat().st_mode & stat.S_ISGID
         before = os.umask(0o777)  # nobody may connect before the mode is set
         try:
             listener.bind(str(path))
@@ -178,5 +181,13 @@ def _listen(path: Path) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as exc:
         listener.close()
-        raise PreconditionError(f"cannot listen at {path}: {exc.strerror}") from exc
+        raise _refused(path, exc) from exc
     return listener
+
+
+def _refused(path: Path, error: OSError) -> PreconditionError:
+    """Return what to do where nobody can listen; a path that is too long has no `strerror`."""
+    return PreconditionError(
+        f"cannot listen at {path}: {error.strerror or error}; let SLUICE_SCANNER_SOCKET be a short "
+        "path in a folder where this user may write"
+    )
