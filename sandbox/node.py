@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -73,8 +73,7 @@ class Node:
         Raises PreconditionError when a part fails, or when another node lives in this place.
         """
         self._stack.push(self)
-        self._store.clear()
-        self._bring_up()
+        self._bring_up(self._launch_fresh)
         return self
 
     def restart(self) -> None:
@@ -83,7 +82,7 @@ class Node:
         Return when Pods can be scheduled; a moment later those that were there run again.
         """
         self.stop()
-        self._bring_up()
+        self._bring_up(self._launch)
 
     def stop(self) -> None:
         """End everything in it at once, and wait until its cgroups are gone.
@@ -133,9 +132,14 @@ class Node:
             time.sleep(POLL_S)
         raise PreconditionError(f"no ServiceAccount in {name} after {_ACCOUNT_S:g} s")
 
-    def _bring_up(self) -> None:
+    def _bring_up(self, launch: Callable[[int], Process]) -> None:
         self._began = datetime.now(UTC).replace(microsecond=0)
-        self._enclosure.start(self._launch).wait_ready(self._is_ready, timeout_s=_READY_S)
+        self._enclosure.start(launch).wait_ready(self._is_ready, timeout_s=_READY_S)
+
+    def _launch_fresh(self, lock: int) -> Process:
+        """Begin with an empty disk; the lock says that it is nobody's."""
+        self._store.clear()
+        return self._launch(lock)
 
     def _launch(self, lock: int) -> Process:
         """Start the process outside. What is inside holds `lock` as long as it lives."""
@@ -170,9 +174,7 @@ class Node:
     def _is_ready(self) -> bool:
         node = self.api.get(f"/api/v1/nodes/{NAME}")
         (ready,) = (one for one in node["status"]["conditions"] if one["type"] == "Ready")
-        heard = datetime.fromisoformat(
-            ready["lastHeartbeatTime"]
-        )  # its last life's may stand there
+        heard = datetime.fromisoformat(ready["lastHeartbeatTime"])  # may be of its last life
         return ready["status"] == "True" and heard >= self._began and not node["spec"].get("taints")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -34,7 +35,8 @@ def kill(component: str, container: str) -> Callable[[Installation], None]:
         found = installation.processes(pod, container)
         assert found
         for pid in found:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # a child ends with its parent
+                os.kill(pid, signal.SIGKILL)
 
     return act
 
