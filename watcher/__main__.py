@@ -39,7 +39,7 @@ from common.state.names import Names
 from common.state.overlays import OverlayTable
 from watcher.compose import Running, compose, overview_of, rows_of
 from watcher.configmaps import ConfigMapSettings
-from watcher.coverage_metrics import CoverageMetrics
+from watcher.coverage_metrics import WORKLOADS, CoverageMetrics
 from watcher.electing import place_of
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
@@ -90,7 +90,7 @@ def _watch(life: Life) -> int:
         return DONE
     if tell_start(Ledger(client, names), "watcher", life.stopping):
         tables = tables_on(client, address, cluster)
-        covered = CoverageMetrics(lambda: measured_in(tables))
+        covered = CoverageMetrics(lambda: measured_in(tables, limit=WORKLOADS))
         registry.register(OfTheLeader(covered, running.watcher))
         with _status(settings, running, tables, life.stopping) as site, _followed(source, life):
             _serve(settings, running, site, life.stopping)

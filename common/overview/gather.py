@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from common.model.facts import Fact, FactKind
@@ -72,7 +73,8 @@ def gather(
 def numbers(tables: Tables) -> dict[str, Any]:
     """Return the part of the document that needs no look at single keys. Raises SluiceError."""
     now_s = tables.clock.now_s()
-    return _numbers(tables, measured_in(tables), _newest(tables), now_s=now_s)
+    measured = _measure(tables, list(tables.rows.keys()))
+    return _numbers(tables, measured, _newest(tables), now_s=now_s)
 
 
 def _numbers(
@@ -122,9 +124,10 @@ def _running(tables: Tables, *, now_s: float) -> list[Document]:
     return [queued(entry, now_s=now_s) for entry in entries]
 
 
-def measured_in(tables: Tables) -> Coverage:
-    """Return the coverage. Raises SluiceError."""
-    return _measure(tables, list(tables.rows.keys()))
+def measured_in(tables: Tables, *, limit: int) -> Coverage | None:
+    """Return the coverage; None: there are more than `limit` workloads. Raises SluiceError."""
+    keys = list(islice(tables.rows.keys(), limit + 1))
+    return _measure(tables, keys) if len(keys) <= limit else None
 
 
 def _measure(tables: Tables, keys: Sequence[WorkloadKey]) -> Coverage:

@@ -40,7 +40,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def scrape(read: Callable[[], Coverage], clock: Clock) -> Callable[[], dict[str, float]]:
+def scrape(read: Callable[[], Coverage | None], clock: Clock) -> Callable[[], dict[str, float]]:
     """Return what scrapes: the samples by state, the age by its name."""
     registry = CollectorRegistry()
     registry.register(CoverageMetrics(read, limit_s=PATIENCE_S, monotonic_s=clock))
@@ -101,3 +101,14 @@ def test_without_redis_the_last_look_stays_and_grows_old(clock: Clock) -> None:
     clock.now_s += 60.0
     shown = scraped()
     assert (shown["true"], shown["sluice_workloads_age_seconds"]) == (3, 60.0)
+
+
+def test_a_cluster_that_has_too_many_workloads_has_no_series_and_is_not_counted_each_time(
+    clock: Clock,
+) -> None:
+    """A share of a part of them would be none; `sluice status` counts any number."""
+    looks: list[None] = []
+    scraped = scrape(lambda: looks.append(None), clock)
+    assert scraped() == {"sluice_workloads_age_seconds": 0}
+    assert scraped() == {"sluice_workloads_age_seconds": 0}
+    assert len(looks) == 1
