@@ -17,6 +17,7 @@ from redis import Redis
 
 from common.model.image import Secret
 from common.model.redis_address import parse_redis_url
+from common.overview.gather import measured_in
 from common.overview.tables import Tables, tables_on
 from common.overview.vulnerable import Pace
 from common.state import image_briefs
@@ -58,6 +59,15 @@ def browse(tables: Tables, crowd: Crowd) -> Iterator[Browse]:
 
 
 # --- bounds and refusals
+
+
+def test_coverage_is_measured_up_to_a_limit(tables: Tables, crowd: Crowd) -> None:
+    """The metric's: of more, nothing is read but names."""
+    del crowd
+    whole = measured_in(tables, limit=WORKLOADS)
+    assert whole is not None
+    assert whole.workloads + len(whole.resting) == WORKLOADS
+    assert measured_in(tables, limit=WORKLOADS - 1) is None
 
 
 def test_a_page_stays_small_whatever_is_asked_for(browse: Browse) -> None:
