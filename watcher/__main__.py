@@ -26,6 +26,7 @@ from common.ops.exit_status import DONE
 from common.ops.life import Life, lived
 from common.ops.startup import begin_logs, patiently, serving
 from common.ops.version import VERSION
+from common.overview.coverage import Coverage
 from common.overview.gather import measured_in
 from common.overview.tables import Tables, tables_on
 from common.overview.vulnerable import Pace
@@ -90,11 +91,18 @@ def _watch(life: Life) -> int:
         return DONE
     if tell_start(Ledger(client, names), "watcher", life.stopping):
         tables = tables_on(client, address, cluster)
-        covered = CoverageMetrics(lambda: measured_in(tables, limit=WORKLOADS))
+        covered = CoverageMetrics(lambda: _measured(running, tables))
         registry.register(OfTheLeader(covered, running.watcher))
         with _status(settings, running, tables, life.stopping) as site, _followed(source, life):
             _serve(settings, running, site, life.stopping)
     return DONE
+
+
+def _measured(running: Running, tables: Tables) -> Coverage | None:
+    """Return the coverage; None: there are too many workloads, which nobody reads to find out."""
+    if running.workloads() > WORKLOADS:
+        return None
+    return measured_in(tables, limit=WORKLOADS)  # another watcher may know of more
 
 
 @contextlib.contextmanager

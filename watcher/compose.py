@@ -83,6 +83,7 @@ class Running:
     healthz: Route
     readyz: Route
     reports: Callable[[WorkloadKey], Sequence[Document]]  # what the status page tells of them
+    workloads: Callable[[], int]  # how many are known
 
 
 def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watched comes beside
@@ -141,6 +142,7 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
         streams=streams,
         metrics=metrics_page(registry, watcher, cluster, settings),
         reports=lambda key: reports_told(cluster.reports.of(key)),
+        workloads=lambda: cluster.workloads,
         healthz=health_route({"loop": lambda: loop_fault(watcher)}),
         readyz=health_route(
             {"loaded": lambda: loading(watcher), "election": lambda: seat.fault or watcher.fault}
