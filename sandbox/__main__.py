@@ -11,12 +11,13 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.model.errors import PreconditionError
 from sandbox import controlplane, registry
 from sandbox import node as real_node
+from sandbox.browser import chromium
 from sandbox.controlplane import ControlPlane
 from sandbox.docker_programs import docker_programs
 from sandbox.kubelet import Kubelet
@@ -82,9 +83,15 @@ def _build(*, node: bool) -> None:
         print(f"{name}\t{path}")
     if node:
         print(f"dockerd\t{docker_programs(say=_say).dockerd}")
+        _print_if_had("chromium", lambda: chromium(say=_say).program)
+    _print_if_had("redis-server", lambda: redis_server(say=_say))
+
+
+def _print_if_had(name: str, get: Callable[[], Path]) -> None:
+    """Print where a program is that some tests alone need, which skip without it."""
     try:
-        print(f"redis-server\t{redis_server(say=_say)}")
-    except PreconditionError as error:  # tests of deployments need it, and skip without; no demo
+        print(f"{name}\t{get()}")
+    except PreconditionError as error:
         _say(f"note: {error}")
 
 
