@@ -7,7 +7,8 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from common.ops.probes import ProbeServer
@@ -16,10 +17,7 @@ from common.overview.vulnerable import Pace
 from common.settings.parse import parse
 from tests.crowded import Crowd, reports_of
 from tests.statussite import Elements
-from watcher.compose import overview_of
-from watcher.status.lookout import Lookout
-from watcher.status.shelf import Shelf
-from watcher.status.site import StatusSite
+from watcher.site import status_site
 
 
 class Browse:
@@ -53,15 +51,16 @@ class Browse:
 
 @contextlib.contextmanager
 def browsing(
-    tables: Tables, crowd: Crowd, *, findings: bool = True, pace: Pace | None = None
+    tables: Tables,
+    crowd: Crowd,
+    *,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    pace: Pace | None = None,
 ) -> Iterator[Browse]:
-    """Serve the site as the watcher does."""
+    """Serve the site as the watcher does with these settings."""
     pace = pace or Pace(monotonic=time.monotonic, rest=threading.Event().wait)
-    shelf = Shelf(tables, pace, findings=findings)
     with (
-        Lookout(overview_of(parse({}), tables), monotonic=time.monotonic) as lookout,
-        ProbeServer(
-            "127.0.0.1", 0, StatusSite(lookout, shelf, reports=reports_of(crowd))
-        ) as server,
+        status_site(parse(settings), tables, pace, reports=reports_of(crowd)) as site,
+        ProbeServer("127.0.0.1", 0, site) as server,
     ):
         yield Browse(server.port)

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures_trivy",
     "tests.fixtures_live",
     "tests.fixtures_docker",
+    "tests.fixtures_statuspage",
 ]
 
 # No test asserts an absolute time, and so does no example: others may use the machine.

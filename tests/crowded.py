@@ -22,6 +22,7 @@ from common.state.fence import FenceTable
 from common.state.leader import LeaderTable
 from tests.evidence import inventory, packages
 
+WORKLOADS, IMAGES = 240, 40  # in tests that only look
 CVE = "CVE-2026-31415"  # every tenth image has it
 MISSING = "CVE-2026-27182"  # no image has it
 _NAMESPACES = ("shop", "payments", "search", "media", "platform", "identity", "reporting", "data")

@@ -32,7 +32,7 @@ from common.state.rows import RowTable
 from sandbox.controlplane import ControlPlane
 from sandbox.valkey import Valkey
 from tests.waiting import eventually
-from watcher.compose import compose
+from watcher.compose import compose, streams_of
 from watcher.pulse import Pulse
 
 GROUP = "/apis/aquasecurity.github.io/v1alpha1"
@@ -75,7 +75,7 @@ class Live:
                 ended.append(exc)
 
         thread = threading.Thread(target=run, name="watcher")
-        running.fleet.start(running.streams)
+        running.fleet.start(streams_of(settings))
         thread.start()
         try:
             assert eventually(lambda: running.watcher.ready or ended)

@@ -74,7 +74,7 @@ def _cluster() -> Iterator[Row]:
     labels = {family.name: family.labels for family in FAMILIES}
     for metric in QueueMetrics(_unread).describe():
         yield _row(metric, "leading watcher", labels.get(_name(metric), ()))
-    covered = CoverageMetrics(lambda: Coverage(workloads=0, true=0, lacking={}))
+    covered = CoverageMetrics(lambda: Coverage(workloads=0, true=0, lacking={}), known=lambda: 0)
     yield from _rows(covered.collect(), "leading watcher")
     images = ImageAges()
     ages = Ages(verified_at={ImageKey(digest="sha256:1", platform="p", options="o"): 0.0})

@@ -26,9 +26,8 @@ from common.ops.exit_status import DONE
 from common.ops.life import Life, lived
 from common.ops.startup import begin_logs, patiently, serving
 from common.ops.version import VERSION
-from common.overview.coverage import Coverage
 from common.overview.gather import measured_in
-from common.overview.tables import Tables, tables_on
+from common.overview.tables import tables_on
 from common.overview.vulnerable import Pace
 from common.settings.load import with_files
 from common.settings.parse import parse
@@ -38,15 +37,14 @@ from common.state.connect import Client
 from common.state.ledger import Ledger
 from common.state.names import Names
 from common.state.overlays import OverlayTable
-from watcher.compose import Running, compose, overview_of, rows_of
+from watcher.compose import Running, compose, rows_of, streams_of
 from watcher.configmaps import ConfigMapSettings
 from watcher.coverage_metrics import WORKLOADS, CoverageMetrics
 from watcher.electing import place_of
 from watcher.preflight import check_definitions, check_lease, check_peers, told_by_settings
 from watcher.pulse import Pulse
 from watcher.shown import OfTheLeader
-from watcher.status.lookout import Lookout
-from watcher.status.shelf import Shelf
+from watcher.site import status_site
 from watcher.status.site import StatusSite
 
 _log = structlog.get_logger()
@@ -91,31 +89,17 @@ def _watch(life: Life) -> int:
         return DONE
     if tell_start(Ledger(client, names), "watcher", life.stopping):
         tables = tables_on(client, address, cluster)
-        covered = CoverageMetrics(lambda: _measured(running, tables))
+        covered = CoverageMetrics(
+            lambda: measured_in(tables, limit=WORKLOADS), known=running.workloads
+        )
         registry.register(OfTheLeader(covered, running.watcher))
-        with _status(settings, running, tables, life.stopping) as site, _followed(source, life):
+        pace = Pace(monotonic=time.monotonic, rest=life.stopping.wait)
+        with (
+            status_site(settings, tables, pace, reports=running.reports) as site,
+            _followed(source, life),
+        ):
             _serve(settings, running, site, life.stopping)
     return DONE
-
-
-def _measured(running: Running, tables: Tables) -> Coverage | None:
-    """Return the coverage; None: there are too many workloads, which nobody reads to find out."""
-    if running.workloads() > WORKLOADS:
-        return None
-    return measured_in(tables, limit=WORKLOADS)  # another watcher may know of more
-
-
-@contextlib.contextmanager
-def _status(
-    settings: Settings, running: Running, tables: Tables, stopping: threading.Event
-) -> Iterator[StatusSite]:
-    """Keep the status page's numbers during the block; give what answers."""
-    pace = Pace(monotonic=time.monotonic, rest=stopping.wait)
-    shelf = Shelf(tables, pace, findings=settings.ops.status_findings)
-    gathered = overview_of(settings, tables)
-    with Lookout(gathered, monotonic=time.monotonic, quiet=shelf.forget) as lookout:
-        hosts = settings.ops.status_hosts
-        yield StatusSite(lookout, shelf, reports=running.reports, hosts=hosts)
 
 
 def _configmaps(
@@ -181,7 +165,7 @@ def _serve(
     status = (settings.ops.status_address, site)
     with serving(pages, health, status), contextlib.ExitStack() as stack:
         stack.callback(running.fleet.stop)
-        running.fleet.start(running.streams)
+        running.fleet.start(streams_of(settings))
         stack.enter_context(running.seat)  # left first: the next one leads while our streams end
         running.watcher.run(stopping)
 

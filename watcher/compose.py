@@ -13,10 +13,6 @@ from common.model.key import WorkloadKey
 from common.model.overlay import EMPTY, Overlay
 from common.ops.probes import Route, health_route
 from common.overview.documents import Document
-from common.overview.gather import gather
-from common.overview.tables import Tables
-from common.overview.trouble import Promises
-from common.overview.view import Overview
 from common.queue.workqueue import WorkQueue
 from common.settings.formats import is_namespace
 from common.settings.value import Settings
@@ -57,7 +53,6 @@ from watcher.shown import (
     show_streams,
     show_watcher,
 )
-from watcher.status.front import PARKED_ROWS
 from watcher.stream.ask import Scope
 from watcher.stream.catalog import CLUSTER_ROWS, ROWS, Row
 from watcher.stream.change import Change
@@ -78,7 +73,6 @@ class Running:
     watcher: Watcher
     seat: Seat  # to be entered while the watcher runs
     fleet: Fleet
-    streams: Sequence[tuple[Row, Scope]]
     metrics: Route
     healthz: Route
     readyz: Route
@@ -108,8 +102,6 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
     me = own_identity()
     seat = seat_of(settings, session, me=me, registry=registry, pulse=pulse)
     work, control, ledger = WorkQueue(*store), Control(*store), Ledger(*store)
-    tables = _swept(store, work, cluster, settings)
-    streams = streams_of(settings)
     watcher = Watcher(
         Parts(
             inbox=inbox,
@@ -120,14 +112,16 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
             ledger=ledger,
             lead=_lead_ports(store, control, overlay, me=me, ways=settings.ways_digest()),
             rounds=Rounds(
-                _round_ports(store, tables, control, ledger, cluster),
+                _round_ports(
+                    store, _swept(store, work, cluster, settings), control, ledger, cluster
+                ),
                 watch_metrics,
                 interval_s=settings.pipeline.sweep_interval_s,
                 pulse=pulse,
             ),
             tally=FeedMetrics(registry),
             pulse=pulse,
-            expected=frozenset((row.resource, _namespace(row, scope)) for row, scope in streams),
+            expected=_expected(settings),
             digest=digest_at(settings, RedisClock(*store)),
         )
     )
@@ -135,12 +129,25 @@ def compose(  # noqa: PLR0913 # what is asked of the cluster before it is watche
     show_streams(watch_metrics, fleet, inbox, pulse)
     registry.register(OfTheLeader(QueueMetrics(work.census), watcher))
     registry.register(OfTheLeader(watch_metrics.images, watcher))
+    return _running(
+        watcher, cluster, seat, fleet, metrics=metrics_page(registry, watcher, cluster, settings)
+    )
+
+
+def _expected(settings: Settings) -> frozenset[tuple[str, str]]:
+    """Return what must be loaded before anything is decided: resources, each in its namespace."""
+    return frozenset((row.resource, _namespace(row, scope)) for row, scope in streams_of(settings))
+
+
+def _running(
+    watcher: Watcher, cluster: Cluster, seat: Seat, fleet: Fleet, *, metrics: Route
+) -> Running:
+    """Return the watcher with what others ask of it."""
     return Running(
         watcher=watcher,
         seat=seat,
         fleet=fleet,
-        streams=streams,
-        metrics=metrics_page(registry, watcher, cluster, settings),
+        metrics=metrics,
         reports=lambda key: reports_told(cluster.reports.of(key)),
         workloads=lambda: cluster.workloads,
         healthz=health_route({"loop": lambda: loop_fault(watcher)}),
@@ -220,11 +227,6 @@ def _lead_ports(
         seen=SeenTable(redis, names),
         signs=published,
     )
-
-
-def overview_of(settings: Settings, tables: Tables) -> Callable[[], Overview]:
-    """Return what reads the status page's numbers."""
-    return lambda: gather(tables, Promises.of(settings), parked=PARKED_ROWS, whole=True)
 
 
 def fold_options(settings: Settings, server_version: str = "") -> Options:

@@ -49,10 +49,13 @@ class CoverageMetrics(Collector):
         self,
         read: Callable[[], Coverage | None],
         *,
+        known: Callable[[], int],
         limit_s: float = LIMIT_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Take what looks, and how many workloads this watcher knows: of too many none are read."""
         self._read = read
+        self._known = known
         self._monotonic_s = monotonic_s
         self._looking = InTime(self._look, limit_s=limit_s, name="coverage-metrics")
         self._lock = threading.Lock()
@@ -93,7 +96,7 @@ class CoverageMetrics(Collector):
 
     def _look(self) -> _Look:
         began_s = self._monotonic_s()
-        coverage = self._read()
+        coverage = self._read() if self._known() <= WORKLOADS else None
         at_s = self._monotonic_s()
         found = _Look(coverage=coverage, at_s=at_s, took_s=at_s - began_s)
         with self._lock:

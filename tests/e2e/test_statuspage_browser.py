@@ -29,10 +29,7 @@ from sandbox.devtools import Browser
 from sandbox.valkey import Valkey
 from tests.crowded import CVE, Crowd, fill, image_key, reference, reports_of
 from tests.fixtures_sandbox import lacking
-from watcher.compose import overview_of
-from watcher.status.lookout import Lookout
-from watcher.status.shelf import Shelf
-from watcher.status.site import StatusSite
+from watcher.site import status_site
 
 pytestmark = pytest.mark.e2e
 
@@ -69,14 +66,9 @@ def served(valkey: Valkey, redis: Redis, size: tuple[int, int]) -> Iterator[Serv
     if workloads:
         crowd = fill(tables, workloads=workloads, images=images, trouble=True)
     pace = Pace(monotonic=time.monotonic, rest=threading.Event().wait)
-    shelf = Shelf(tables, pace, findings=True)
     with (
-        Lookout(
-            overview_of(parse({}), tables), monotonic=time.monotonic, quiet=shelf.forget
-        ) as lookout,
-        ProbeServer(
-            "127.0.0.1", 0, StatusSite(lookout, shelf, reports=reports_of(crowd))
-        ) as server,
+        status_site(parse({}), tables, pace, reports=reports_of(crowd)) as site,
+        ProbeServer("127.0.0.1", 0, site) as server,
     ):
         yield Served(url=f"http://127.0.0.1:{server.port}", crowd=crowd)
 

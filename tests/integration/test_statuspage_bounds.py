@@ -7,13 +7,12 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
 import msgspec
 import pytest
-from redis import Redis
 
 from common.model.image import Secret
 from common.model.redis_address import parse_redis_url
@@ -24,9 +23,8 @@ from common.state import image_briefs
 from common.state.connect import connect
 from common.state.images import pack
 from common.state.names import Names
-from sandbox.valkey import Valkey
 from tests.browsing import Browse, browsing
-from tests.crowded import CVE, MISSING, Crowd, fill, image_key
+from tests.crowded import CVE, IMAGES, MISSING, WORKLOADS, Crowd, image_key
 from tests.evidence import inventory, packages
 from tests.overviews import EVIL
 from tests.statussite import Elements
@@ -35,28 +33,6 @@ from watcher.status import shelf as module
 from watcher.status.shelf import Shelf
 
 pytestmark = pytest.mark.integration
-
-WORKLOADS, IMAGES = 240, 40
-
-
-@pytest.fixture
-def tables(redis_client: Redis, valkey: Valkey, names: Names) -> Tables:
-    """Give the tables of a cluster of the test's own."""
-    return tables_on(redis_client, parse_redis_url(valkey.socket_url), names.cluster)
-
-
-@pytest.fixture
-def crowd(tables: Tables) -> Crowd:
-    """Give a cluster in which some of everything is in trouble."""
-    return fill(tables, workloads=WORKLOADS, images=IMAGES, trouble=True)
-
-
-@pytest.fixture
-def browse(tables: Tables, crowd: Crowd) -> Iterator[Browse]:
-    """Give what asks for pages of the crowded cluster."""
-    with browsing(tables, crowd) as made:
-        yield made
-
 
 # --- bounds and refusals
 
@@ -77,6 +53,15 @@ def test_a_page_stays_small_whatever_is_asked_for(browse: Browse) -> None:
     assert browse.json("/workloads.json?page=99999999999999999")["workloads"] == []
     assert browse.ask("/workloads?q=" + "x" * 3_000)[0] == 414
     assert len(browse.ask("/workloads?q=" + "x" * 1_900)[1]) < 60_000
+
+
+def test_a_name_is_answered_once_the_settings_have_it(tables: Tables, crowd: Crowd) -> None:
+    """An Ingress has a name that nobody but its owner knows."""
+    settings = {"SLUICE_STATUS_HOSTS": "sluice.example.com"}
+    with browsing(tables, crowd, settings=settings) as browse:
+        assert browse.ask("/", host="sluice.example.com")[0] == 200
+        status, body = browse.ask("/", host="other.example.com")
+    assert (status, b"SLUICE_STATUS_HOSTS" in body) == (421, True)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +256,7 @@ def test_secrets_of_an_image_are_counted_and_not_told(tables: Tables, crowd: Cro
     """The page asks for no password; whoever may read the report finds them there."""
     key, each = image_key(10), crowd.rows[10]
     secret = Secret(
-        target="/root/.aws/credentials",
+        target="app/.aws/credentials",
         rule_id="aws-access-key-id",
         title="AWS Access Key",
         category="AWS",

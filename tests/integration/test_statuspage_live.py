@@ -33,10 +33,7 @@ from sandbox.valkey import Valkey
 from tests.cli_values import row
 from tests.overviews import EVIL
 from tests.statussite import Elements
-from watcher.compose import overview_of
-from watcher.status.lookout import Lookout
-from watcher.status.shelf import Shelf
-from watcher.status.site import StatusSite
+from watcher.site import overview_of, status_site
 
 pytestmark = pytest.mark.integration
 
@@ -57,10 +54,9 @@ def tables(redis_client: Redis, valkey: Valkey, names: Names) -> Tables:
 def serving(tables: Tables) -> Iterator[Get]:
     """Serve the page as the watcher does; give what asks for it."""
     pace = Pace(monotonic=time.monotonic, rest=threading.Event().wait)
-    shelf = Shelf(tables, pace, findings=True)
     with (
-        Lookout(overview_of(parse({}), tables), monotonic=time.monotonic) as lookout,
-        ProbeServer("127.0.0.1", 0, StatusSite(lookout, shelf, reports=lambda _: ())) as server,
+        status_site(parse({}), tables, pace, reports=lambda _: ()) as site,
+        ProbeServer("127.0.0.1", 0, site) as server,
     ):
         yield lambda path: ask(f"http://127.0.0.1:{server.port}{path}")
 

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from urllib.parse import urljoin
 
 import msgspec
 import pytest
-from redis import Redis
 
-from common.model.redis_address import parse_redis_url
-from common.overview.tables import Tables, tables_on
+from common.overview.tables import Tables
 from common.overview.vulnerable import Pace
 from common.queue.contract import Add
 from common.state.fence import FenceTable
-from common.state.names import Names
-from sandbox.valkey import Valkey
 from tests.browsing import Browse, browsing
 from tests.cli_values import row
-from tests.crowded import CVE, MISSING, Crowd, fill, image_key, reference
+from tests.crowded import CVE, IMAGES, MISSING, WORKLOADS, Crowd, image_key, reference
 from tests.statussite import Elements
 
 pytestmark = pytest.mark.integration
-
-WORKLOADS, IMAGES = 240, 40
-
-
-@pytest.fixture
-def tables(redis_client: Redis, valkey: Valkey, names: Names) -> Tables:
-    """Give the tables of a cluster of the test's own."""
-    return tables_on(redis_client, parse_redis_url(valkey.socket_url), names.cluster)
-
-
-@pytest.fixture
-def crowd(tables: Tables) -> Crowd:
-    """Give a cluster in which some of everything is in trouble."""
-    return fill(tables, workloads=WORKLOADS, images=IMAGES, trouble=True)
-
-
-@pytest.fixture
-def browse(tables: Tables, crowd: Crowd) -> Iterator[Browse]:
-    """Give what asks for pages of the crowded cluster."""
-    with browsing(tables, crowd) as made:
-        yield made
-
 
 # --- workloads
 
@@ -285,7 +258,7 @@ def test_a_look_for_a_vulnerability_ends_in_time_and_goes_on_where_it_ended(
 def test_where_findings_are_not_shown_nobody_gets_them(tables: Tables, crowd: Crowd) -> None:
     """Numbers stay, as metrics have them: no name of a vulnerability leaves."""
     key = image_key(10)
-    with browsing(tables, crowd, findings=False) as browse:
+    with browsing(tables, crowd, settings={"SLUICE_STATUS_FINDINGS": "false"}) as browse:
         path = f"/image/{key.digest}/{key.platform}/{key.options}"
         bodies = [browse.ask(each)[1] for each in (path, f"{path}.json")]
         assert json.loads(bodies[1])["findings"] is None

@@ -14,7 +14,7 @@ from common.model.key import WorkloadKey
 from common.overview.coverage import Coverage
 from common.overview.lacking import Lack
 from tests.waiting import PATIENCE_S
-from watcher.coverage_metrics import CoverageMetrics
+from watcher.coverage_metrics import WORKLOADS, CoverageMetrics
 
 
 def found(true: int, *lacks: Lack) -> Coverage:
@@ -40,10 +40,13 @@ def clock() -> Clock:
     return Clock()
 
 
-def scrape(read: Callable[[], Coverage | None], clock: Clock) -> Callable[[], dict[str, float]]:
+def scrape(
+    read: Callable[[], Coverage | None], clock: Clock, *, known: int = WORKLOADS
+) -> Callable[[], dict[str, float]]:
     """Return what scrapes: the samples by state, the age by its name."""
     registry = CollectorRegistry()
-    registry.register(CoverageMetrics(read, limit_s=PATIENCE_S, monotonic_s=clock))
+    shown = CoverageMetrics(read, known=lambda: known, limit_s=PATIENCE_S, monotonic_s=clock)
+    registry.register(shown)
 
     def scraped() -> dict[str, float]:
         page = generate_latest(registry).decode()
@@ -112,3 +115,11 @@ def test_a_cluster_that_has_too_many_workloads_has_no_series_and_is_not_counted_
     assert scraped() == {"sluice_workloads_age_seconds": 0}
     assert scraped() == {"sluice_workloads_age_seconds": 0}
     assert len(looks) == 1
+
+
+def test_too_many_that_the_watcher_knows_are_not_read(clock: Clock) -> None:
+    """Reading 50,000 to find out that they are too many would be the memory already."""
+    read: list[None] = []
+    scraped = scrape(lambda: read.append(None), clock, known=WORKLOADS + 1)
+    assert scraped() == {"sluice_workloads_age_seconds": 0}
+    assert not read
